@@ -1,0 +1,186 @@
+"""The words in which the strategy is asked and answers: what is known at a candle's close, and what shall be done.
+
+`decide.plan` turns a `Situation` into a `Plan`. Money is in integers (see `market.instruments`); probabilities are
+float64 rounded to 1e-9 before they reach a threshold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from market.instruments import Instrument
+
+LOW, MID, HIGH = 0, 1, 2
+"""Volatility regimes, as the regime classifier numbers them."""
+
+
+class Reason(StrEnum):
+    """Why a decision came out as it did; every closed candle leaves exactly one a symbol (two when it reverses)."""
+
+    LONG_SIGNAL = "long signal"
+    SHORT_SIGNAL = "short signal"
+    HOLD = "position kept"
+    NO_SIGNAL = "neither side passes its threshold"
+    NO_EDGE = "one side passes but does not lead the other by the minimum edge"
+    OPPOSITE_SIGNAL = "opposite signal"
+    SIGNAL_GONE = "signal gone"
+    TIME = "held for the longest time"
+    TIGHTENED = "stop tightened by the regime"
+    NO_PREDICTION = "no prediction"
+    NO_REGIME = "regime not settled yet"
+    SAME_CANDLE = "stopped in this candle"
+    COOLDOWN = "cooling down after a stop"
+    LOST_LIQUIDATION = "cooling down after a liquidation"
+    TOO_SMALL = "below the smallest order"
+    POSITION_CAP = "position cap reached"
+    RESERVE = "reserve would be touched"
+    RISK_CAP = "risk over all symbols would pass its cap"
+    STOP_TOO_FAR = "stop not within half the way to liquidation"
+    PAUSED = "entries paused by the operator"
+    HALTED = "entries halted"
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What the models say of one symbol: calibrated P(long profitable), P(short profitable), and the regime 0..2.
+
+    Neither probability is one minus the other.
+    """
+
+    p_long: float
+    p_short: float
+    regime: int
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the strategy remembers of a symbol between candles; journaled, and empty at a backtest's start.
+
+    Attributes
+    ----------
+    regime : int
+        The regime in force, -1 before the first settles.
+    candidate, seen : int
+        A regime that was observed `seen` times in a row and is not in force yet.
+    stopped_bar : int
+        Open time (ms) of the decision candle in which the last stop or liquidation happened, -1 for never.
+    liquidated : bool
+        Whether that was a liquidation.
+    """
+
+    regime: int = -1
+    candidate: int = -1
+    seen: int = 0
+    stopped_bar: int = -1
+    liquidated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """An open position as the strategy sees it.
+
+    Attributes
+    ----------
+    side : int
+        +1 long, -1 short.
+    quantity : int
+        Steps, positive.
+    cost : int
+        Sum of fill price times quantity, cash units.
+    margin : int
+        Isolated margin set aside, cash units.
+    entry_bar : int
+        Open time (ms) of the decision candle in which the entry filled.
+    stop : int
+        Price of the resting stop, ticks.
+    stop_bps : int
+        Distance the stop was placed at, in 1e-4 of the average fill.
+    """
+
+    side: int
+    quantity: int
+    cost: int
+    margin: int
+    entry_bar: int
+    stop: int
+    stop_bps: int
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolState:
+    """One symbol at a candle's close; `close` in ticks; `outlook` None when there is no prediction."""
+
+    instrument: Instrument
+    close: int
+    outlook: Outlook | None
+    holding: Holding | None
+    memory: Memory
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Everything known when the candle that opened at `bar` (ms) has closed; symbols in configuration order.
+
+    `cash` is the wallet (cash units), net of deposits; `entries_allowed` is False while paused or halted.
+    """
+
+    bar: int
+    bar_ms: int
+    cash: int
+    symbols: tuple[SymbolState, ...]
+    entries_allowed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """Close the whole position at market, reduce-only."""
+
+    symbol: str
+    side: int
+    quantity: int
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Tighten:
+    """Move the stop to `stop` (ticks), nearer than it is."""
+
+    symbol: str
+    stop: int
+    stop_bps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """Open a position at market; the stop goes in at `stop_bps` from the average fill."""
+
+    symbol: str
+    side: int
+    quantity: int
+    leverage: int
+    stop_bps: int
+    reason: Reason
+
+
+Action = Exit | Tighten | Enter
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided for a symbol and why; `detail` holds the numbers in words. Journaled for every candle."""
+
+    symbol: str
+    action: str
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The answer: actions in the order to be done (exits, tightenings, entries), decisions, and the new memories."""
+
+    equity: int
+    actions: tuple[Action, ...]
+    decisions: tuple[Decision, ...]
+    memories: tuple[Memory, ...]
