@@ -1,0 +1,264 @@
+"""Events: everything that can happen to the daemon, as frozen values.
+
+The shell turns frames, replies and operator requests into these; `Engine.step` consumes them one by one. Each is
+journaled with the instant it arrived, so a journal replays. Money in integers: ticks, steps, 1e-8 cash.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from market.candles import Candle
+from strategy.plan import Outlook
+
+
+class OrderStatus(StrEnum):
+    """What the exchange says of an order or a conditional order, in one vocabulary."""
+
+    ACCEPTED = "accepted"
+    PARTIAL = "partially filled"
+    FILLED = "filled"
+    CANCELED = "canceled"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    TRIGGERING = "triggering"
+    TRIGGERED = "triggered"
+    ABSENT = "absent"
+    """The exchange answered that it knows no such order."""
+
+
+@dataclass(frozen=True, slots=True)
+class CandleClosed:
+    """A final candle of a subscribed timeframe, in order and without a hole before it where one could be filled.
+
+    `live` is False for a candle that came by backfill rather than by the stream.
+    """
+
+    symbol: str
+    timeframe: str
+    candle: Candle
+    live: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What inference said of one symbol: an outlook, or why there is none; `horizons` maps h to (p_long, p_short)."""
+
+    symbol: str
+    outlook: Outlook | None
+    refusal: str = ""
+    horizons: tuple[tuple[int, float, float], ...] = ()
+    regime_probabilities: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionReady:
+    """The answer to a `Predict` command, for every symbol asked about; `model_set` is the id that answered."""
+
+    bar: int
+    opinions: tuple[Opinion, ...]
+    model_set: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """One execution on our account, ours or not; `trade_id` tells duplicates.
+
+    `client_id` is the order's; a stop's market order carries the stop's own. `price` in ticks, `quantity` in steps,
+    `fee` in cash units (positive: paid), `time` in the exchange's milliseconds.
+    """
+
+    symbol: str
+    client_id: str
+    trade_id: int
+    side: int
+    price: int
+    quantity: int
+    fee: int
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderUpdated:
+    """The state of a plain order; `filled` is cumulative, in steps. Its executions come as `Filled`."""
+
+    symbol: str
+    client_id: str
+    status: OrderStatus
+    filled: int = 0
+    code: int = 0
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StopUpdated:
+    """The state of a conditional order.
+
+    `read_back` is True when it comes from asking the exchange rather than from its acknowledgement or stream.
+    """
+
+    symbol: str
+    client_id: str
+    status: OrderStatus
+    side: int = 0
+    trigger: int = 0
+    quantity: int = 0
+    read_back: bool = False
+    code: int = 0
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PositionUpdated:
+    """A position as the exchange states it: signed steps, the isolated margin in cash units."""
+
+    symbol: str
+    quantity: int
+    margin: int
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceUpdated:
+    """The wallet as the exchange states it, in cash units, and by how much it moved and why.
+
+    `cause` is the exchange's word (ORDER, FUNDING_FEE, DEPOSIT, WITHDRAW, …); `symbol` where it names one.
+    """
+
+    cash: int
+    change: int
+    cause: str
+    symbol: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LeverageRead:
+    """Leverage and margin mode of a symbol, read back from the exchange after setting them."""
+
+    symbol: str
+    leverage: int
+    isolated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """An order command whose outcome is unknown: time-out, 5xx or a cut connection after it was sent."""
+
+    symbol: str
+    client_id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A command that the exchange refused or that could not be sent; nothing happened at the exchange.
+
+    `client_id` is empty for commands that are no orders, such as setting leverage.
+    """
+
+    symbol: str
+    command: str
+    client_id: str
+    code: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RestingStop:
+    """A conditional order found at the exchange: `trigger` in ticks, `quantity` in steps."""
+
+    client_id: str
+    side: int
+    trigger: int
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolTruth:
+    """What the exchange says of one symbol: position (signed steps, cost and margin in cash units) and resting stops."""
+
+    symbol: str
+    quantity: int
+    cost: int
+    margin: int
+    leverage: int
+    isolated: bool
+    stops: tuple[RestingStop, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """The exchange's whole truth about the account, asked at start and after every private reconnect.
+
+    It is preceded by `Filled` events for every execution since the last one the journal knows.
+    """
+
+    cash: int
+    symbols: tuple[SymbolTruth, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStale:
+    """A stream gave nothing for longer than its deadline, or fell; `stream` is market, private or a symbol's."""
+
+    stream: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLive:
+    """A stream delivers again."""
+
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class GapFound:
+    """Candles that neither the stream nor backfill could give, from `start` to `end` (ms, end exclusive)."""
+
+    symbol: str
+    timeframe: str
+    start: int
+    end: int
+
+
+class Order(StrEnum):
+    """What an operator can ask for."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    FLATTEN = "flatten"
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorCommand:
+    """A request by a person (or the daemon's own stop): pause and resume entries, or close everything now."""
+
+    order: Order
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passes; the shell sends one a few times a second so that deadlines run."""
+
+
+Event = (
+    CandleClosed
+    | PredictionReady
+    | Filled
+    | OrderUpdated
+    | StopUpdated
+    | PositionUpdated
+    | BalanceUpdated
+    | LeverageRead
+    | Unresolved
+    | Failed
+    | Reconciled
+    | StreamStale
+    | StreamLive
+    | GapFound
+    | OperatorCommand
+    | Tick
+)
