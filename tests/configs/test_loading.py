@@ -149,8 +149,18 @@ def test_a_file_without_keys_is_refused(text: str) -> None:
         "threshold: 1e999",
         "leverage: !!int ten",
     ],
-    ids=["two documents", "python tag", "self reference", "control character", "key is a list", "laughs", "deep"]
-    + ["five thousand digits", "infinite", "tag that does not fit"],
+    ids=[
+        "two documents",
+        "python tag",
+        "self reference",
+        "control character",
+        "key is a list",
+        "laughs",
+        "deep",
+        "five thousand digits",
+        "infinite",
+        "tag that does not fit",
+    ],
 )
 def test_hostile_yaml_is_an_error_and_not_a_crash(text: str) -> None:
     assert "broken YAML" in lines_of(text)[0]

@@ -1,0 +1,198 @@
+"""The schema of the trading rules file (`configs/live_config.yaml`), and the plain numbers it becomes.
+
+In the file a share is a decimal (0.02 is two per cent); inside it is an integer of 1e-4 (bps), exactly, and a
+probability is an integer of 1e-9. A share finer than 1e-4 is refused instead of rounded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+import configs
+from market.instruments import CASH
+
+BPS = 10_000
+PPB = 1_000_000_000
+
+
+def _bps(share: float) -> int:
+    return int(Decimal(repr(share)) * BPS)
+
+
+def _no_finer_than_bps(share: float) -> float:
+    if Decimal(repr(share)) * BPS % 1:
+        raise ValueError(f"{share} is finer than 0.0001; round it to four digits")
+    return share
+
+
+Share = Annotated[float, AfterValidator(_no_finer_than_bps)]
+Probability = Annotated[float, Field(gt=0, le=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Entry(_Section):
+    """When a position is opened."""
+
+    long: Probability = Field(0.55, description="Least calibrated P(long profitable) for a long.")
+    short: Probability = Field(0.55, description="Least calibrated P(short profitable) for a short.")
+    edge: float = Field(0.02, ge=0, le=1, description="Least lead of the wanted side's probability over the other's.")
+
+
+class Exit(_Section):
+    """When a position is closed, stops apart."""
+
+    long: float = Field(0.48, ge=0, le=1, description="A long is closed when P(long profitable) falls below this.")
+    short: float = Field(0.48, ge=0, le=1, description="A short is closed when P(short profitable) falls below this.")
+    max_hold_bars: int | None = Field(
+        None, ge=1, le=10_000, description="Longest holding in decision candles; empty: the model set's own."
+    )
+
+
+class RegimeTerms(_Section):
+    """Leverage and stop while a volatility regime is in force."""
+
+    leverage: int = Field(ge=1, le=125, description="Leverage of an entry in this regime.")
+    stop: Share = Field(gt=0, lt=0.5, description="Stop distance from the average fill, as a share of the price.")
+
+
+class Regimes(_Section):
+    """Terms per volatility regime, and how a regime comes into force."""
+
+    confirm: int = Field(2, ge=1, le=100, description="Candles in a row that must show a regime before it is in force.")
+    low: RegimeTerms = RegimeTerms(leverage=10, stop=0.02)
+    mid: RegimeTerms = RegimeTerms(leverage=5, stop=0.03)
+    high: RegimeTerms = RegimeTerms(leverage=2, stop=0.05)
+
+
+class Size(_Section):
+    """How large an entry is: notional = equity x margin x leverage, down to the step."""
+
+    margin: Share = Field(0.10, gt=0, le=1, description="Share of equity set aside as margin for one entry.")
+    reserve: Share = Field(0.20, ge=0, lt=1, description="Share of equity that no margin may touch.")
+    max_notional: float = Field(
+        1_000_000,
+        ge=1,
+        le=4_000_000,
+        description="Largest notional of one symbol, quote currency; sizes are cut to it.",
+    )
+
+
+class Caps(_Section):
+    """Limits over all symbols; an entry that would pass one is refused."""
+
+    positions: int = Field(5, ge=1, le=1_000, description="Most positions open at once.")
+    risk: Share = Field(0.06, gt=0, le=1, description="Most that all stops together may lose, as a share of equity.")
+
+
+class Cooldown(_Section):
+    """Decision candles without an entry after a loss; the candle of the loss itself is always without."""
+
+    stop: int = Field(1, ge=0, le=10_000, description="Candles after one in which a stop filled.")
+    liquidation: int = Field(24, ge=0, le=10_000, description="Candles after one in which a position was liquidated.")
+
+
+class LiveConfig(_Section):
+    """The rules that turn a prediction into side, size, leverage, stop and exit."""
+
+    name: str = Field(
+        "live", min_length=1, max_length=40, description="Shown beside every decision made by these rules."
+    )
+    entry: Entry = Entry()
+    exit: Exit = Exit()
+    regimes: Regimes = Regimes()
+    size: Size = Size()
+    caps: Caps = Caps()
+    cooldown: Cooldown = Cooldown()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> LiveConfig:
+        for side in ("long", "short"):
+            enter, leave = getattr(self.entry, side), getattr(self.exit, side)
+            if leave > enter:
+                raise ValueError(f"exit.{side} ({leave}) is above entry.{side} ({enter}): an entry would close at once")
+        if not self.regimes.low.stop <= self.regimes.mid.stop <= self.regimes.high.stop:
+            raise ValueError("regimes: a stop must not be wider in a calmer regime (low <= mid <= high)")
+        if self.size.margin > round(1 - self.size.reserve, 4):
+            raise ValueError("size.margin does not fit beside size.reserve: no entry would ever be made")
+        return self
+
+    def rules(self) -> Rules:
+        """The same in plain integers."""
+        terms = (self.regimes.low, self.regimes.mid, self.regimes.high)
+        return Rules(
+            name=self.name,
+            long_entry=round(self.entry.long * PPB),
+            short_entry=round(self.entry.short * PPB),
+            edge=round(self.entry.edge * PPB),
+            long_exit=round(self.exit.long * PPB),
+            short_exit=round(self.exit.short * PPB),
+            max_hold_bars=self.exit.max_hold_bars or 0,
+            confirm=self.regimes.confirm,
+            leverage=(terms[0].leverage, terms[1].leverage, terms[2].leverage),
+            stop_bps=(_bps(terms[0].stop), _bps(terms[1].stop), _bps(terms[2].stop)),
+            margin_bps=_bps(self.size.margin),
+            reserve_bps=_bps(self.size.reserve),
+            max_notional=int(Decimal(repr(self.size.max_notional)) * CASH),
+            max_positions=self.caps.positions,
+            risk_bps=_bps(self.caps.risk),
+            stop_cooldown=self.cooldown.stop,
+            liquidation_cooldown=self.cooldown.liquidation,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """`LiveConfig` in plain numbers, which compiled code can take as they are.
+
+    Attributes
+    ----------
+    name : str
+        Name of the rules file.
+    long_entry, short_entry, edge, long_exit, short_exit : int
+        Probabilities in 1e-9.
+    max_hold_bars : int
+        Longest holding in decision candles; 0 means the model set's own.
+    confirm : int
+        Candles in a row before a regime is in force.
+    leverage, stop_bps : tuple of int
+        Terms of the low, mid and high regime; stops in 1e-4.
+    margin_bps, reserve_bps, risk_bps : int
+        Shares of equity in 1e-4.
+    max_notional : int
+        Largest notional of one symbol, cash units.
+    max_positions : int
+        Most positions open at once.
+    stop_cooldown, liquidation_cooldown : int
+        Decision candles without an entry after the candle of a stop or liquidation.
+    """
+
+    name: str
+    long_entry: int
+    short_entry: int
+    edge: int
+    long_exit: int
+    short_exit: int
+    max_hold_bars: int
+    confirm: int
+    leverage: tuple[int, int, int]
+    stop_bps: tuple[int, int, int]
+    margin_bps: int
+    reserve_bps: int
+    max_notional: int
+    max_positions: int
+    risk_bps: int
+    stop_cooldown: int
+    liquidation_cooldown: int
+
+
+def load_rules(path: Path | str) -> Rules:
+    """The rules in a YAML file; raises `configs.ConfigError` naming each mistake's line."""
+    return configs.load(path, LiveConfig).rules()

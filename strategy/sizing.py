@@ -1,0 +1,46 @@
+"""How large an entry is. Integers in and out, each step within int64, so that a compiler gives the same numbers."""
+
+from __future__ import annotations
+
+BPS = 10_000
+
+
+def share(amount: int, bps: int) -> int:
+    """`bps` 1e-4 of an amount, rounded down, without the product that would leave int64."""
+    return amount // BPS * bps + amount % BPS * bps // BPS
+
+
+def open_profit(side: int, quantity: int, cost: int, price: int, unit: int) -> int:
+    """Cash a position would gain at `price`, before fees."""
+    return side * (price * quantity * unit - cost)
+
+
+def entry_quantity(equity: int, margin_bps: int, leverage: int, max_notional: int, price: int, unit: int) -> int:
+    """Rule: notional = equity x margin fraction x leverage, cut to the symbol's cap, down to the step.
+
+    Parameters
+    ----------
+    equity, max_notional : int
+        Cash units.
+    margin_bps : int
+        Share of equity set aside, 1e-4.
+    leverage : int
+        Notional per margin.
+    price : int
+        The closing price, ticks.
+    unit : int
+        Cash per tick and step.
+
+    Returns
+    -------
+    int
+        Steps; 0 if equity allows none.
+    """
+    if equity <= 0:
+        return 0
+    return min(share(equity, margin_bps) * leverage, max_notional) // (price * unit)
+
+
+def large_enough(quantity: int, price: int, unit: int, min_quantity: int, min_notional: int) -> bool:
+    """Rule: an entry has at least the exchange's smallest quantity and notional, at the closing price."""
+    return quantity > 0 and quantity >= min_quantity and price * quantity * unit >= min_notional
