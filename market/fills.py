@@ -37,6 +37,20 @@ def initial_margin(notional: int, leverage: int) -> int:
     return ceil_div(notional, leverage)
 
 
+def affordable(free: int, notional: int, leverage: int, fee_ppm: int) -> bool:
+    """Rule: an opening order needs its isolated margin and its fee out of free cash.
+
+    `free` is the wallet less every isolated margin set aside; open profit does not count. `notional` is at the price
+    the order would fill at, slippage included.
+    """
+    return initial_margin(notional, leverage) + fee(notional, fee_ppm) <= free
+
+
+def closed_share(cost: int, quantity: int, closed: int, side: int) -> int:
+    """Rule: part of a position's cost that leaves with a partial close, rounded to the smaller profit."""
+    return ceil_div(cost * closed, quantity) if side > 0 else cost * closed // quantity
+
+
 def stop_price(cost: int, quantity: int, unit: int, side: int, stop_bps: int) -> int:
     """Rule: the stop stands `stop_bps` from the average fill, rounded away from danger (toward the entry).
 
@@ -66,11 +80,12 @@ def touched(side: int, stop: int, liquidation: int, price: int, at_open: bool) -
     """Rule: what a new price does to a position: NOTHING, STOPPED or LIQUIDATED.
 
     At a bar's open, beyond liquidation means liquidated, else beyond the stop means stopped. Inside a bar the price
-    moved there, so the stop, which stands nearer, fires first; without one (`stop` 0) liquidation does.
+    moved there, so the stop, where it stands nearer, fires first; without one (`stop` 0) liquidation does.
     """
     beyond_stop = stop > 0 and side * (price - stop) <= 0
     beyond_liquidation = liquidation > 0 and side * (price - liquidation) <= 0
-    if beyond_liquidation and (at_open or not beyond_stop):
+    stop_nearer = side * (stop - liquidation) > 0
+    if beyond_liquidation and (at_open or not beyond_stop or not stop_nearer):
         return LIQUIDATED
     return STOPPED if beyond_stop else NOTHING
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 
+import numpy as np
+from numpy.typing import NDArray
+
 CASH = 100_000_000
 """Cash units in one unit of the quote currency (1e-8 each)."""
 
@@ -109,6 +112,15 @@ class Instrument:
     def nearest_ticks(self, price: float) -> int:
         """The nearest price in ticks, for history recorded on a finer grid."""
         return int((Decimal(repr(price)) / self.tick + Decimal("0.5")).to_integral_value(rounding=ROUND_FLOOR))
+
+    def ticks_column(self, prices: NDArray[np.float64]) -> NDArray[np.int64]:
+        """A column of prices in ticks, each exactly as `nearest_ticks` rounds it."""
+        ratio = prices / float(self.tick)
+        ticks: NDArray[np.int64] = np.floor(ratio + 0.5).astype(np.int64)
+        # a float quotient may fall on the wrong side of one half: those few are settled in decimals
+        for index in np.flatnonzero(np.abs(ratio - np.floor(ratio) - 0.5) < 1e-6):
+            ticks[index] = self.nearest_ticks(float(prices[index]))
+        return ticks
 
     def notional(self, price_ticks: int, quantity_steps: int) -> int:
         """Value in cash units; checked against int64, which compiled code would overflow in silence."""
