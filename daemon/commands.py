@@ -40,7 +40,7 @@ class MarketOrder:
 
 @dataclass(frozen=True, slots=True)
 class StopOrder:
-    """A reduce-only STOP_MARKET: sells (`side` -1) or buys (+1) `quantity` steps when the trigger (ticks) is touched."""
+    """Reduce-only STOP_MARKET: sells (`side` -1) or buys (+1) `quantity` steps once the trigger (ticks) is touched."""
 
     symbol: str
     client_id: str

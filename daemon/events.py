@@ -176,7 +176,7 @@ class RestingStop:
 
 @dataclass(frozen=True, slots=True)
 class SymbolTruth:
-    """What the exchange says of one symbol: position (signed steps, cost and margin in cash units) and resting stops."""
+    """A symbol as the exchange has it: position (signed steps; cost, margin in cash units) and resting stops."""
 
     symbol: str
     quantity: int

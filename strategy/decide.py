@@ -206,8 +206,8 @@ def _entry(
 
 def _not_now(situation: Situation, rules: Rules, memory: Memory) -> Reason | None:
     """What forbids any entry of this symbol at this close, whatever its size."""
-    if not situation.entries_allowed:
-        return Reason.PAUSED
+    if situation.barred is not None:
+        return situation.barred
     if memory.regime < 0:
         return Reason.NO_REGIME
     cooldown = rules.liquidation_cooldown if memory.liquidated else rules.stop_cooldown

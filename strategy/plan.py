@@ -39,6 +39,7 @@ class Reason(StrEnum):
     STOP_TOO_FAR = "stop not within half the way to liquidation"
     PAUSED = "entries paused by the operator"
     HALTED = "entries halted"
+    LATE = "a newer candle has closed already"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +123,14 @@ class SymbolState:
 class Situation:
     """Everything known when the candle that opened at `bar` (ms) has closed; symbols in configuration order.
 
-    `cash` is the wallet (cash units), net of deposits; `entries_allowed` is False while paused or halted.
+    `cash` is the wallet (cash units), net of deposits; `barred` says why no entry is allowed, None if one is.
     """
 
     bar: int
     bar_ms: int
     cash: int
     symbols: tuple[SymbolState, ...]
-    entries_allowed: bool = True
+    barred: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)

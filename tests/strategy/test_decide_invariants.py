@@ -88,7 +88,7 @@ def test_no_plan_passes_a_cap_or_loosens_a_stop(situation: Situation, rules: Rul
         assert 0 <= state.outlook.p_long <= 1
         assert 0 <= state.outlook.p_short <= 1
         assert memory.regime in (0, 1, 2), "no entry without a settled regime"
-        assert situation.entries_allowed
+        assert situation.barred is None
         assert state.holding is None or entry.side == -state.holding.side
         assert cost <= rules.max_notional
         assert cost >= state.instrument.min_notional

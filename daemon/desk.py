@@ -1,0 +1,277 @@
+"""One symbol's desk: takes in what the exchange says of a symbol's position, order and stops.
+
+It only keeps the `Book` true; what to do about it is `daemon.steering`'s part. An event that comes twice, late or out
+of order leaves the book as it should be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from daemon import lots
+from daemon.commands import Alert, Command, Purpose, Reconcile, RecordTrade
+from daemon.events import Filled, LeverageRead, OrderUpdated, RestingStop, StopUpdated, SymbolTruth
+from daemon.identity import prefix
+from daemon.orders import ORDER, STOP, State, absence_proven, after
+from daemon.state import Book, Counts, Lot, Stop, Working
+from market import fills, trades
+from market.instruments import Instrument
+from market.timeframes import Timeframe
+from strategy.plan import Enter
+
+LIQUIDATION_PREFIX = "autoclose-"
+DELEVERAGING_PREFIX = "adl_autoclose"
+"""Client ids of the exchange's own closing orders (Binance USDT-M, User Data Streams: Order Update)."""
+
+WOULD_TRIGGER = -2021
+"""Binance: the stop's price is past already."""
+
+SEEN = 200
+"""How many trade ids are remembered to tell duplicates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait, in ms, before asking again or trying again, and how often a stop is tried."""
+
+    answer_ms: int = 3_000
+    read_back_ms: int = 1_000
+    partial_ms: int = 500
+    retry_ms: int = 1_000
+    stop_tries: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """A symbol's book and the terms it is kept under; all state is in the book.
+
+    `unknown_stop_bps` is the stop distance for a position that no order of ours explains.
+    """
+
+    instrument: Instrument
+    book: Book
+    counts: Counts
+    deployment: str
+    decision: Timeframe
+    unknown_stop_bps: int
+    patience: Patience
+
+    @property
+    def symbol(self) -> str:
+        return self.instrument.symbol
+
+    def live_stops(self) -> list[Stop]:
+        """Stops that can still act."""
+        return [s for s in self.book.stops.values() if not s.over]
+
+    def protected(self) -> bool:
+        """Whether a stop of the right side and size was read back for the open position."""
+        lot = self.book.lot
+        return lot is not None and any(
+            s.state is State.CONFIRMED and s.side == -lot.side and s.quantity >= lot.quantity
+            for s in self.book.stops.values()
+        )
+
+    def in_place(self) -> bool:
+        """Whether the one live stop is exactly the one wanted, read back."""
+        lot, live = self.book.lot, self.live_stops()
+        return lot is not None and len(live) == 1 and live[0].state is State.CONFIRMED and wanted(live[0], lot)
+
+    @property
+    def at_rest(self) -> bool:
+        """Nothing under way: flat without stops, or a position with exactly its stop."""
+        book = self.book
+        if book.order or book.goal or book.urgent:
+            return False
+        return self.in_place() if book.lot else not self.live_stops()
+
+    def filled(self, event: Filled, cash: int, at: int) -> list[Command]:
+        """An execution on the account: the only thing that changes a position."""
+        book = self.book
+        if event.trade_id in book.trades_seen:
+            return []
+        book.trades_seen = [*book.trades_seen[1 - SEEN :], event.trade_id]
+        order = book.order if book.order and book.order.client_id == event.client_id else None
+        if order:
+            order.executed += event.quantity
+            order.filled = max(order.filled, order.executed)
+            if order.executed >= order.quantity:
+                order.state = State.FILLED
+        out, left = list[Command](), event
+        if book.lot and event.side == -book.lot.side:
+            closing = min(event.quantity, book.lot.quantity)
+            out += self._reduced(book.lot, replace(event, quantity=closing), order, cash, at)
+            left = replace(event, quantity=event.quantity - closing, fee=0)
+        if left.quantity:
+            book.lot = lots.increase(book.lot, left, order, self.instrument, self.decision, self.unknown_stop_bps)
+            book.lot.margin = book.margin
+            book.naked_since = book.naked_since or at
+            if not order:
+                out.append(self.alert("critical", f"an execution of no order of ours: {event.client_id or 'no id'}"))
+        return out
+
+    def _reduced(self, lot: Lot, fill: Filled, order: Working | None, cash: int, at: int) -> list[Command]:
+        book, reason = self.book, self._why_closed(fill, order)
+        trade = lots.reduce(lot, fill, reason, self.instrument, cash)
+        if trade is None:
+            return []
+        if book.naked_since:
+            self.counts.naked_max_ms = max(self.counts.naked_max_ms, at - book.naked_since)
+        book.lot, book.margin, book.naked_since = None, 0, 0
+        if reason in (trades.STOP, trades.LIQUIDATION):
+            stopped_bar = self.decision.floor(fill.time)
+            book.memory = replace(book.memory, stopped_bar=stopped_bar, liquidated=reason == trades.LIQUIDATION)
+        self.counts.trades += 1
+        return [RecordTrade(trade)]
+
+    def _why_closed(self, fill: Filled, order: Working | None) -> str:
+        if order:
+            return order.reason
+        if fill.client_id in self.book.stops:
+            return trades.STOP
+        if fill.client_id.startswith(LIQUIDATION_PREFIX):
+            return trades.LIQUIDATION
+        return trades.DELEVERAGED if fill.client_id.startswith(DELEVERAGING_PREFIX) else trades.BY_HAND
+
+    def order_updated(self, event: OrderUpdated, at: int) -> list[Command]:
+        """What the exchange says of the market order under way."""
+        order = self.book.order
+        if order is None or order.client_id != event.client_id:
+            return []
+        order.filled = max(order.filled, event.filled)
+        order.state = after(ORDER, order.state, event.status)
+        if order.state is State.UNRESOLVED and absence_proven(order.sent_at, at):
+            order.state = State.ABSENT
+        if order.state in (State.REJECTED, State.EXPIRED, State.ABSENT) and not order.filled:
+            return [self.alert("warning", f"{order.purpose} order {order.state}: {event.message or event.code}")]
+        return []
+
+    def stop_updated(self, event: StopUpdated, at: int) -> list[Command]:
+        """What the exchange says of a stop; only a stop that was asked for and found as wanted is CONFIRMED."""
+        book = self.book
+        stop = book.stops.get(event.client_id)
+        if stop is None:
+            return []
+        before = stop.state
+        stop.state = after(STOP, before, event.status)
+        if event.read_back and stop.state is State.RESTING:
+            stop.side, stop.trigger, stop.quantity = event.side, event.trigger, event.quantity
+            stop.state = State.CONFIRMED
+        if stop.state is not before:
+            stop.since = at
+        if book.lot and stop.state is State.CONFIRMED:
+            book.lot.stop_failures = 0
+        if book.lot and stop.state is State.REJECTED and before is not State.REJECTED:
+            return self._stop_refused(book.lot, event.code, event.message, at)
+        return []
+
+    def leverage_read(self, event: LeverageRead) -> list[Command]:
+        """Leverage and margin mode as they are; an entry that wanted others is given up, never sent hoping."""
+        book = self.book
+        book.leverage, book.isolated, book.leverage_asked_at = event.leverage, event.isolated, 0
+        if (
+            not isinstance(book.goal, Enter)
+            or book.lot
+            or (event.leverage, event.isolated) == (book.goal.leverage, True)
+        ):
+            return []
+        mode = "isolated" if event.isolated else "cross"
+        text = f"{book.goal.leverage}x isolated was set, {event.leverage}x {mode} reads back: entry given up"
+        book.goal = None
+        return [self.alert("warning", text)]
+
+    def unresolved(self, client_id: str) -> None:
+        """An order was sent and nobody knows what became of it: it will be asked for, never resent blind."""
+        order, stop = self.book.order, self.book.stops.get(client_id)
+        if order and order.client_id == client_id and order.state is State.SENT:
+            order.state, order.asked_at = State.UNRESOLVED, 0
+        if stop and not stop.over:
+            stop.state, stop.since = State.UNRESOLVED, 0
+
+    def failed(self, command: str, client_id: str, code: int, message: str, at: int) -> list[Command]:
+        """The exchange refused a command, or it could not be sent."""
+        book = self.book
+        if command == "SetLeverage":
+            book.goal, book.leverage_asked_at = None, 0
+            return [self.alert("warning", f"leverage could not be set, entry given up: {code} {message}")]
+        if book.order and book.order.client_id == client_id:
+            order, book.order = book.order, None
+            if order.purpose is Purpose.ENTRY:
+                book.goal = None
+                return [self.alert("warning", f"entry refused by the exchange: {code} {message}")]
+            book.retry_at = at + self.patience.retry_ms
+            return [
+                self.alert("warning", f"closing order refused by the exchange: {code} {message}"),
+                Reconcile(f"{self.symbol}: closing order refused ({code})"),
+            ]
+        stop = book.stops.get(client_id)
+        if stop is None or stop.over:
+            return []
+        if command == "CancelStop":
+            stop.state, stop.since = State.UNRESOLVED, at
+            return []
+        stop.state, stop.since = State.REJECTED, at
+        return self._stop_refused(book.lot, code, message, at) if book.lot else []
+
+    def _stop_refused(self, lot: Lot, code: int, message: str, at: int) -> list[Command]:
+        lot.stop_failures += 1
+        self.book.retry_at = at + self.patience.retry_ms
+        if code == WOULD_TRIGGER or lot.stop_failures >= self.patience.stop_tries:
+            self.book.urgent = trades.UNPROTECTED
+        return [self.alert("critical", f"stop refused ({lot.stop_failures}): {code} {message}")]
+
+    def reconciled(self, truth: SymbolTruth, at: int) -> list[Command]:
+        """The exchange's truth replaces ours; what was under way is asked for by its id."""
+        book, out = self.book, list[Command]()
+        book.leverage, book.isolated, book.margin = truth.leverage, truth.isolated, truth.margin
+        have = book.lot.side * book.lot.quantity if book.lot else 0
+        if have != truth.quantity:
+            text = f"the exchange holds {truth.quantity} steps, the journal {have}; the exchange's is taken"
+            out.append(self.alert("critical", text))
+            book.lot = self._adopted(truth, at) if truth.quantity else None
+            book.naked_since = at if truth.quantity else 0
+        if book.lot:
+            book.lot.margin = truth.margin
+        found = {s.client_id for s in truth.stops}
+        for stop in book.stops.values():
+            if stop.client_id not in found and not stop.over:
+                stop.state, stop.since = State.UNRESOLVED, 0
+        for resting in truth.stops:
+            out += self._stop_found(resting, at)
+        if book.order and book.order.state is State.SENT:
+            book.order.state, book.order.asked_at = State.UNRESOLVED, 0
+        return out
+
+    def _stop_found(self, found: RestingStop, at: int) -> list[Command]:
+        known = self.book.stops.get(found.client_id)
+        if known is None and not found.client_id.startswith(prefix(self.deployment)):
+            return [self.alert("warning", f"a stop of somebody else rests here and is left alone: {found.client_id}")]
+        self.book.stops[found.client_id] = Stop(
+            found.client_id, found.side, found.trigger, found.quantity, State.CONFIRMED, at
+        )
+        return []
+
+    def _adopted(self, truth: SymbolTruth, at: int) -> Lot:
+        side, quantity = (1, truth.quantity) if truth.quantity > 0 else (-1, -truth.quantity)
+        unit, bps = self.instrument.unit, self.unknown_stop_bps
+        return Lot(
+            side=side,
+            quantity=quantity,
+            cost=truth.cost,
+            opened=quantity,
+            notional=truth.cost,
+            entry_time=at,
+            entry_bar=self.decision.floor(at),
+            leverage=truth.leverage,
+            stop_bps=bps,
+            stop=fills.stop_price(truth.cost, quantity, unit, side, bps),
+            margin=truth.margin,
+        )
+
+    def alert(self, level: str, text: str) -> Alert:
+        return Alert(level, f"{self.symbol}: {text}")
+
+
+def wanted(stop: Stop, lot: Lot) -> bool:
+    """Whether a stop has the side, size and trigger that the position wants."""
+    return stop.trigger == lot.stop and stop.side == -lot.side and stop.quantity == lot.quantity

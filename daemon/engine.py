@@ -1,0 +1,305 @@
+"""The engine: one event in, a list of commands out. Synchronous, without I/O, clock or randomness.
+
+It waits for all candles that end together, has them predicted, lets the strategy plan, and works the plan off action
+by action: exits first, then entries. Every event also lets each symbol's desk mend what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from daemon import steering
+from daemon.commands import Alert, Command, Predict, RecordDecisions, Settled
+from daemon.desk import Desk, Patience
+from daemon.events import (
+    BalanceUpdated,
+    CandleClosed,
+    Event,
+    Failed,
+    Filled,
+    GapFound,
+    LeverageRead,
+    OperatorCommand,
+    Opinion,
+    Order,
+    OrderUpdated,
+    PositionUpdated,
+    PredictionReady,
+    Reconciled,
+    StopUpdated,
+    StreamLive,
+    StreamStale,
+    Tick,
+    Unresolved,
+)
+from daemon.state import Arrivals, Book, DaemonState
+from market.instruments import Instrument
+from market.timeframes import Timeframe
+from market.trades import FLATTENED
+from strategy.decide import plan
+from strategy.live_config import Rules
+from strategy.plan import MID, Decision, Holding, Reason, Situation, SymbolState
+
+FUNDING = "FUNDING_FEE"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an engine is built for; `instruments` in configuration order, `batch_ms` how long late candles are awaited.
+
+    `max_hold_bars` is the model set's longest holding in decision candles.
+    """
+
+    deployment: str
+    instruments: tuple[Instrument, ...]
+    timeframes: tuple[Timeframe, ...]
+    decision: Timeframe
+    rules: Rules
+    max_hold_bars: int
+    batch_ms: int = 10_000
+    patience: Patience = field(default_factory=Patience)
+
+
+class Engine:
+    """Turns events into commands; everything it knows is in `state`. It does nothing before the first `Reconciled`."""
+
+    def __init__(self, settings: Settings, state: DaemonState | None = None) -> None:
+        self.settings = settings
+        self.state = state or DaemonState()
+        self.state.reconciled = False
+        self.desks = {
+            i.symbol: Desk(
+                instrument=i,
+                book=self.state.books.setdefault(i.symbol, Book()),
+                counts=self.state.counts,
+                deployment=settings.deployment,
+                decision=settings.decision,
+                unknown_stop_bps=settings.rules.stop_bps[MID],
+                patience=settings.patience,
+            )
+            for i in settings.instruments
+        }
+
+    @property
+    def equity(self) -> int:
+        """Cash plus open profit at the last closing prices, in cash units."""
+        total = self.state.cash
+        for symbol, desk in self.desks.items():
+            lot, close = desk.book.lot, self.state.closes.get(symbol)
+            if lot and close:
+                total += lot.side * (desk.instrument.notional(close[1], lot.quantity) - lot.cost)
+        return total
+
+    def step(self, event: Event, at: int) -> list[Command]:
+        """Take in one event that arrived at `at` (ms) and say what shall be done."""
+        return self._take(event, at) + self._advance(at)
+
+    def _take(self, event: Event, at: int) -> list[Command]:
+        match event:
+            case CandleClosed():
+                self._candle(event, at)
+            case PredictionReady():
+                return self._decide(event)
+            case Filled():
+                return self._on(event.symbol).filled(event, self.state.cash, at)
+            case OrderUpdated():
+                return self._on(event.symbol).order_updated(event, at)
+            case StopUpdated():
+                return self._on(event.symbol).stop_updated(event, at)
+            case PositionUpdated():
+                self._margin(event)
+            case BalanceUpdated():
+                self._balance(event)
+            case LeverageRead():
+                return self._on(event.symbol).leverage_read(event)
+            case Unresolved():
+                self._on(event.symbol).unresolved(event.client_id)
+            case Failed():
+                return self._on(event.symbol).failed(event.command, event.client_id, event.code, event.message, at)
+            case Reconciled():
+                return self._reconciled(event, at)
+            case GapFound():
+                return self._gap(event, at)
+            case OperatorCommand():
+                return self._obey(event)
+            case StreamStale():
+                return [Alert("warning", f"{event.stream} stream is stale: {event.reason}")]
+            case StreamLive():
+                return [Alert("info", f"{event.stream} stream is live")]
+            case Tick():
+                pass
+        return []
+
+    def _on(self, symbol: str) -> Desk:
+        return self.desks[symbol]
+
+    # the account
+
+    def _balance(self, event: BalanceUpdated) -> None:
+        self.state.cash = event.cash
+        lot = self.desks[event.symbol].book.lot if event.symbol in self.desks else None
+        if event.cause == FUNDING and lot:
+            lot.funding -= event.change
+
+    def _margin(self, event: PositionUpdated) -> None:
+        """A position of zero leaves the margin be: a liquidation that follows says what was lost by it."""
+        book = self._on(event.symbol).book
+        if event.quantity:
+            book.margin = event.margin
+            if book.lot:
+                book.lot.margin = event.margin
+
+    def _reconciled(self, event: Reconciled, at: int) -> list[Command]:
+        state, out = self.state, list[Command]()
+        state.cash = event.cash
+        for truth in event.symbols:
+            out += self._on(truth.symbol).reconciled(truth, at)
+        if not state.reconciled:
+            # what a former life left undone is decided anew at the next candle; positions keep their stops
+            state.reconciled, state.actions, state.pursuing, state.predicting = True, [], "", False
+            for desk in self.desks.values():
+                desk.book.goal = None
+        return out
+
+    def _obey(self, event: OperatorCommand) -> list[Command]:
+        match event.order:
+            case Order.PAUSE:
+                self.state.paused = True
+            case Order.RESUME:
+                self.state.paused = False
+            case Order.FLATTEN:
+                self.state.paused, self.state.actions = True, []
+                for desk in self.desks.values():
+                    if desk.book.lot:
+                        desk.book.urgent = FLATTENED
+                    desk.book.goal = None
+        return [Alert("warning", f"{event.order} by {event.who}")]
+
+    # candles and decisions
+
+    def _candle(self, event: CandleClosed, at: int) -> None:
+        """Note a candle for the instant at which it ended, if that is an instant of decision still to come."""
+        state, decision = self.state, self.settings.decision
+        closed = event.candle.open_time + Timeframe.parse(event.timeframe).ms
+        if closed % decision.ms or closed - decision.ms <= max(state.settled_bar, state.deciding):
+            return
+        arrivals = state.waiting.setdefault(closed, Arrivals(at + self.settings.batch_ms))
+        arrivals.pairs.add((event.symbol, event.timeframe))
+        if event.timeframe == str(decision):
+            ticks = self._on(event.symbol).instrument.nearest_ticks(event.candle.close)
+            arrivals.closes[event.symbol] = ticks
+            state.counts.candles += 1
+
+    def _gap(self, event: GapFound, at: int) -> list[Command]:
+        decision = self.settings.decision
+        if event.timeframe == str(decision):
+            self.state.counts.missed_candles += (event.end - event.start) // decision.ms
+        return [Alert("warning", f"{event.symbol} {event.timeframe}: hole from {event.start} to {event.end} ms")]
+
+    def _due(self, closed: int) -> set[tuple[str, str]]:
+        """The (symbol, timeframe) pairs whose candle ends at an instant."""
+        settings = self.settings
+        return {(i.symbol, str(t)) for i in settings.instruments for t in settings.timeframes if closed % t.ms == 0}
+
+    def _ready(self, closed: int, at: int) -> bool:
+        arrivals = self.state.waiting[closed]
+        return arrivals.pairs >= self._due(closed) or at >= arrivals.deadline
+
+    def _begin(self, at: int) -> list[Command]:
+        """Take up the earliest candle that is complete or will not be awaited any longer."""
+        state = self.state
+        if state.deciding >= 0 or not state.reconciled or not state.waiting:
+            return []
+        closed = min(state.waiting)
+        if not self._ready(closed, at):
+            return []
+        arrivals = state.waiting[closed]
+        state.deciding, state.predicting = closed - self.settings.decision.ms, True
+        for symbol, close in arrivals.closes.items():
+            state.closes[symbol] = (state.deciding, close)
+        return [Predict(state.deciding, tuple(s for s in self.desks if s in arrivals.closes))]
+
+    def _decide(self, event: PredictionReady) -> list[Command]:
+        state, settings = self.state, self.settings
+        if event.bar != state.deciding or not state.predicting:
+            return []
+        state.predicting, state.model_set = False, event.model_set
+        opinions = {o.symbol: o for o in event.opinions}
+        state.opinions.update(opinions)
+        known = tuple(s for s in self.desks if s in state.closes)
+        late = any(self._ready(c, -1) for c in state.waiting if c - settings.decision.ms > event.bar)
+        barred = Reason.PAUSED if state.paused else Reason.LATE if late else None
+        situation = Situation(
+            bar=event.bar,
+            bar_ms=settings.decision.ms,
+            cash=state.cash,
+            symbols=tuple(self._symbol_state(s, opinions.get(s)) for s in known),
+            barred=barred,
+        )
+        answer = plan(situation, settings.rules, settings.max_hold_bars)
+        for symbol, memory in zip(known, answer.memories, strict=True):
+            self.desks[symbol].book.memory = memory
+        state.actions = list(answer.actions)
+        state.counts.decisions += len(answer.decisions)
+        decisions = tuple(self._explained(d, opinions) for d in answer.decisions)
+        return [RecordDecisions(event.bar, answer.equity, decisions)]
+
+    def _explained(self, decision: Decision, opinions: dict[str, Opinion]) -> Decision:
+        opinion = opinions.get(decision.symbol)
+        if decision.reason is not Reason.NO_PREDICTION or opinion is None or not opinion.refusal:
+            return decision
+        return replace(decision, detail=opinion.refusal)
+
+    def _symbol_state(self, symbol: str, opinion: Opinion | None) -> SymbolState:
+        desk, lot = self.desks[symbol], self.desks[symbol].book.lot
+        holding = None
+        if lot:
+            holding = Holding(lot.side, lot.quantity, lot.cost, lot.margin, lot.entry_bar, lot.stop, lot.stop_bps)
+        return SymbolState(
+            instrument=desk.instrument,
+            close=self.state.closes[symbol][1],
+            outlook=opinion.outlook if opinion else None,
+            holding=holding,
+            memory=desk.book.memory,
+        )
+
+    # what is left to do
+
+    def _advance(self, at: int) -> list[Command]:
+        """Let every desk mend what is missing, work off the plan in its order, and settle the candle when all rest."""
+        if not self.state.reconciled:
+            return []
+        out: list[Command] = []
+        for desk in self.desks.values():
+            out += self._steer(desk, at)
+        out += self._work_off(at)
+        out += self._settle()
+        return out + self._begin(at)
+
+    def _steer(self, desk: Desk, at: int) -> list[Command]:
+        close = self.state.closes.get(desk.symbol, (0, 0))[1]
+        return steering.advance(desk, close, self.equity, at)
+
+    def _work_off(self, at: int) -> list[Command]:
+        state, out = self.state, list[Command]()
+        while True:
+            if state.pursuing and self.desks[state.pursuing].book.goal is not None:
+                return out
+            state.pursuing = ""
+            if not state.actions:
+                return out
+            action = state.actions.pop(0)
+            desk = self.desks[action.symbol]
+            desk.book.goal, desk.book.goal_bar = action, state.deciding
+            state.pursuing = action.symbol
+            out += self._steer(desk, at)
+
+    def _settle(self) -> Sequence[Command]:
+        state = self.state
+        busy = state.deciding < 0 or state.predicting or state.actions or state.pursuing
+        if busy or not all(d.at_rest for d in self.desks.values()):
+            return []
+        bar, state.deciding, state.settled_bar = state.deciding, -1, state.deciding
+        state.waiting = {c: a for c, a in state.waiting.items() if c - self.settings.decision.ms > bar}
+        return [Settled(bar)]

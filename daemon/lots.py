@@ -1,0 +1,79 @@
+"""Lots: how executions become a position, and a position a trade. Pure accounting in integers."""
+
+from __future__ import annotations
+
+from daemon.events import Filled
+from daemon.state import Lot, Working
+from market import fills
+from market.instruments import Instrument
+from market.timeframes import Timeframe
+from market.trades import LIQUIDATION, Trade
+
+
+def average_price(notional: int, quantity: int, unit: int) -> int:
+    """Average execution price in ticks, rounded to the nearest (half up)."""
+    return (2 * notional + quantity * unit) // (2 * quantity * unit)
+
+
+def increase(
+    lot: Lot | None, fill: Filled, order: Working | None, instrument: Instrument, decision: Timeframe, stop_bps: int
+) -> Lot:
+    """The lot after an execution that opened or added; its stop follows the average fill.
+
+    `stop_bps` is used where the execution belongs to no order of ours.
+    """
+    notional = instrument.notional(fill.price, fill.quantity)
+    if lot is None:
+        lot = Lot(
+            side=fill.side,
+            quantity=0,
+            cost=0,
+            opened=0,
+            notional=0,
+            entry_time=fill.time,
+            entry_bar=decision.floor(fill.time),
+            leverage=order.leverage if order else 0,
+            stop_bps=order.stop_bps if order else stop_bps,
+        )
+    lot.quantity += fill.quantity
+    lot.cost += notional
+    lot.opened += fill.quantity
+    lot.notional += notional
+    lot.fees += fill.fee
+    lot.stop = fills.stop_price(lot.cost, lot.quantity, instrument.unit, lot.side, lot.stop_bps)
+    return lot
+
+
+def reduce(lot: Lot, fill: Filled, reason: str, instrument: Instrument, cash: int) -> Trade | None:
+    """Take an execution off the lot; the trade when it closed the last of it.
+
+    A liquidation costs the whole isolated margin whatever its price says: the rest goes to the insurance fund.
+    """
+    notional = instrument.notional(fill.price, fill.quantity)
+    share = lot.cost * fill.quantity // lot.quantity
+    if reason == LIQUIDATION:
+        lot.realized -= lot.margin
+    else:
+        lot.realized += fills.realized_profit(lot.side, share, notional)
+    lot.cost -= share
+    lot.quantity -= fill.quantity
+    lot.closed += fill.quantity
+    lot.exit_notional += notional
+    lot.fees += fill.fee
+    if lot.quantity:
+        return None
+    return Trade(
+        symbol=instrument.symbol,
+        side=lot.side,
+        quantity=lot.closed,
+        leverage=lot.leverage,
+        entry_time=lot.entry_time,
+        entry_price=average_price(lot.notional, lot.opened, instrument.unit),
+        exit_time=fill.time,
+        exit_price=average_price(lot.exit_notional, lot.closed, instrument.unit),
+        reason=reason,
+        fees=lot.fees,
+        funding=lot.funding,
+        profit=lot.realized - lot.fees - lot.funding,
+        cash_after=cash,
+    )

@@ -1,0 +1,176 @@
+"""What the daemon remembers: plain values that a snapshot writes and a restart reads back.
+
+Everything the engine knows lives here and nowhere else. Money in integers: ticks, steps, 1e-8 cash; times in ms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from daemon.commands import Purpose
+from daemon.events import Opinion
+from daemon.orders import OVER, State
+from strategy.plan import Action, Memory
+
+
+@dataclass(slots=True)
+class Lot:
+    """An open position, counted from its own executions.
+
+    `quantity` and `cost` are what is open, `closed` and `exit_notional` what was closed already, `notional` and
+    `opened` what was ever opened. `stop` is the trigger (ticks) wanted now, `stop_bps` its distance. `fees` and
+    `funding` are what it has cost so far, `margin` what the exchange holds for it.
+    """
+
+    side: int
+    quantity: int
+    cost: int
+    opened: int
+    notional: int
+    entry_time: int
+    entry_bar: int
+    leverage: int
+    stop_bps: int
+    stop: int = 0
+    fees: int = 0
+    funding: int = 0
+    margin: int = 0
+    realized: int = 0
+    closed: int = 0
+    exit_notional: int = 0
+    stops_placed: int = 0
+    stop_failures: int = 0
+    exits_tried: int = 0
+
+
+@dataclass(slots=True)
+class Stop:
+    """A conditional order of ours; `since` is when its state last changed."""
+
+    client_id: str
+    side: int
+    trigger: int
+    quantity: int
+    state: State
+    since: int
+
+    @property
+    def over(self) -> bool:
+        return self.state in OVER
+
+
+@dataclass(slots=True)
+class Working:
+    """The one market order of a symbol that is under way.
+
+    `filled` is what the exchange says was filled, `executed` what arrived as executions; it is done when they agree.
+    """
+
+    client_id: str
+    purpose: Purpose
+    side: int
+    quantity: int
+    reason: str
+    state: State
+    sent_at: int
+    asked_at: int
+    leverage: int = 0
+    stop_bps: int = 0
+    filled: int = 0
+    executed: int = 0
+
+    @property
+    def done(self) -> bool:
+        return self.state in OVER and self.executed >= self.filled
+
+
+@dataclass(slots=True)
+class Book:
+    """One symbol: what the strategy remembers, the position, its order and stops, and what is being done about it.
+
+    `goal` is the action under way, decided at the candle `goal_bar`; `urgent` is the reason to close at once whatever
+    the strategy says, empty for none. `naked_since` is when the position last became unprotected, 0 while it is not.
+    """
+
+    memory: Memory = field(default_factory=Memory)
+    lot: Lot | None = None
+    order: Working | None = None
+    stops: dict[str, Stop] = field(default_factory=dict)
+    goal: Action | None = None
+    goal_bar: int = -1
+    leverage: int = 0
+    isolated: bool = False
+    leverage_asked_at: int = 0
+    margin: int = 0
+    retry_at: int = 0
+    naked_since: int = 0
+    urgent: str = ""
+    trades_seen: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Counts:
+    """Totals since the state directory was made."""
+
+    candles: int = 0
+    decisions: int = 0
+    missed_candles: int = 0
+    orders: int = 0
+    trades: int = 0
+    naked_max_ms: int = 0
+
+
+@dataclass(slots=True)
+class Arrivals:
+    """The (symbol, timeframe) pairs whose candle ended at one instant, when that is decided without the missing ones,
+    and each symbol's closing price in ticks."""
+
+    deadline: int
+    pairs: set[tuple[str, str]] = field(default_factory=set)
+    closes: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class DaemonState:
+    """The whole state of an engine.
+
+    `deciding` is the decision candle (open time) under way or -1; `actions` what is left to do of its plan and
+    `pursuing` the symbol whose action is under way. `waiting` maps a close time to what arrived for it. `closes` holds
+    each symbol's last decision candle (open time) and its close in ticks, `opinions` what inference last said.
+    """
+
+    cash: int = 0
+    reconciled: bool = False
+    paused: bool = False
+    model_set: str = ""
+    books: dict[str, Book] = field(default_factory=dict)
+    deciding: int = -1
+    predicting: bool = False
+    actions: list[Action] = field(default_factory=list)
+    pursuing: str = ""
+    settled_bar: int = -1
+    waiting: dict[int, Arrivals] = field(default_factory=dict)
+    closes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    opinions: dict[str, Opinion] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
+
+    def dump(self) -> bytes:
+        """The state as JSON."""
+        return _ADAPTER.dump_json(self)
+
+    @classmethod
+    def load(cls, text: bytes | str) -> DaemonState:
+        """The state from JSON; raises pydantic.ValidationError if it is not one."""
+        return _ADAPTER.validate_json(text)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The state as plain values, for showing."""
+        values = _ADAPTER.dump_python(self, mode="json")
+        assert isinstance(values, dict)
+        return values
+
+
+_ADAPTER: TypeAdapter[DaemonState] = TypeAdapter(DaemonState)

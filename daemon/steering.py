@@ -1,0 +1,175 @@
+"""Steering: what a symbol's desk still has to do.
+
+Level-triggered: `advance` looks at what is known and says what is missing, after every event. The first thing it
+mends is an open position without a stop that was read back.
+"""
+
+from __future__ import annotations
+
+from daemon import approval
+from daemon.commands import (
+    Approved,
+    AskOrder,
+    AskStop,
+    CancelStop,
+    Command,
+    MarketOrder,
+    PlaceStop,
+    Purpose,
+    SetLeverage,
+    StopOrder,
+    Submit,
+)
+from daemon.desk import Desk, wanted
+from daemon.identity import client_id
+from daemon.orders import State
+from daemon.state import Lot, Stop, Working
+from strategy.plan import Enter, Exit, Tighten
+
+WAITING = (State.SENT, State.RESTING, State.UNRESOLVED, State.CANCELING, State.TRIGGERED)
+"""States of a stop that must not last: it should be read back, gone, or filled."""
+
+
+def advance(desk: Desk, close: int, equity: int, at: int) -> list[Command]:
+    """The commands that are missing now; `close` (ticks) and `equity` (cash units) bound an entry."""
+    out = _follow(desk, at)
+    if desk.book.order is None:
+        out += _pursue(desk, close, equity, at)
+    out += _protect(desk, at)
+    _count_naked(desk, at)
+    return out
+
+
+def _follow(desk: Desk, at: int) -> list[Command]:
+    """Ask about what has been silent for too long; forget what is over."""
+    book, out = desk.book, list[Command]()
+    order = book.order
+    if order and order.done:
+        book.order = order = None
+        if not book.lot and isinstance(book.goal, Enter):
+            book.goal = None
+    if order and (order.asked_at == 0 or at - max(order.sent_at, order.asked_at) >= desk.patience.answer_ms):
+        order.asked_at = at
+        out.append(AskOrder(desk.symbol, order.client_id))
+    for stop in book.stops.values():
+        if stop.state in WAITING and at - stop.since >= desk.patience.read_back_ms:
+            stop.since = at
+            again = CancelStop if stop.state is State.CANCELING else AskStop
+            out.append(again(desk.symbol, stop.client_id))
+    if book.lot is None and book.order is None:
+        book.stops = {i: s for i, s in book.stops.items() if not s.over}
+    return out
+
+
+def _pursue(desk: Desk, close: int, equity: int, at: int) -> list[Command]:
+    book = desk.book
+    if book.urgent:
+        if book.lot:
+            return _close(desk, book.lot, Purpose.RESCUE, book.urgent, at)
+        book.urgent, book.goal = "", None
+    match book.goal:
+        case Enter() as goal:
+            return _enter(desk, goal, close, equity, at)
+        case Exit() as goal if book.lot:
+            return _close(desk, book.lot, Purpose.EXIT, str(goal.reason), at)
+        case Exit() if not desk.live_stops():
+            book.goal = None
+        case Tighten() as goal:
+            if book.lot and book.lot.stop != goal.stop:
+                book.lot.stop, book.lot.stop_bps = goal.stop, goal.stop_bps
+            elif book.lot is None or desk.in_place():
+                book.goal = None
+        case _:
+            pass
+    return []
+
+
+def _enter(desk: Desk, goal: Enter, close: int, equity: int, at: int) -> list[Command]:
+    book = desk.book
+    if book.lot:
+        if desk.in_place():
+            book.goal = None
+        return []
+    if desk.live_stops():
+        return []  # orphans of the last position are being cancelled
+    if (book.leverage, book.isolated) != (goal.leverage, True):
+        if at - book.leverage_asked_at < desk.patience.answer_ms:
+            return []
+        book.leverage_asked_at = at
+        return [SetLeverage(desk.symbol, goal.leverage)]
+    identity = client_id(desk.deployment, book.goal_bar, desk.symbol, Purpose.ENTRY, 0)
+    order = MarketOrder(desk.symbol, identity, Purpose.ENTRY, goal.side, goal.quantity, reduce_only=False)
+    try:
+        approved = approval.approve_entry(
+            order, desk.instrument, book.lot, close, equity, goal.leverage, book.leverage, book.isolated
+        )
+    except approval.Denied as denied:
+        book.goal = None
+        return [desk.alert("warning", f"entry not approved: {denied}")]
+    return _submit(desk, approved, str(goal.reason), at, goal.leverage, goal.stop_bps)
+
+
+def _close(desk: Desk, lot: Lot, purpose: Purpose, reason: str, at: int) -> list[Command]:
+    """Close the whole position at market, reduce-only; the stop stays until it is flat."""
+    book = desk.book
+    if at < book.retry_at:
+        return []
+    bar = book.goal_bar if purpose is Purpose.EXIT else lot.entry_bar
+    identity = client_id(desk.deployment, bar, desk.symbol, purpose, lot.exits_tried)
+    lot.exits_tried += 1
+    order = MarketOrder(desk.symbol, identity, purpose, -lot.side, lot.quantity, reduce_only=True)
+    return _submit(desk, approval.approve_close(order, lot), reason, at)
+
+
+def _submit(
+    desk: Desk, approved: Approved[MarketOrder], reason: str, at: int, leverage: int = 0, stop_bps: int = 0
+) -> list[Command]:
+    order = approved.order
+    desk.book.order = Working(
+        order.client_id, order.purpose, order.side, order.quantity, reason, State.SENT, at, at, leverage, stop_bps
+    )
+    desk.counts.orders += 1
+    return [Submit(approved)]
+
+
+def _protect(desk: Desk, at: int) -> list[Command]:
+    """Exactly one stop, the wanted one: place it, and only when it was read back cancel every other."""
+    book, lot = desk.book, desk.book.lot
+    live = desk.live_stops()
+    if lot is None:
+        return _cancel(desk, live, at) if book.order is None else []
+    if book.order and (book.order.purpose is not Purpose.ENTRY or at - book.naked_since < desk.patience.partial_ms):
+        return []  # it is closing, or the rest of the entry is about to arrive
+    right = [s for s in live if wanted(s, lot) and s.state is not State.CANCELING]
+    if any(s.state is State.CONFIRMED for s in right):
+        keep = next(s for s in right if s.state is State.CONFIRMED)
+        return _cancel(desk, [s for s in live if s is not keep], at)
+    if right or book.urgent or at < book.retry_at or any(s.state is State.TRIGGERED for s in live):
+        return []
+    identity = client_id(desk.deployment, lot.entry_bar, desk.symbol, Purpose.STOP, lot.stops_placed)
+    lot.stops_placed += 1
+    order = StopOrder(desk.symbol, identity, -lot.side, lot.quantity, lot.stop)
+    approved = approval.approve_stop(order, lot)
+    book.stops[identity] = Stop(identity, order.side, order.trigger, order.quantity, State.SENT, at)
+    return [PlaceStop(approved)]
+
+
+def _cancel(desk: Desk, stops: list[Stop], at: int) -> list[Command]:
+    """Cancel the stops that were acknowledged; one that is still unknown is asked for first."""
+    ready = [s for s in stops if s.state in (State.RESTING, State.CONFIRMED)]
+    for stop in ready:
+        stop.state, stop.since = State.CANCELING, at
+    return [CancelStop(desk.symbol, stop.client_id) for stop in ready]
+
+
+def _count_naked(desk: Desk, at: int) -> None:
+    """Measure how long a position stood without a stop that was read back."""
+    book = desk.book
+    if book.lot is None:
+        book.naked_since = 0
+    elif desk.protected():
+        if book.naked_since:
+            desk.counts.naked_max_ms = max(desk.counts.naked_max_ms, at - book.naked_since)
+        book.naked_since = 0
+    elif not book.naked_since:
+        book.naked_since = at

@@ -1,0 +1,290 @@
+"""The engine, event by event: no exchange, no clock, only what it is told and what it asks for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from daemon.commands import AskOrder, CancelStop, Command, PlaceStop, Predict, RecordTrade, SetLeverage, Settled, Submit
+from daemon.engine import Engine, Settings
+from daemon.events import (
+    BalanceUpdated,
+    CandleClosed,
+    Event,
+    Failed,
+    Filled,
+    LeverageRead,
+    OperatorCommand,
+    Opinion,
+    Order,
+    OrderStatus,
+    OrderUpdated,
+    PositionUpdated,
+    PredictionReady,
+    Reconciled,
+    RestingStop,
+    StopUpdated,
+    SymbolTruth,
+    Tick,
+    Unresolved,
+)
+from daemon.journal import Journal
+from daemon.state import DaemonState
+from market.candles import Candle
+from market.instruments import CASH, Instrument
+from market.timeframes import Timeframe
+from strategy.live_config import LiveConfig
+from strategy.plan import Outlook
+
+HOUR = 3_600_000
+START = 1_700_000_000_000 // HOUR * HOUR
+BTC = Instrument("BTCUSDT", "BTC", tick=Decimal("0.1"))
+SETTINGS = Settings(
+    deployment="test",
+    instruments=(BTC,),
+    timeframes=(Timeframe.parse("1h"),),
+    decision=Timeframe.parse("1h"),
+    rules=LiveConfig.model_validate({"regimes": {"confirm": 1}, "cooldown": {"stop": 0}}).rules(),
+    max_hold_bars=12,
+)
+PRICE = 300_000  # ticks: 30,000.0
+
+
+class Play:
+    """Feeds an engine and keeps what it answered; the journal is real."""
+
+    def __init__(self, folder: Path, state: DaemonState | None = None) -> None:
+        self.journal = Journal(folder)
+        self.engine = Engine(SETTINGS, state)
+        self.at = START
+        self.trade_id = 0
+
+    def tell(self, event: Event, after: int = 1) -> list[Command]:
+        self.at += after
+        commands = self.engine.step(event, self.at)
+        self.journal.write(event, self.at, commands, self.engine.state)
+        return commands
+
+    def boot(self, quantity: int = 0, cost: int = 0, stops: tuple[RestingStop, ...] = ()) -> list[Command]:
+        truth = SymbolTruth("BTCUSDT", quantity, cost, 0, 20, True, stops)
+        return self.tell(Reconciled(10_000 * CASH, (truth,)))
+
+    def candle(self, index: int, p_long: float = 0.5, p_short: float = 0.5, regime: int = 1) -> list[Command]:
+        bar = START + index * HOUR
+        candle = Candle(bar, 30_000.0, 30_000.0, 30_000.0, 30_000.0, 1.0)
+        assert self.tell(CandleClosed("BTCUSDT", "1h", candle)) == [Predict(bar, ("BTCUSDT",))]
+        opinion = Opinion("BTCUSDT", Outlook(p_long, p_short, regime))
+        return self.tell(PredictionReady(bar, (opinion,), "set-1"))
+
+    def fill(self, client_id: str, side: int, quantity: int, price: int = PRICE, fee: int = 5) -> list[Command]:
+        self.trade_id += 1
+        return self.tell(Filled("BTCUSDT", client_id, self.trade_id, side, price, quantity, fee, START + HOUR))
+
+    def enter(self) -> StopUpdated:
+        """A long entry up to the point where its stop was placed; gives the read-back that is still to come."""
+        (leverage,) = of(self.candle(0, p_long=0.7), SetLeverage)
+        (submit,) = of(self.tell(LeverageRead("BTCUSDT", leverage.leverage, True)), Submit)
+        order = submit.approved.order
+        (place,) = of(self.fill(order.client_id, order.side, order.quantity), PlaceStop)
+        stop = place.approved.order
+        return StopUpdated(
+            "BTCUSDT", stop.client_id, OrderStatus.ACCEPTED, stop.side, stop.trigger, stop.quantity, read_back=True
+        )
+
+
+def of(commands: list[Command], kind: type) -> list:
+    return [c for c in commands if isinstance(c, kind)]
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Play:
+    return Play(tmp_path)
+
+
+def test_nothing_is_decided_before_the_account_was_read(play: Play) -> None:
+    candle = Candle(START, 1.0, 1.0, 1.0, 1.0, 1.0)
+    assert play.tell(CandleClosed("BTCUSDT", "1h", candle)) == []
+
+
+def test_a_quiet_candle_settles_at_once(play: Play) -> None:
+    play.boot()
+    assert Settled(START) in play.candle(0)
+
+
+def test_an_entry_sets_leverage_reads_it_back_fills_and_is_protected_before_it_settles(play: Play) -> None:
+    play.boot()
+    read_back = play.enter()
+    book = play.engine.state.books["BTCUSDT"]
+    assert not play.engine.desks["BTCUSDT"].at_rest
+    assert read_back.trigger == 291_000  # 3 % below the fill, mid regime
+    assert of(play.tell(replace(read_back, read_back=False)), Settled) == []  # an acknowledgement is no proof
+    assert of(play.tell(read_back), Settled) == [Settled(START)]
+    assert book.lot is not None
+    assert book.lot.quantity == 10_000 * CASH // 10 * 5 // BTC.notional(PRICE, 1)
+    assert play.engine.state.counts.naked_max_ms == 2
+
+
+def test_an_entry_is_given_up_when_leverage_reads_back_otherwise(play: Play) -> None:
+    play.boot()
+    (leverage,) = of(play.candle(0, p_long=0.7), SetLeverage)
+    again = play.tell(LeverageRead("BTCUSDT", leverage.leverage - 1, True))
+    assert of(again, Submit) == of(again, SetLeverage) == []
+    assert Settled(START) in again
+
+
+def test_a_stop_that_would_trigger_at_once_closes_the_position(play: Play) -> None:
+    play.boot()
+    stop = play.enter()
+    out = play.tell(Failed("BTCUSDT", "PlaceStop", stop.client_id, -2021, "would immediately trigger"))
+    assert of(out, Submit) == []  # a second's breath, then the rescue
+    (rescue,) = of(play.tell(Tick(), after=2_000), Submit)
+    assert rescue.approved.order.reduce_only
+    (trade,) = of(play.fill(rescue.approved.order.client_id, -1, rescue.approved.order.quantity), RecordTrade)
+    assert trade.trade.reason == "could not be protected"
+
+
+def test_an_order_of_unknown_fate_is_asked_for_and_never_resent(play: Play) -> None:
+    play.boot()
+    (leverage,) = of(play.candle(0, p_long=0.7), SetLeverage)
+    (submit,) = of(play.tell(LeverageRead("BTCUSDT", leverage.leverage, True)), Submit)
+    client_id = submit.approved.order.client_id
+    out = play.tell(Unresolved("BTCUSDT", client_id, "timed out"))
+    assert out == [AskOrder("BTCUSDT", client_id)]
+    absent = OrderUpdated("BTCUSDT", client_id, OrderStatus.ABSENT)
+    assert of(play.tell(absent), Submit) == []
+    assert of(play.tell(Tick(), after=3_000), AskOrder) == [AskOrder("BTCUSDT", client_id)]
+    assert Settled(START) in play.tell(absent, after=4_000)  # absence is proven by now, and the entry is given up
+    assert play.engine.state.books["BTCUSDT"].lot is None
+
+
+def test_a_duplicate_execution_counts_once(play: Play) -> None:
+    play.boot()
+    play.tell(play.enter())
+    lot = play.engine.state.books["BTCUSDT"].lot
+    assert lot is not None
+    quantity = lot.quantity
+    play.trade_id -= 1
+    play.fill("whatever", 1, quantity)
+    assert lot.quantity == quantity
+
+
+def test_a_stop_fill_makes_a_trade_with_the_wallet_after_it(play: Play) -> None:
+    play.boot()
+    stop = play.enter()
+    play.tell(stop)
+    play.tell(BalanceUpdated(9_800 * CASH, -200 * CASH, "ORDER"))
+    (trade,) = of(play.fill(stop.client_id, -1, stop.quantity, price=stop.trigger), RecordTrade)
+    assert (trade.trade.reason, trade.trade.cash_after) == ("stop", 9_800 * CASH)
+    assert trade.trade.profit == -BTC.notional(PRICE - stop.trigger, stop.quantity) - 10
+    assert play.engine.state.books["BTCUSDT"].memory.stopped_bar == START + HOUR
+
+
+def test_a_liquidation_costs_the_isolated_margin(play: Play) -> None:
+    play.boot()
+    play.tell(play.enter())
+    lot = play.engine.state.books["BTCUSDT"].lot
+    assert lot is not None
+    play.tell(PositionUpdated("BTCUSDT", lot.quantity, 77 * CASH, "FUNDING_FEE"))
+    play.tell(PositionUpdated("BTCUSDT", 0, 0, "ORDER"))
+    (trade,) = of(play.fill("autoclose-1", -1, lot.quantity, price=200_000, fee=0), RecordTrade)
+    assert (trade.trade.reason, trade.trade.profit) == ("liquidation", -77 * CASH - 5)
+
+
+def test_a_reversal_is_a_close_then_an_entry_and_the_old_stop_is_gone_first(play: Play) -> None:
+    play.boot()
+    stop = play.enter()
+    play.tell(stop)
+    (close,) = of(play.candle(1, p_long=0.3, p_short=0.7), Submit)
+    assert close.approved.order.reduce_only
+    out = play.fill(close.approved.order.client_id, -1, close.approved.order.quantity)
+    assert of(out, CancelStop) == [CancelStop("BTCUSDT", stop.client_id)]
+    assert of(out, Submit) == []
+    (entry,) = of(play.tell(StopUpdated("BTCUSDT", stop.client_id, OrderStatus.CANCELED)), Submit)
+    assert (entry.approved.order.side, entry.approved.order.reduce_only) == (-1, False)
+
+
+def test_a_calmer_regime_places_the_nearer_stop_reads_it_back_and_only_then_cancels_the_old(play: Play) -> None:
+    play.boot()
+    old = play.enter()
+    play.tell(old)
+    (place,) = of(play.candle(1, p_long=0.6, regime=0), PlaceStop)
+    new = place.approved.order
+    assert new.trigger == 294_000
+    read = StopUpdated("BTCUSDT", new.client_id, OrderStatus.ACCEPTED, -1, new.trigger, new.quantity, read_back=True)
+    assert of(play.tell(read), CancelStop) == [CancelStop("BTCUSDT", old.client_id)]
+    assert of(play.tell(StopUpdated("BTCUSDT", old.client_id, OrderStatus.CANCELED)), Settled)
+
+
+def test_a_restart_finds_position_and_stop_again(play: Play, tmp_path: Path) -> None:
+    play.boot()
+    stop = play.enter()
+    play.tell(stop)
+    play.journal.close(play.engine.state)
+    state = Journal(tmp_path).state()
+    assert state is not None
+    assert state.dump() == play.engine.state.dump()
+    again = Play(tmp_path, state)
+    lot = play.engine.state.books["BTCUSDT"].lot
+    assert lot is not None
+    resting = RestingStop(stop.client_id, stop.side, stop.trigger, stop.quantity)
+    assert of(again.boot(lot.quantity, lot.cost, (resting,)), PlaceStop) == []
+    assert again.engine.desks["BTCUSDT"].at_rest
+
+
+def test_a_restart_replaces_a_stop_that_is_gone(play: Play, tmp_path: Path) -> None:
+    play.boot()
+    stop = play.enter()
+    play.tell(stop)
+    state = DaemonState.load(play.engine.state.dump())
+    again = Play(tmp_path, state)
+    lot = state.books["BTCUSDT"].lot
+    assert lot is not None
+    again.boot(lot.quantity, lot.cost)
+    gone = StopUpdated("BTCUSDT", stop.client_id, OrderStatus.ABSENT, read_back=True)
+    (place,) = of(again.tell(gone), PlaceStop)
+    assert place.approved.order.trigger == stop.trigger
+    assert place.approved.order.client_id != stop.client_id
+
+
+def test_a_position_of_unknown_origin_is_adopted_and_protected(play: Play) -> None:
+    out = play.boot(quantity=-100, cost=BTC.notional(PRICE, 100))
+    (place,) = of(out, PlaceStop)
+    assert (place.approved.order.side, place.approved.order.trigger) == (1, 309_000)
+
+
+def test_flatten_closes_whatever_is_open_and_pauses(play: Play) -> None:
+    play.boot()
+    play.tell(play.enter())
+    (close,) = of(play.tell(OperatorCommand(Order.FLATTEN, "me")), Submit)
+    assert close.approved.order.reduce_only
+    assert play.engine.state.paused
+
+
+def test_orders_of_the_same_deed_carry_the_same_id(tmp_path: Path) -> None:
+    ids = []
+    for name in ("a", "b"):
+        play = Play(tmp_path / name)
+        play.boot()
+        ids.append(play.enter().client_id)
+    assert ids[0] == ids[1]
+    assert len(ids[0]) <= 36
+
+
+def test_the_journal_replays_to_the_same_commands(play: Play, tmp_path: Path) -> None:
+    said: list[tuple[Event, int, list[Command]]] = []
+    tell = play.tell
+
+    def remember(event: Event, after: int = 1) -> list[Command]:
+        commands = tell(event, after)
+        said.append((event, play.at, commands))
+        return commands
+
+    play.tell = remember  # type: ignore[method-assign]
+    play.boot()
+    play.tell(play.enter())
+    play.candle(1, p_long=0.3, p_short=0.7)
+    again = Engine(SETTINGS)
+    assert [again.step(event, at) for event, at, _ in said] == [commands for _, _, commands in said]
