@@ -1,0 +1,68 @@
+# Two commands do everything on a fresh machine: `make run` and `make test`. `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+# onnxruntime and onnxruntime-gpu exclude each other: the machine decides
+ACCEL ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
+SPEC ?= configs/training/small.yaml
+BARS ?= 2000
+export OMP_WAIT_POLICY := passive
+export ORT_DISABLE_TELEMETRY := 1
+PIP := $(PY) -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help run test setup train lint format schema parity bench starter clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: $(VENV)/.serving ## trade on the local exchange, synthetic or DATA=klines.parquet, and show it (Ctrl-C stops)
+	@$(PY) -m daemon rehearse $(if $(DATA),--data $(DATA)) $(ARGS)
+
+test: $(VENV)/.full ## set up and run every test
+	@$(PY) -m pytest $(ARGS)
+
+setup: $(VENV)/.full ## the full set-up alone: serving, training, tests
+
+train: $(VENV)/.full ## train a model set, on DATA=klines.parquet or the synthetic market
+	@$(PY) -m training run --spec $(SPEC) $(if $(DATA),--data $(DATA),--synthetic) $(ARGS)
+
+lint: $(VENV)/.full ## ruff and mypy
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
+
+format: $(VENV)/.full ## let ruff put the code in form
+	@$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .
+
+schema: $(VENV)/.serving ## write the JSON Schemas of the configuration files
+	@$(PY) -m daemon schema
+
+parity: $(VENV)/.serving ## replay BARS real hours through daemon and exchange, and compare with the backtest trade by trade
+	@$(PY) -m tests.parity --bars $(BARS) $(if $(DATA),--data $(DATA)) $(ARGS)
+
+bench: $(VENV)/.full ## every performance figure of the project
+	@for b in benchmarks/*.py; do echo "== $$b"; $(PY) $$b || exit 1; done
+
+starter: $(VENV)/.full ## make the starter set again, on the synthetic market
+	@$(PY) -m training run --spec configs/training/starter.yaml --synthetic --out models/starter $(ARGS)
+
+clean: ## remove what was built: environment, state, caches
+	@rm -rf $(VENV) var build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Regimen needs Python 3.11 or later as '$(PYTHON)'; install it, or name another: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "'$(PYTHON)' cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@echo "setting up $(VENV) (once)" >&2
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.serving: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "installing what trading needs ($(ACCEL))" >&2
+	@$(PIP) '.[$(ACCEL)]'
+	@touch $@
+
+$(VENV)/.full: $(VENV)/.serving
+	@echo "installing what training and the tests need" >&2
+	@$(PIP) '.[$(ACCEL),train,dev]'
+	@touch $@
