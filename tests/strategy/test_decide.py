@@ -52,7 +52,7 @@ def state(
 def decide(
     *states: SymbolState, rules: Rules = RULES, cash: int = 10_000 * CASH, hold: int = 12, allowed: bool = True
 ) -> Plan:
-    return plan(Situation(BAR, HOUR, cash, states, allowed), rules, hold)
+    return plan(Situation(BAR, HOUR, cash, states, None if allowed else Reason.PAUSED), rules, hold)
 
 
 def reasons(answer: Plan) -> list[Reason]:

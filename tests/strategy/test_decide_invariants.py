@@ -29,6 +29,8 @@ memories = st.builds(
     st.booleans(),
 )
 
+barriers = st.sampled_from([None, None, Reason.PAUSED, Reason.LATE])
+
 
 @st.composite
 def states(draw: st.DrawFn, number: int) -> SymbolState:
@@ -50,7 +52,7 @@ def states(draw: st.DrawFn, number: int) -> SymbolState:
 def situations(draw: st.DrawFn) -> Situation:
     count = draw(st.integers(1, 4))
     cash = draw(st.integers(-CASH, 200_000 * CASH))
-    return Situation(BAR, HOUR, cash, tuple(draw(states(i)) for i in range(count)), draw(st.booleans()))
+    return Situation(BAR, HOUR, cash, tuple(draw(states(i)) for i in range(count)), draw(barriers))
 
 
 @st.composite
