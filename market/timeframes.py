@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 _UNIT_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 class TimeframeError(ValueError):
     """The text names no timeframe."""
+
+
+def utc_text(time_ms: int) -> str:
+    """An instant as people write it: ``2024-07-01T12:15Z``, with seconds and milliseconds where it has any."""
+    when = datetime.fromtimestamp(time_ms // 1000, UTC)
+    if time_ms % 1000:
+        return f"{when:%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03d}Z"
+    return f"{when:%Y-%m-%dT%H:%M:%S}Z" if when.second else f"{when:%Y-%m-%dT%H:%M}Z"
 
 
 @dataclass(frozen=True, order=True)
