@@ -29,7 +29,7 @@ from strategy.plan import (
 _SIDES = {1: "long", -1: "short"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _View:
     """A symbol's outlook in integers of 1e-9; `side` is the one wanted, 0 for neither."""
 

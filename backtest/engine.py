@@ -1,0 +1,294 @@
+"""The backtest's loop: base bars in the local exchange's order, decisions by the daemon's own `decide.plan`.
+
+For each base bar: the rest of its path, then the next bar's open (funding, liquidation, gap stops), then, if a decision
+candle has just closed, the plan: exits, tightenings and entries, all at that open. An entry's stop is live at once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from backtest.broker import Broker, Closed, Costs, Position
+from backtest.tape import SymbolFrame, Tape
+from market import fills, trades
+from strategy.decide import plan
+from strategy.live_config import Rules
+from strategy.plan import Enter, Exit, Holding, Memory, Plan, Situation, SymbolState, Tighten
+
+Progress = Callable[[int, int], None]
+"""Called now and then with (bars done, bars in all)."""
+
+_REPORT_EVERY = 5_000
+
+
+class BacktestError(ValueError):
+    """The series handed in cannot be tested together."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPosition:
+    """A position the data ended on, `profit` at the last price before closing costs (cash units)."""
+
+    symbol: str
+    position: Position
+    profit: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a backtest did.
+
+    Attributes
+    ----------
+    start_ms, end_ms : int
+        First bar's open and last bar's close.
+    bars, decisions : int
+        Base bars played, and decision candles decided.
+    start_cash, cash, equity : int
+        Wallet before, wallet after, and wallet with open profit after; cash units.
+    closed : tuple of Closed
+        Trades in the order they closed, with the regime at entry.
+    open : tuple of OpenPosition
+        What the data ended on.
+    curve_time, curve_equity, curve_regime : (D,) int64, int64, int8
+        At each decision: the candle's close (ms), equity (cash units), the first symbol's regime in force (-1 none).
+        The last row is the data's end.
+    reasons : dict
+        How often each decision's reason was given.
+    refused : dict
+        Entries that were decided and that the exchange would refuse, by why.
+    fees, funding : int
+        Paid, cash units.
+    """
+
+    start_ms: int
+    end_ms: int
+    bars: int
+    decisions: int
+    start_cash: int
+    cash: int
+    equity: int
+    closed: tuple[Closed, ...]
+    open: tuple[OpenPosition, ...]
+    curve_time: np.ndarray[tuple[int], np.dtype[np.int64]]
+    curve_equity: np.ndarray[tuple[int], np.dtype[np.int64]]
+    curve_regime: np.ndarray[tuple[int], np.dtype[np.int8]]
+    reasons: dict[str, int]
+    refused: dict[str, int]
+    fees: int
+    funding: int
+
+    @property
+    def trades(self) -> list[trades.Trade]:
+        """The trades alone, in the order they closed."""
+        return [c.trade for c in self.closed]
+
+
+def run(
+    frames: Sequence[SymbolFrame],
+    rules: Rules,
+    costs: Costs,
+    max_hold_bars: int,
+    cash: int,
+    progress: Progress | None = None,
+) -> Result:
+    """Play the frames' base bars from the first to the last.
+
+    Parameters
+    ----------
+    frames : sequence of SymbolFrame
+        One a symbol, in configuration order; all of one base and one decision timeframe.
+    rules : Rules
+        The trading rules.
+    costs : Costs
+        Fee and slippage.
+    max_hold_bars : int
+        The model set's longest holding, in decision candles.
+    cash : int
+        The wallet at the start, cash units.
+
+    Raises
+    ------
+    BacktestError
+        If there are no bars, a symbol comes twice, or timeframes differ.
+    """
+    return _Run(_tapes(frames), rules, Broker(tuple(f.instrument for f in frames), costs, cash), max_hold_bars).play(
+        progress
+    )
+
+
+def _tapes(frames: Sequence[SymbolFrame]) -> tuple[Tape, ...]:
+    if not frames or not all(len(f.base) for f in frames):
+        raise BacktestError("no candles to test on; widen --from and --to")
+    if len({f.instrument.symbol for f in frames}) != len(frames):
+        raise BacktestError("a symbol is given twice")
+    if len({(f.base.timeframe, f.decision.timeframe) for f in frames}) != 1:
+        raise BacktestError("all symbols need the same base and decision timeframe")
+    frames[0].decision.timeframe.ratio(frames[0].base.timeframe)
+    return tuple(Tape.of(f) for f in frames)
+
+
+@dataclass
+class _Run:
+    tapes: tuple[Tape, ...]
+    rules: Rules
+    broker: Broker
+    max_hold_bars: int
+    memories: list[Memory] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+    curve: list[tuple[int, int, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.memories = [Memory()] * len(self.tapes)
+        self.bar_ms = self.tapes[0].decision_ms
+        self.base_ms = self.tapes[0].base_ms
+
+    def play(self, progress: Progress | None) -> Result:
+        start_cash, tapes = self.broker.cash, self.tapes
+        times = _union(tapes)
+        for tape in tapes:
+            tape.open_bar(times[0])
+        for n, time in enumerate(times):
+            for symbol, tape in enumerate(tapes):
+                if tape.live:
+                    self._rest_of_bar(symbol, tape, time)
+            if n + 1 == len(times):
+                break
+            following = times[n + 1]
+            for symbol, tape in enumerate(tapes):
+                if tape.open_bar(following) and self.broker.positions[symbol]:
+                    self._opened(symbol, tape, following)
+            # Rule: a decision at each closed candle, in force from the next bar's first price.
+            closed_at = time + self.base_ms
+            if closed_at % self.bar_ms == 0:
+                self._decide(closed_at - self.bar_ms, following)
+            if progress and n % _REPORT_EVERY == 0:
+                progress(n, len(times))
+        if progress:
+            progress(len(times), len(times))
+        return self._result(start_cash, times)
+
+    def _rest_of_bar(self, symbol: int, tape: Tape, time: int) -> None:
+        """The path of a bar after its open; nothing can happen while no price of it reaches stop or liquidation."""
+        position = self.broker.positions[symbol]
+        if position is not None and _within_reach(position, tape.high, tape.low):
+            prices = fills.path(tape.open, tape.high, tape.low, tape.close)
+            instants = fills.path_times(time, self.base_ms)
+            for price, instant in zip(prices[1:], instants[1:], strict=True):
+                if self._reach(symbol, price, instant, at_open=False):
+                    break
+        tape.price = tape.close
+
+    def _opened(self, symbol: int, tape: Tape, time: int) -> None:
+        """Rule: at a bar's open, funding on the mark (the open) comes first, then liquidation, then a gap stop."""
+        for rate in tape.funding.get(time, ()):
+            self.broker.fund(symbol, tape.price, rate)
+        self._reach(symbol, tape.price, time, at_open=True)
+
+    def _reach(self, symbol: int, price: int, time: int, at_open: bool) -> bool:
+        reason = self.broker.reach(symbol, price, time, at_open)
+        if reason is None:
+            return False
+        old, bar = self.memories[symbol], time - time % self.bar_ms
+        self.memories[symbol] = Memory(old.regime, old.candidate, old.seen, bar, reason == trades.LIQUIDATION)
+        return True
+
+    def _decide(self, bar: int, now: int) -> None:
+        """One batch at the close of candle `bar`; market time is `now`, the open at which its orders fill."""
+        closed = False
+        states = []
+        for tape, position, memory in zip(self.tapes, self.broker.positions, self.memories, strict=True):
+            closed |= tape.close_candle(bar)
+            states.append(SymbolState(tape.instrument, tape.decision_close, tape.outlook, _holding(position), memory))
+        if not closed:
+            return  # no symbol has this candle
+        answer = plan(Situation(bar, self.bar_ms, self.broker.cash, tuple(states)), self.rules, self.max_hold_bars)
+        self.memories = list(answer.memories)
+        for decision in answer.decisions:
+            self.reasons[decision.reason] += 1
+        self.curve.append((bar + self.bar_ms, answer.equity, self.memories[0].regime))
+        if answer.actions:
+            self._do(answer, now)
+
+    def _do(self, answer: Plan, now: int) -> None:
+        numbers = {tape.instrument.symbol: i for i, tape in enumerate(self.tapes)}
+        for action in answer.actions:
+            symbol = numbers[action.symbol]
+            price = self.tapes[symbol].price
+            match action:
+                case Exit():
+                    self.broker.close(symbol, price, now, str(action.reason))
+                case Tighten():
+                    self._tighten(symbol, action, price, now)
+                case Enter():
+                    entry_bar, regime = now - now % self.bar_ms, self.memories[symbol].regime
+                    self.broker.enter(symbol, action, price, now, entry_bar, regime)
+
+    def _tighten(self, symbol: int, move: Tighten, price: int, now: int) -> None:
+        """Rule: a new stop that the open has passed already is refused by the exchange; the position is closed."""
+        position = self.broker.positions[symbol]
+        assert position is not None
+        if fills.touched(position.side, move.stop, 0, price, at_open=True):
+            self.broker.close(symbol, price, now, trades.UNPROTECTED)
+        else:
+            position.stop, position.stop_bps = move.stop, move.stop_bps
+
+    def _result(self, start_cash: int, times: list[int]) -> Result:
+        left = []
+        for tape, position in zip(self.tapes, self.broker.positions, strict=True):
+            if position:
+                now = tape.instrument.notional(tape.price, position.quantity)
+                profit = fills.realized_profit(position.side, position.cost, now)
+                left.append(OpenPosition(tape.instrument.symbol, position, profit))
+        equity = self.broker.cash + sum(o.profit for o in left)
+        end = times[-1] + self.base_ms
+        decisions = len(self.curve)
+        self.curve.append((end, equity, self.memories[0].regime))
+        columns = np.array(self.curve, dtype=np.int64)
+        return Result(
+            start_ms=times[0],
+            end_ms=end,
+            bars=sum(tape.count for tape in self.tapes),
+            decisions=decisions,
+            start_cash=start_cash,
+            cash=self.broker.cash,
+            equity=equity,
+            closed=tuple(self.broker.closed),
+            open=tuple(left),
+            curve_time=columns[:, 0],
+            curve_equity=columns[:, 1],
+            curve_regime=columns[:, 2].astype(np.int8),
+            reasons={str(reason): count for reason, count in self.reasons.most_common()},
+            refused=dict(self.broker.refused),
+            fees=self.broker.fees,
+            funding=self.broker.funding,
+        )
+
+
+def _union(tapes: tuple[Tape, ...]) -> list[int]:
+    times: list[int] = np.unique(np.concatenate([tape.open_times for tape in tapes])).tolist()
+    return times
+
+
+def _within_reach(position: Position, high: int, low: int) -> bool:
+    if position.side > 0:
+        return low <= position.stop or low <= position.liquidation
+    return high >= position.stop or high >= position.liquidation
+
+
+def _holding(position: Position | None) -> Holding | None:
+    if position is None:
+        return None
+    return Holding(
+        position.side,
+        position.quantity,
+        position.cost,
+        position.margin,
+        position.entry_bar,
+        position.stop,
+        position.stop_bps,
+    )

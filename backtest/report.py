@@ -1,0 +1,216 @@
+"""The backtest's report: tables for a terminal, one JSON object for a program."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console, Group as Stack
+from rich.table import Table
+from rich.text import Text
+
+from backtest.engine import Result
+from backtest.sources import Setting
+from backtest.statistics import REGIMES, Group, Statistics
+from market.instruments import CASH, Instrument, cash_text
+from market.trades import Trade
+
+_SIDES = {1: "long", -1: "short"}
+
+
+def as_json(setting: Setting, result: Result, figures: Statistics) -> dict[str, Any]:
+    """Everything the tables show, and each trade; money as decimal text, times in ISO 8601."""
+    instruments = {i.symbol: i for i in setting.instruments}
+    return {
+        "model_set": setting.model_set,
+        "data": setting.data,
+        "rules": setting.rules.name,
+        "symbols": list(instruments),
+        "from": _iso(result.start_ms),
+        "to": _iso(result.end_ms),
+        "bars": result.bars,
+        "decisions": result.decisions,
+        "costs": asdict(setting.costs),
+        "mark": "last price (no mark history)",
+        "cash": cash_text(result.cash),
+        "equity": cash_text(result.equity),
+        "total_return": figures.total_return,
+        "market_return": setting.market_return,
+        "max_drawdown": figures.max_drawdown,
+        "sharpe_365d": figures.sharpe,
+        "exposure": figures.exposure,
+        "profit_factor": figures.profit_factor,
+        "fees": cash_text(result.fees),
+        "funding": cash_text(result.funding),
+        "all": _group_json(figures.all),
+        "long": _group_json(figures.long),
+        "short": _group_json(figures.short),
+        "regimes": {
+            name: {"share_of_candles": figures.regime_share[name], **_group_json(group)}
+            for name, group in figures.regimes.items()
+        },
+        "exits": figures.exits,
+        "decisions_by_reason": result.reasons,
+        "refused_by_exchange": result.refused,
+        "predictions_refused": setting.refusals,
+        "open_positions": [
+            {
+                "symbol": o.symbol,
+                "side": _SIDES[o.position.side],
+                "quantity": instruments[o.symbol].quantity_text(o.position.quantity),
+                "entry_time": _iso(o.position.entry_time),
+                "stop": instruments[o.symbol].price_text(o.position.stop),
+                "open_profit": cash_text(o.profit),
+            }
+            for o in result.open
+        ],
+        "trades": [trade_json(c.trade, instruments[c.trade.symbol]) for c in result.closed],
+    }
+
+
+def trade_json(trade: Trade, instrument: Instrument) -> dict[str, Any]:
+    """One trade in decimal text and ISO times."""
+    return {
+        "symbol": trade.symbol,
+        "side": _SIDES[trade.side],
+        "quantity": instrument.quantity_text(trade.quantity),
+        "leverage": trade.leverage,
+        "entry_time": _iso(trade.entry_time),
+        "entry_price": instrument.price_text(trade.entry_price),
+        "exit_time": _iso(trade.exit_time),
+        "exit_price": instrument.price_text(trade.exit_price),
+        "reason": trade.reason,
+        "fees": cash_text(trade.fees),
+        "funding": cash_text(trade.funding),
+        "profit": cash_text(trade.profit),
+        "cash_after": cash_text(trade.cash_after),
+    }
+
+
+def show(console: Console, setting: Setting, result: Result, figures: Statistics, trades: int) -> None:
+    """Print the tables, and the last `trades` trades."""
+    console.print(Stack(_head(setting, result), _summary(setting, result, figures), _by_regime(figures)))
+    console.print(_counts("Exits", figures.exits), end="")
+    console.print(_counts("Decisions", result.reasons), end="")
+    if result.refused:
+        console.print(_counts("Entries the exchange would refuse", result.refused), end="")
+    if setting.refusals:
+        console.print(_counts("Candles without a prediction", setting.refusals), end="")
+    for left in result.open:
+        console.print(
+            f"open at the end: {left.symbol} {_SIDES[left.position.side]}, "
+            f"{_money(left.profit, sign=True)} before closing costs (not a trade, in the equity)"
+        )
+    if trades:
+        console.print(_trades(setting, result, trades))
+
+
+def _head(setting: Setting, result: Result) -> Text:
+    days = (result.end_ms - result.start_ms) / 86_400_000
+    return Text.assemble(
+        ("model set ", "dim"),
+        setting.model_set,
+        ("  rules ", "dim"),
+        setting.rules.name,
+        ("  data ", "dim"),
+        f"{setting.data}\n",
+        ("from ", "dim"),
+        _minute(result.start_ms),
+        (" to ", "dim"),
+        f"{_minute(result.end_ms)} UTC, {days:.0f} days, {result.bars} bars, {result.decisions} decisions\n",
+        ("costs ", "dim"),
+        f"fee {setting.costs.taker_ppm / 10_000:g} %, slippage {setting.costs.slippage_ppm / 10_000:g} %, "
+        "mark = last price (no mark history)",
+    )
+
+
+def _summary(setting: Setting, result: Result, figures: Statistics) -> Table:
+    table = Table(title="Result", title_justify="left", show_header=False, min_width=50)
+    table.add_column(style="dim")
+    table.add_column(justify="right")
+    market = _percent(setting.market_return, sign=True)
+    rows = (
+        ("cash at the start", _money(result.start_cash)),
+        ("equity at the end", _money(result.equity)),
+        ("return", _percent(figures.total_return, sign=True)),
+        (f"price of {setting.instruments[0].symbol} meanwhile", market),
+        ("largest drawdown", _percent(figures.max_drawdown)),
+        ("Sharpe ratio, daily, 365 days", _number(figures.sharpe)),
+        ("profit factor", _number(figures.profit_factor)),
+        ("time in the market", _percent(figures.exposure)),
+        ("trades (long / short)", f"{figures.all.trades} ({figures.long.trades} / {figures.short.trades})"),
+        ("won", _percent(figures.all.won)),
+        ("mean holding", _hours(figures.all.mean_hold_ms)),
+        ("fees paid", _money(result.fees)),
+        ("funding paid", _money(result.funding, sign=True)),
+        ("liquidations", str(figures.all.liquidated)),
+    )
+    for name, value in rows:
+        table.add_row(name, value)
+    return table
+
+
+def _by_regime(figures: Statistics) -> Table:
+    table = Table(title="By regime at entry", title_justify="left")
+    for name in ("regime", "candles", "trades", "won", "profit", "fees", "funding", "stopped", "liquidated"):
+        table.add_column(name, justify="left" if name == "regime" else "right")
+    for name in REGIMES:
+        table.add_row(name, _percent(figures.regime_share[name]), *_group_cells(figures.regimes[name]))
+    table.add_row("not settled", _percent(figures.regime_share["none"]), *[""] * 7)
+    table.add_section()
+    table.add_row("all", "", *_group_cells(figures.all))
+    return table
+
+
+def _group_cells(group: Group) -> list[str]:
+    money = (_money(group.profit, sign=True), _money(group.fees), _money(group.funding, sign=True))
+    return [str(group.trades), _percent(group.won), *money, str(group.stopped), str(group.liquidated)]
+
+
+def _counts(title: str, counts: dict[str, int]) -> str:
+    listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+    return f"{title}: {listed or 'none'}\n"
+
+
+def _trades(setting: Setting, result: Result, most: int) -> Table:
+    shown = result.closed[-most:]
+    table = Table(title=f"Trades (last {len(shown)} of {len(result.closed)})", title_justify="left")
+    for name in ("symbol", "side", "quantity", "entry", "at", "exit", "at", "why", "fees", "funding", "profit", "cash"):
+        table.add_column(name, justify="left" if name in ("symbol", "side", "why") else "right")
+    instruments = {i.symbol: i for i in setting.instruments}
+    for t in (c.trade for c in shown):
+        i = instruments[t.symbol]
+        prices = (_minute(t.entry_time), i.price_text(t.entry_price), _minute(t.exit_time), i.price_text(t.exit_price))
+        money = (_money(t.fees), _money(t.funding, sign=True), _money(t.profit, sign=True), _money(t.cash_after))
+        table.add_row(t.symbol, _SIDES[t.side], i.quantity_text(t.quantity), *prices, t.reason, *money)
+    return table
+
+
+def _group_json(group: Group) -> dict[str, Any]:
+    values = asdict(group)
+    return {k: cash_text(v) if k in ("profit", "fees", "funding") else v for k, v in values.items()}
+
+
+def _iso(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _minute(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def _money(units: int, sign: bool = False) -> str:
+    return f"{units / CASH:{'+' if sign else ''},.2f}"
+
+
+def _percent(fraction: float | None, sign: bool = False) -> str:
+    return "-" if fraction is None else f"{fraction * 100:{'+' if sign else ''}.2f} %"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _hours(ms: int | None) -> str:
+    return "-" if ms is None else f"{ms / 3_600_000:.1f} h"

@@ -1,0 +1,139 @@
+"""What a backtest is made of: candles and funding from files or the synthetic market, predictions from a model set."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from backtest.broker import Costs
+from backtest.engine import BacktestError
+from backtest.tape import SymbolFrame
+from market import catalogue, history, synthetic
+from market.aggregate import aggregate
+from market.candles import Candles
+from market.funding import Funding
+from market.instruments import Instrument
+from market.timeframes import Timeframe
+from models.inference import Predictor
+from strategy.live_config import Rules
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, done, in all)."""
+
+SYNTHETIC_BASE = Timeframe.parse("15m")
+
+
+@dataclass(frozen=True)
+class Series:
+    """The history of one symbol: base candles from their first to their last, and funding if there is any."""
+
+    instrument: Instrument
+    base: Candles
+    funding: Funding | None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a report needs to know of a backtest besides its result.
+
+    `market_return` is what the first symbol's price did; `refusals` counts candles without a prediction by reason.
+    """
+
+    model_set: str
+    data: str
+    instruments: tuple[Instrument, ...]
+    rules: Rules
+    costs: Costs
+    market_return: float | None = None
+    refusals: dict[str, int] = field(default_factory=dict)
+
+
+def symbol_of(path: Path) -> str | None:
+    """The symbol a file is named after: ``BTCUSDT-spot-15m.parquet`` is of BTCUSDT."""
+    found = re.match(r"[A-Z0-9]+USDT(?![A-Z0-9])", path.name)
+    return found.group() if found else None
+
+
+def from_files(files: Sequence[Path], funding: Sequence[Path], symbols: Sequence[str]) -> list[Series]:
+    """One series a file; without symbols, each file's name says its own.
+
+    Raises
+    ------
+    HistoryError
+        If a file is missing or damaged.
+    BacktestError
+        If symbols or funding files do not match the files.
+    """
+    names = list(symbols) or [symbol_of(f) or "" for f in files]
+    if len(names) != len(files):
+        raise BacktestError(f"{len(files)} data files and {len(names)} symbols: give one --symbol for each --data")
+    if "" in names:
+        unnamed = files[names.index("")]
+        raise BacktestError(f"{unnamed}: its name does not begin with a symbol such as BTCUSDT; say it by --symbol")
+    if funding and len(funding) != len(files):
+        raise BacktestError(f"{len(files)} data files and {len(funding)} funding files: give one --funding for each")
+    rates = [history.read_funding(f) for f in funding] or [None] * len(files)
+    return [Series(catalogue.instrument(n), history.read(f), r) for n, f, r in zip(names, files, rates, strict=True)]
+
+
+def from_synthetic(symbols: Sequence[str], days: int, warmup_bars: int, decision: Timeframe, seed: int) -> list[Series]:
+    """The synthetic market: `days` to be tested after `warmup_bars` decision candles of history."""
+    bars = (days * 86_400_000 + warmup_bars * decision.ms) // SYNTHETIC_BASE.ms
+    made = []
+    for symbol in symbols or ("BTCUSDT",):
+        base, funding = synthetic.generate(symbol=symbol, bars=bars, timeframe=SYNTHETIC_BASE, seed=seed)
+        made.append(Series(catalogue.instrument(symbol), base, funding))
+    return made
+
+
+def frames(
+    series: Sequence[Series],
+    predictor: Predictor,
+    decision: Timeframe,
+    start_ms: int | None,
+    end_ms: int | None,
+    progress: Progress | None = None,
+) -> tuple[list[SymbolFrame], dict[str, int]]:
+    """Frames to test in [start_ms, end_ms), and why candles in it have no prediction.
+
+    Without a start, the test begins at the first close that has a prediction in every symbol's history.
+
+    Raises
+    ------
+    BacktestError
+        If the history does not reach back far enough for a single prediction in the range.
+    """
+    made, refusals = [], dict[str, int]()
+    for one in series:
+        candles = aggregate(one.base, decision)
+        first = None if start_ms is None else start_ms - (predictor.lookback + 1) * decision.ms
+        candles = candles.between(first, end_ms)
+        name = one.instrument.symbol
+        told = predictor.predict_history(
+            name, candles, one.funding, progress and (lambda n, of, name=name: progress(f"predicting {name}", n, of))
+        )
+        made.append(SymbolFrame(one.instrument, one.base, candles, one.funding, told))
+        for reason, count in told.refusals.items():
+            refusals[reason] = refusals.get(reason, 0) + count
+    start = start_ms if start_ms is not None else max(_first_prediction(f, predictor.lookback) for f in made)
+    cut = [SymbolFrame(f.instrument, f.base.between(start, end_ms), f.decision, f.funding, f.predictions) for f in made]
+    return cut, refusals
+
+
+def market_return(frame: SymbolFrame) -> float | None:
+    """What the price did from the first open to the last close, as a fraction."""
+    return float(frame.base.close[-1] / frame.base.open[0]) - 1 if len(frame.base) else None
+
+
+def _first_prediction(frame: SymbolFrame, lookback: int) -> int:
+    """Open time of the first decision candle with a prediction."""
+    told = frame.predictions
+    ready = told.open_time[told.regime >= 0]
+    if not len(ready):
+        raise BacktestError(
+            f"{frame.instrument.symbol}: none of its {len(frame.decision)} {frame.decision.timeframe} candles can be "
+            f"predicted; this model set needs {lookback} candles without a hole before the first"
+        )
+    return int(ready[0])
