@@ -34,7 +34,9 @@ def aggregate(candles: Candles, timeframe: Timeframe) -> Candles:
     wrong = np.flatnonzero((times % candles.timeframe.ms != 0) | (np.diff(times, prepend=times[:1] - 1) <= 0))
     if len(wrong):
         when = utc_text(int(times[wrong[0]]))
-        raise AggregationError(f"{candles.timeframe} candle of {when} is off the grid or out of order; check the history")
+        raise AggregationError(
+            f"{candles.timeframe} candle of {when} is off the grid or out of order; check the history"
+        )
     if ratio == 1 or not len(candles):
         return Candles(timeframe, times, *(getattr(candles, v) for v in VALUES))
     first = np.flatnonzero(times % timeframe.ms == 0)

@@ -189,7 +189,9 @@ def _timeframe(table: pa.Table, times: Ints, wanted: Timeframe | None, path: Pat
         elif wanted is not None:
             found = wanted
         else:
-            raise HistoryError(f"{path}: one candle, at {utc_text(int(times[0]))}, does not show its timeframe; name it")
+            raise HistoryError(
+                f"{path}: one candle, at {utc_text(int(times[0]))}, does not show its timeframe; name it"
+            )
     except TimeframeError as error:
         spacing = int(spacings[counts.argmax()]) / 1000 if len(spacings) else 0
         raise HistoryError(f"{path}: candles {spacing:g} s apart are of no known timeframe: {error}") from error
