@@ -1,0 +1,215 @@
+"""The account: what one trader holds, set and ordered, how an execution changes it, and the telling of it.
+
+Each change is put in line as an event; `drain` hands them out in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass
+from itertools import count
+
+from market import fills
+from market.exchange.book import Shelf
+from market.exchange.ledger import Ledger
+from market.exchange.orders import (
+    AccountEvent,
+    Event,
+    Execution,
+    Fill,
+    Income,
+    Order,
+    OrderEvent,
+    OrderStatus,
+    Stop,
+    StopEvent,
+    StopStatus,
+)
+from market.instruments import Instrument
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What trading costs, in 1e-6: fees of the notional, slippage of the price."""
+
+    taker_ppm: int = 500
+    maker_ppm: int = 200
+    slippage_ppm: int = 100
+
+
+@dataclass(slots=True)
+class Settings:
+    """What a trader sets per symbol; a fresh account stands at cross margin and leverage 20, as at the exchange."""
+
+    leverage: int = 20
+    isolated: bool = False
+
+
+class Account:
+    """One account in a few perpetuals, at the prices of the moment.
+
+    Parameters
+    ----------
+    instruments : sequence of Instrument
+        What is traded, in the order that events follow.
+    cash : int
+        First deposit, cash units.
+    costs : Costs
+        Fees and slippage.
+    """
+
+    def __init__(self, instruments: Sequence[Instrument], cash: int, costs: Costs) -> None:
+        self.instruments = {instrument.symbol: instrument for instrument in instruments}
+        self.costs = costs
+        self.time = 0
+        self.prices = dict.fromkeys(self.instruments, 0)
+        self.ledger = Ledger.opened_with(cash)
+        self.settings = {symbol: Settings() for symbol in self.instruments}
+        self.realized = dict.fromkeys(self.instruments, 0)
+        self.hedge_mode = False
+        self.orders: Shelf[Order] = Shelf()
+        self.stops: Shelf[Stop] = Shelf()
+        self.fills: list[Fill] = []
+        self.incomes: list[Income] = []
+        self.order_ids = count(1_000_001)
+        self.stop_ids = count(2_000_000_001)
+        self._events: list[Event] = []
+
+    def drain(self) -> list[Event]:
+        """Everything that happened since the last call, in order."""
+        events, self._events = self._events, []
+        return events
+
+    def emit(self, event: Event) -> None:
+        """Put an event in line."""
+        self._events.append(event)
+
+    def liquidation_price(self, symbol: str) -> int:
+        """Where the position is liquidated, in ticks; 0 when flat or out of reach."""
+        position = self.ledger.positions.get(symbol)
+        if position is None:
+            return 0
+        instrument = self.instruments[symbol]
+        return fills.liquidation_price(
+            position.cost,
+            position.margin,
+            position.quantity,
+            instrument.unit,
+            position.side,
+            instrument.maintenance_bps,
+        )
+
+    def open_profit(self, symbol: str) -> int:
+        """Profit of the position at the current price, cash units."""
+        position = self.ledger.positions.get(symbol)
+        if position is None:
+            return 0
+        notional = self.instruments[symbol].notional(self.prices[symbol], position.quantity)
+        return fills.realized_profit(position.side, position.cost, notional)
+
+    def market_price(self, symbol: str, side: int) -> int:
+        """Where a market order would fill now, in ticks."""
+        return fills.slipped(self.prices[symbol], side, self.costs.slippage_ppm)
+
+    def can_afford(self, symbol: str, side: int, quantity: int, price: int) -> bool:
+        """Whether free cash carries what an order would open, after what it would close."""
+        position = self.ledger.positions.get(symbol)
+        closing = min(quantity, position.quantity) if position is not None and position.side == -side else 0
+        if closing == quantity:
+            return True
+        notional = self.instruments[symbol].notional(price, quantity - closing)
+        leverage = self.settings[symbol].leverage
+        return fills.affordable(self.ledger.free, notional, leverage, self.costs.taker_ppm)
+
+    def accept(self, order: Order) -> None:
+        """The order stands in the book."""
+        self.orders.place(order)
+        self.tell_order(order, Execution.NEW)
+
+    def place_stop(self, stop: Stop) -> None:
+        """The stop waits for its trigger."""
+        self.stops.place(stop)
+        self.tell_stop(stop, StopStatus.NEW)
+
+    def close_order(self, order: Order, status: OrderStatus) -> None:
+        """An open order ends unfilled: cancelled or expired."""
+        order.status = status
+        order.updated = self.time
+        self.orders.settle(order)
+        self.tell_order(order, Execution(status))
+
+    def close_stop(self, stop: Stop, status: StopStatus, reason: str = "") -> None:
+        """A waiting stop ends before its trigger."""
+        stop.reason = reason
+        self.stops.settle(stop)
+        self.tell_stop(stop, status)
+
+    def fill(self, order: Order, quantity: int, price: int, maker: bool = False) -> None:
+        """Execute `quantity` at `price`: close what it closes, open what is left, charge the fee, tell of it."""
+        instrument, symbol = self.instruments[order.symbol], order.symbol
+        position = self.ledger.positions.get(symbol)
+        closing = min(quantity, position.quantity) if position is not None and position.side == -order.side else 0
+        opening = quantity - closing
+        profit = 0
+        if closing:
+            profit = self.ledger.reduce(symbol, closing, instrument.notional(price, closing), self.time)
+        if opening:
+            notional = instrument.notional(price, opening)
+            margin = fills.initial_margin(notional, self.settings[symbol].leverage)
+            self.ledger.add(symbol, order.side, opening, notional, margin, self.time)
+        notional = instrument.notional(price, quantity)
+        fee = fills.fee(notional, self.costs.maker_ppm if maker else self.costs.taker_ppm)
+        self.ledger.charge(fee)
+        fill = self.record(order, quantity, price, notional, fee, profit, maker)
+        if closing:
+            self.income(symbol, "REALIZED_PNL", profit, fill.id)
+        self.income(symbol, "COMMISSION", -fee, fill.id)
+        self.tell_account(symbol, "ORDER", 0)
+        self.tell_order(order, Execution.TRADE, fill)
+
+    def record(
+        self, order: Order, quantity: int, price: int, notional: int, fee: int, profit: int, maker: bool
+    ) -> Fill:
+        number = len(self.fills) + 1
+        fill = Fill(
+            number, order.id, order.symbol, order.side, quantity, price, notional, fee, profit, maker, self.time
+        )
+        self.fills.append(fill)
+        self.realized[order.symbol] += profit
+        order.filled += quantity
+        order.cost += notional
+        order.updated = self.time
+        order.status = OrderStatus.PARTIALLY_FILLED if order.left else OrderStatus.FILLED
+        if not order.left:
+            self.orders.settle(order)
+        return fill
+
+    def income(self, symbol: str, kind: str, amount: int, trade_id: int = 0) -> None:
+        self.incomes.append(Income(len(self.incomes) + 1, symbol, kind, amount, trade_id, self.time))
+
+    def tell_account(self, symbol: str, reason: str, change: int) -> None:
+        """Tell of the wallet and one position as they are now."""
+        position = copy(self.ledger.positions.get(symbol))
+        self.emit(
+            AccountEvent(
+                self.time,
+                reason,
+                symbol,
+                self.ledger.cash,
+                self.ledger.free,
+                change,
+                self.realized[symbol],
+                position,
+                self.prices[symbol],
+                self.settings[symbol].isolated,
+            )
+        )
+
+    def tell_order(self, order: Order, execution: Execution, fill: Fill | None = None) -> None:
+        self.emit(OrderEvent(self.time, copy(order), execution, fill))
+
+    def tell_stop(self, stop: Stop, status: StopStatus) -> None:
+        stop.status = status
+        stop.updated = self.time
+        self.emit(StopEvent(self.time, copy(stop)))

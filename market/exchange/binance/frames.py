@@ -1,0 +1,207 @@
+"""WebSocket frames: klines for the market stream, and the account's events for the user stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from market.exchange.binance import texts
+from market.exchange.feed import Kline
+from market.exchange.orders import AccountEvent, Event, LeverageEvent, OrderEvent, StopEvent
+from market.instruments import Instrument, cash_text
+
+Payload = dict[str, Any]
+
+
+def stream_name(symbol: str, timeframe: object) -> str:
+    """Name of a kline stream, e.g. ``btcusdt@kline_1h``."""
+    return f"{symbol.lower()}@kline_{timeframe}"
+
+
+def kline(instrument: Instrument, kline: Kline, time: int) -> Payload:
+    """One kline frame; `x` says whether it is closed. The trade ids of a replay are not known: -1."""
+    price = instrument.price_text
+    return {
+        "e": "kline",
+        "E": time,
+        "s": kline.symbol,
+        "k": {
+            "t": kline.open_time,
+            "T": kline.open_time + kline.timeframe.ms - 1,
+            "s": kline.symbol,
+            "i": str(kline.timeframe),
+            "f": -1,
+            "L": -1,
+            "o": price(kline.open),
+            "c": price(kline.close),
+            "h": price(kline.high),
+            "l": price(kline.low),
+            "v": texts.amount(kline.volume),
+            "n": texts.count(kline.trades),
+            "x": kline.closed,
+            "q": texts.amount(kline.quote_volume),
+            "V": texts.amount(kline.taker_base),
+            "Q": texts.amount(kline.taker_quote),
+            "B": "0",
+        },
+    }
+
+
+def mark_streams(symbol: str) -> tuple[str, str]:
+    """Names of a symbol's mark-price streams."""
+    return f"{symbol.lower()}@markPrice", f"{symbol.lower()}@markPrice@1s"
+
+
+def mark_price(premium: Payload) -> Payload:
+    """One mark-price frame, from the premium index reply."""
+    return {
+        "e": "markPriceUpdate",
+        "E": premium["time"],
+        "s": premium["symbol"],
+        "p": premium["markPrice"],
+        "i": premium["indexPrice"],
+        "P": premium["estimatedSettlePrice"],
+        "r": premium["lastFundingRate"],
+        "T": premium["nextFundingTime"],
+    }
+
+
+def event(instrument: Instrument, happened: Event) -> Payload:
+    """One user-stream frame."""
+    match happened:
+        case OrderEvent():
+            return _order(instrument, happened)
+        case StopEvent():
+            return _algo(instrument, happened)
+        case AccountEvent():
+            return _account(instrument, happened)
+        case LeverageEvent():
+            return {
+                "e": "ACCOUNT_CONFIG_UPDATE",
+                "E": happened.time,
+                "T": happened.time,
+                "ac": {"s": happened.symbol, "l": happened.leverage},
+            }
+
+
+def _order(instrument: Instrument, happened: OrderEvent) -> Payload:
+    order, fill = happened.order, happened.fill
+    price, quantity = instrument.price_text, instrument.quantity_text
+    return {
+        "e": "ORDER_TRADE_UPDATE",
+        "E": happened.time,
+        "T": happened.time,
+        "o": {
+            "s": order.symbol,
+            "c": order.client_id,
+            "S": texts.side(order.side),
+            "o": order.kind,
+            "f": order.time_in_force,
+            "q": quantity(order.quantity),
+            "p": price(order.price),
+            "ap": texts.average_price(instrument, order.cost, order.filled),
+            "sp": price(order.trigger),
+            "x": happened.execution.value,
+            "X": order.status.value,
+            "i": order.id,
+            "l": quantity(fill.quantity if fill else 0),
+            "z": quantity(order.filled),
+            "L": price(fill.price if fill else 0),
+            "N": instrument.quote,
+            "n": cash_text(fill.fee if fill else 0),
+            "T": happened.time,
+            "t": fill.id if fill else 0,
+            "b": "0",
+            "a": "0",
+            "m": fill.maker if fill else False,
+            "R": order.reduce_only,
+            "wt": order.working_type,
+            "ot": order.original_kind,
+            "ps": "BOTH",
+            "cp": order.close_position,
+            "AP": "0",
+            "cr": "0",
+            "pP": False,
+            "si": 0,
+            "ss": 0,
+            "rp": cash_text(fill.profit if fill else 0),
+            "V": "NONE",
+            "pm": "NONE",
+            "gtd": 0,
+        },
+    }
+
+
+def _algo(instrument: Instrument, happened: StopEvent) -> Payload:
+    stop = happened.stop
+    return {
+        "e": "ALGO_UPDATE",
+        "E": happened.time,
+        "T": happened.time,
+        "o": {
+            "caid": stop.client_id,
+            "aid": stop.id,
+            "at": "CONDITIONAL",
+            "o": stop.kind,
+            "s": stop.symbol,
+            "S": texts.side(stop.side),
+            "ps": "BOTH",
+            "f": stop.time_in_force,
+            "q": instrument.quantity_text(stop.quantity),
+            "X": stop.status.value,
+            "ai": str(stop.order_id) if stop.order_id else "",
+            "ap": instrument.price_text(stop.fill_price),
+            "aq": instrument.quantity_text(stop.filled),
+            "act": "MARKET" if stop.order_id else "0",
+            "tp": instrument.price_text(stop.trigger),
+            "p": "0",
+            "V": "EXPIRE_MAKER",
+            "wt": stop.working_type,
+            "pm": "NONE",
+            "cp": stop.close_position,
+            "pP": stop.price_protect,
+            "R": stop.reduce_only,
+            "tt": stop.triggered,
+            "gtd": 0,
+            "rm": stop.reason,
+        },
+    }
+
+
+def _account(instrument: Instrument, happened: AccountEvent) -> Payload:
+    position = happened.position
+    amount, entry, profit, margin = "0", "0", 0, 0
+    if position is not None:
+        amount = instrument.quantity_text(position.side * position.quantity)
+        entry = texts.average_price(instrument, position.cost, position.quantity)
+        profit = position.side * (instrument.notional(happened.price, position.quantity) - position.cost)
+        margin = position.margin
+    return {
+        "e": "ACCOUNT_UPDATE",
+        "E": happened.time,
+        "T": happened.time,
+        "a": {
+            "m": happened.reason,
+            "B": [
+                {
+                    "a": instrument.quote,
+                    "wb": cash_text(happened.cash),
+                    "cw": cash_text(happened.free),
+                    "bc": cash_text(happened.change),
+                }
+            ],
+            "P": [
+                {
+                    "s": happened.symbol,
+                    "pa": amount,
+                    "ep": entry,
+                    "bep": entry,
+                    "cr": cash_text(happened.realized),
+                    "up": cash_text(profit),
+                    "mt": "isolated" if happened.isolated else "cross",
+                    "iw": cash_text(margin),
+                    "ps": "BOTH",
+                    "ma": instrument.quote,
+                }
+            ],
+        },
+    }

@@ -1,0 +1,88 @@
+"""The REST surface: which path answers what, and who may ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+from market.exchange.binance import account, market_data, trade
+from market.exchange.binance.params import Params
+from market.exchange.refusals import Code, Refusal
+from market.exchange.venue import Venue
+
+Answer = Callable[[Venue, Params], Any]
+
+
+class Access(Enum):
+    """What a request must carry."""
+
+    PUBLIC = "nothing"
+    KEY = "an API key"
+    SIGNED = "an API key and a signature"
+
+
+def open_user_stream(venue: Venue, params: Params) -> dict[str, str]:
+    """A listen key for the user stream; the same one while it lives."""
+    return {"listenKey": venue.open_listen_key()}
+
+
+def keep_user_stream(venue: Venue, params: Params) -> dict[str, str]:
+    """Prolong the listen key."""
+    if not venue.listen_key:
+        raise Refusal(Code.NO_LISTEN_KEY)
+    return {"listenKey": venue.listen_key}
+
+
+def close_user_stream(venue: Venue, params: Params) -> dict[str, str]:
+    """Give the listen key up; its sockets are closed."""
+    venue.listen_key = ""
+    return {}
+
+
+_V1, _V2, _V3 = "/fapi/v1", "/fapi/v2", "/fapi/v3"
+
+ROUTES: dict[tuple[str, str], tuple[Access, Answer]] = {
+    ("GET", f"{_V1}/ping"): (Access.PUBLIC, market_data.ping),
+    ("GET", f"{_V1}/time"): (Access.PUBLIC, market_data.server_time),
+    ("GET", f"{_V1}/exchangeInfo"): (Access.PUBLIC, market_data.exchange_info),
+    ("GET", f"{_V1}/klines"): (Access.PUBLIC, market_data.klines),
+    ("GET", f"{_V1}/premiumIndex"): (Access.PUBLIC, market_data.premium_index),
+    ("GET", f"{_V1}/fundingRate"): (Access.PUBLIC, market_data.funding_rates),
+    ("GET", f"{_V1}/ticker/price"): (Access.PUBLIC, market_data.price_ticker),
+    ("GET", f"{_V2}/ticker/price"): (Access.PUBLIC, market_data.price_ticker),
+    ("GET", f"{_V1}/ticker/bookTicker"): (Access.PUBLIC, market_data.book_ticker),
+    ("GET", f"{_V1}/ticker/24hr"): (Access.PUBLIC, market_data.day_ticker),
+    ("GET", f"{_V2}/account"): (Access.SIGNED, account.account),
+    ("GET", f"{_V3}/account"): (Access.SIGNED, account.account),
+    ("GET", f"{_V2}/balance"): (Access.SIGNED, account.balance),
+    ("GET", f"{_V3}/balance"): (Access.SIGNED, account.balance),
+    ("GET", f"{_V2}/positionRisk"): (Access.SIGNED, account.positions),
+    ("GET", f"{_V3}/positionRisk"): (Access.SIGNED, account.positions),
+    ("GET", f"{_V1}/leverageBracket"): (Access.SIGNED, account.brackets),
+    ("GET", f"{_V1}/symbolConfig"): (Access.SIGNED, account.symbol_config),
+    ("POST", f"{_V1}/leverage"): (Access.SIGNED, account.set_leverage),
+    ("POST", f"{_V1}/marginType"): (Access.SIGNED, account.set_margin_type),
+    ("GET", f"{_V1}/positionSide/dual"): (Access.SIGNED, account.position_mode),
+    ("POST", f"{_V1}/positionSide/dual"): (Access.SIGNED, account.set_position_mode),
+    ("GET", f"{_V1}/multiAssetsMargin"): (Access.SIGNED, account.multi_assets_mode),
+    ("GET", f"{_V1}/commissionRate"): (Access.SIGNED, account.commission_rate),
+    ("GET", f"{_V1}/income"): (Access.SIGNED, account.income),
+    ("POST", f"{_V1}/order"): (Access.SIGNED, trade.place_order),
+    ("GET", f"{_V1}/order"): (Access.SIGNED, trade.get_order),
+    ("PUT", f"{_V1}/order"): (Access.SIGNED, trade.amend_order),
+    ("DELETE", f"{_V1}/order"): (Access.SIGNED, trade.cancel_order),
+    ("DELETE", f"{_V1}/allOpenOrders"): (Access.SIGNED, trade.cancel_all_orders),
+    ("GET", f"{_V1}/openOrders"): (Access.SIGNED, trade.open_orders),
+    ("GET", f"{_V1}/allOrders"): (Access.SIGNED, trade.all_orders),
+    ("GET", f"{_V1}/userTrades"): (Access.SIGNED, trade.user_trades),
+    ("POST", f"{_V1}/algoOrder"): (Access.SIGNED, trade.place_algo_order),
+    ("GET", f"{_V1}/algoOrder"): (Access.SIGNED, trade.get_algo_order),
+    ("DELETE", f"{_V1}/algoOrder"): (Access.SIGNED, trade.cancel_algo_order),
+    ("DELETE", f"{_V1}/algoOpenOrders"): (Access.SIGNED, trade.cancel_all_algo_orders),
+    ("GET", f"{_V1}/openAlgoOrders"): (Access.SIGNED, trade.open_algo_orders),
+    ("GET", f"{_V1}/allAlgoOrders"): (Access.SIGNED, trade.all_algo_orders),
+    ("POST", f"{_V1}/listenKey"): (Access.KEY, open_user_stream),
+    ("PUT", f"{_V1}/listenKey"): (Access.KEY, keep_user_stream),
+    ("DELETE", f"{_V1}/listenKey"): (Access.KEY, close_user_stream),
+}

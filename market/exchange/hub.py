@@ -1,0 +1,156 @@
+"""The hub: who listens to which stream, and sending it there in order.
+
+Sends are awaited one after the other under one lock, so what is told first is on the wire first. A reader that does
+not keep up is cut off, as the real exchange does, rather than holding up the market.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import orjson
+from aiohttp import WSMsgType, web
+
+from market.exchange.binance import frames, market_data
+from market.exchange.feed import Kline
+from market.exchange.orders import Event
+from market.exchange.venue import Venue
+
+SLOW_READER_SECONDS = 10.0
+
+
+class Hub:
+    """WebSocket connections of one venue.
+
+    Attributes
+    ----------
+    turn : asyncio.Lock
+        Held by whoever changes the venue until all of it is told.
+    """
+
+    def __init__(self, venue: Venue) -> None:
+        self.turn = asyncio.Lock()
+        self._venue = venue
+        self._readers: dict[str, set[web.WebSocketResponse]] = {}
+        self._private: set[web.WebSocketResponse] = set()
+        self._requests: dict[web.WebSocketResponse, web.Request] = {}
+        self._streams = {
+            frames.stream_name(feed.symbol, timeframe): (feed.symbol, timeframe)
+            for feed in venue.replay.feeds.values()
+            for timeframe in feed.timeframes
+        }
+
+    async def market(self, request: web.Request) -> web.WebSocketResponse:
+        """A market or public stream: SUBSCRIBE and UNSUBSCRIBE, each acknowledged."""
+        socket = await self._accept(request)
+        try:
+            async for message in socket:
+                if message.type is WSMsgType.TEXT:
+                    async with self.turn:
+                        await self._answer(socket, message.data)
+        finally:
+            for readers in self._readers.values():
+                readers.discard(socket)
+            del self._requests[socket]
+        return socket
+
+    async def private(self, request: web.Request) -> web.StreamResponse:
+        """The user stream of a listen key."""
+        key = request.query.get("listenKey") or request.match_info.get("key", "")
+        if not key or key != self._venue.listen_key:
+            return web.Response(status=400, text="Invalid listenKey")
+        socket = await self._accept(request)
+        self._private.add(socket)
+        try:
+            async for _ in socket:
+                pass  # nothing can be asked here; pings are answered below
+        finally:
+            self._private.discard(socket)
+            del self._requests[socket]
+        return socket
+
+    async def tell_events(self) -> None:
+        """What happened to the account since the last call, to the user stream."""
+        for event in self._venue.engine.drain():
+            await self._tell_event(event)
+
+    async def tell_closing(self) -> None:
+        """The klines that the last turn closed."""
+        await self._tell_klines(self._venue.replay.closing(self._wanted(self._streams)))
+
+    async def tell_forming(self) -> None:
+        """The klines as they form, and the mark prices."""
+        await self._tell_klines(self._venue.replay.forming(self._wanted(self._streams)))
+        for symbol, feed in self._venue.replay.feeds.items():
+            for name in frames.mark_streams(symbol):
+                if self._readers.get(name):
+                    premium = market_data.premium(self._venue, feed)
+                    await self._send(self._readers[name], frames.mark_price(premium))
+
+    async def close_private(self) -> None:
+        """End the user stream, after its listen key was given up."""
+        for socket in list(self._private):
+            await socket.close()
+
+    async def close(self) -> None:
+        """End every connection."""
+        for socket in list(self._requests):
+            await socket.close(code=1001, message=b"the exchange shuts down")
+
+    def _wanted(self, names: Iterable[str]) -> set[tuple[str, Any]]:
+        return {self._streams[name] for name in names if self._readers.get(name)}
+
+    async def _tell_klines(self, klines: Iterable[Kline]) -> None:
+        for kline in klines:
+            name = frames.stream_name(kline.symbol, kline.timeframe)
+            await self._send(self._readers[name], self._kline_frame(kline))
+
+    async def _tell_event(self, event: Event) -> None:
+        if self._private:
+            await self._send(self._private, frames.event(self._venue.engine.instruments[event.symbol], event))
+
+    def _kline_frame(self, kline: Kline) -> dict[str, Any]:
+        return frames.kline(self._venue.engine.instruments[kline.symbol], kline, self._venue.replay.time)
+
+    async def _accept(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(compress=False)
+        await socket.prepare(request)
+        self._requests[socket] = request
+        return socket
+
+    async def _answer(self, socket: web.WebSocketResponse, text: str) -> None:
+        try:
+            request = orjson.loads(text)
+            method, names, id_ = request["method"], request.get("params", []), request.get("id")
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+            await self._send([socket], {"error": {"code": 3, "msg": "Invalid JSON: expected method, params and id"}})
+            return
+        for name in names:
+            readers = self._readers.setdefault(str(name), set())
+            if method == "SUBSCRIBE":
+                readers.add(socket)
+            elif method == "UNSUBSCRIBE":
+                readers.discard(socket)
+        await self._send([socket], {"result": None, "id": id_})
+        if method == "SUBSCRIBE":
+            # the real exchange pushes within 250 ms: a fresh subscriber need not wait for the market to move
+            asked = self._wanted(name for name in names if name in self._streams)
+            for kline in self._venue.replay.forming(asked):
+                await self._send([socket], self._kline_frame(kline))
+
+    async def _send(self, readers: Iterable[web.WebSocketResponse], payload: dict[str, Any]) -> None:
+        text = orjson.dumps(payload).decode()
+        reached: Sequence[web.WebSocketResponse] = [socket for socket in readers if not socket.closed]
+        for socket in reached:
+            try:
+                async with asyncio.timeout(SLOW_READER_SECONDS):
+                    await socket.send_str(text)
+            except (ConnectionError, TimeoutError):
+                self._cut(socket)
+
+    def _cut(self, socket: web.WebSocketResponse) -> None:
+        transport = self._requests[socket].transport if socket in self._requests else None
+        if transport is not None:
+            transport.abort()

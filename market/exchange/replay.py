@@ -1,0 +1,125 @@
+"""The replay: all symbols on one clock of market time, bar by bar.
+
+One advance plays the rest of the open bars, then opens the next ones; what the engine does on the way precedes the
+closing klines on the wire, so an order sent after a close fills at the next bar's open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Sequence
+
+import numpy as np
+
+from market import fills
+from market.exchange.engine import Engine
+from market.exchange.feed import VISITS, Feed, Kline
+from market.timeframes import Timeframe
+
+
+class ReplayError(ValueError):
+    """The histories cannot be replayed together."""
+
+
+class Replay:
+    """Feeds that share a base timeframe, driving one engine.
+
+    Parameters
+    ----------
+    engine : Engine
+        Receives every price.
+    feeds : sequence of Feed
+        In the order of the engine's instruments.
+    start : int
+        Open time (ms) of the first bar to trade in; everything earlier is served as history.
+    bars : int, optional
+        How many bars to play; to the end of the data if None.
+    """
+
+    def __init__(self, engine: Engine, feeds: Sequence[Feed], start: int, bars: int | None = None) -> None:
+        timeframes = {feed.base.timeframe for feed in feeds}
+        if len(timeframes) != 1:
+            names = ", ".join(f"{feed.symbol} {feed.base.timeframe}" for feed in feeds)
+            raise ReplayError(f"all symbols need the same base timeframe; got {names}")
+        self.timeframe: Timeframe = timeframes.pop()
+        self.engine = engine
+        self.feeds = {feed.symbol: feed for feed in feeds}
+        times = np.unique(np.concatenate([feed.candles.open_time for feed in feeds]))
+        self._times: list[int] = times[times >= start].tolist()[:bars]
+        for feed in feeds:
+            if not self._times or feed.base.find(self._times[0]) is None:
+                raise ReplayError(f"{feed.symbol} has no bar at the start, {start} ms; choose a time both have")
+            feed.seek(self._times[0])
+        self._at = 0
+        self._closed: list[tuple[Feed, int]] = []
+        self.time = self._times[0]
+        self._open()
+
+    @property
+    def done(self) -> bool:
+        """Whether the last bar has closed."""
+        return self._at >= len(self._times)
+
+    @property
+    def visited(self) -> int:
+        """How many prices of the open bars were visited; 0 when done."""
+        return max(feed.visited for feed in self.feeds.values())
+
+    @property
+    def bars_left(self) -> int:
+        """Bars that have not closed yet, the open one included."""
+        return len(self._times) - self._at
+
+    def visit(self) -> None:
+        """Every open bar visits its next price; the last of them is its close."""
+        for feed in self.feeds.values():
+            if 0 < feed.visited < VISITS:
+                at = fills.path_times(feed.open_time, self.timeframe.ms)[feed.visited]
+                price = feed.path[feed.visited]
+                feed.visited += 1
+                self.time = at
+                self.engine.visit(feed.symbol, price, at)
+
+    def turn(self) -> None:
+        """Play the rest of the open bars, close them, and open the next: one advance."""
+        self._closed = []
+        if self.done:
+            return
+        while self.visited < VISITS:
+            self.visit()
+        for feed in self.feeds.values():
+            if feed.visited:
+                self._closed.append((feed, feed.bar))
+                feed.visited = 0
+        self._at += 1
+        if self.done:
+            self.time += 1
+            self.engine.time = self.time
+        else:
+            self._open()
+
+    def closing(self, wanted: Container[tuple[str, Timeframe]]) -> Iterator[Kline]:
+        """Klines the last turn closed: the shorter timeframe first, symbols in order; only those `wanted`."""
+        for timeframe in self._timeframes():
+            for feed, bar in self._closed:
+                if (feed.symbol, timeframe) in wanted:
+                    kline = feed.closed_with(bar, timeframe)
+                    if kline is not None:
+                        yield kline
+
+    def forming(self, wanted: Container[tuple[str, Timeframe]]) -> Iterator[Kline]:
+        """Klines as they form now, in the same order; only those `wanted`."""
+        for timeframe in self._timeframes():
+            for feed in self.feeds.values():
+                if (feed.symbol, timeframe) in wanted:
+                    kline = feed.unfinished(timeframe)
+                    if kline is not None:
+                        yield kline
+
+    def _timeframes(self) -> tuple[Timeframe, ...]:
+        return next(iter(self.feeds.values())).timeframes
+
+    def _open(self) -> None:
+        self.time = self._times[self._at]
+        for feed in self.feeds.values():
+            if feed.opens_at(self.time):
+                self.engine.open_bar(feed.symbol, feed.open_bar(), self.time, feed.rates_due(self.time))
