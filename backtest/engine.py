@@ -153,9 +153,7 @@ class _Run:
         for tape in tapes:
             tape.open_bar(times[0])
         for n, time in enumerate(times):
-            for symbol, tape in enumerate(tapes):
-                if tape.live:
-                    self._rest_of_bar(symbol, tape, time)
+            self._rest_of_bars(time)
             if n + 1 == len(times):
                 break
             following = times[n + 1]
@@ -172,16 +170,22 @@ class _Run:
             progress(len(times), len(times))
         return self._result(start_cash, times)
 
-    def _rest_of_bar(self, symbol: int, tape: Tape, time: int) -> None:
-        """The path of a bar after its open; nothing can happen while no price of it reaches stop or liquidation."""
-        position = self.broker.positions[symbol]
-        if position is not None and _within_reach(position, tape.high, tape.low):
-            prices = fills.path(tape.open, tape.high, tape.low, tape.close)
+    def _rest_of_bars(self, time: int) -> None:
+        """The paths of the open bars, every symbol visiting its next price in turn.
+
+        Nothing can happen while no price of a bar reaches its position's stop or liquidation.
+        """
+        paths = []
+        for symbol, (tape, position) in enumerate(zip(self.tapes, self.broker.positions, strict=True)):
+            if tape.live:
+                tape.price = tape.close
+                if position is not None and _within_reach(position, tape.high, tape.low):
+                    paths.append((symbol, fills.path(tape.open, tape.high, tape.low, tape.close)))
+        if paths:
             instants = fills.path_times(time, self.base_ms)
-            for price, instant in zip(prices[1:], instants[1:], strict=True):
-                if self._reach(symbol, price, instant, at_open=False):
-                    break
-        tape.price = tape.close
+            for step in (1, 2, 3):
+                for symbol, prices in paths:
+                    self._reach(symbol, prices[step], instants[step], at_open=False)
 
     def _opened(self, symbol: int, tape: Tape, time: int) -> None:
         """Rule: at a bar's open, funding on the mark (the open) comes first, then liquidation, then a gap stop."""
@@ -189,13 +193,11 @@ class _Run:
             self.broker.fund(symbol, tape.price, rate)
         self._reach(symbol, tape.price, time, at_open=True)
 
-    def _reach(self, symbol: int, price: int, time: int, at_open: bool) -> bool:
+    def _reach(self, symbol: int, price: int, time: int, at_open: bool) -> None:
         reason = self.broker.reach(symbol, price, time, at_open)
-        if reason is None:
-            return False
-        old, bar = self.memories[symbol], time - time % self.bar_ms
-        self.memories[symbol] = Memory(old.regime, old.candidate, old.seen, bar, reason == trades.LIQUIDATION)
-        return True
+        if reason is not None:
+            old, bar = self.memories[symbol], time - time % self.bar_ms
+            self.memories[symbol] = Memory(old.regime, old.candidate, old.seen, bar, reason == trades.LIQUIDATION)
 
     def _decide(self, bar: int, now: int) -> None:
         """One batch at the close of candle `bar`; market time is `now`, the open at which its orders fill."""

@@ -1,0 +1,269 @@
+"""The backtest against the local exchange's own engine, order desk and replay: the same trades, field by field.
+
+No sockets here: a minimal trader asks the same `plan` at each closed candle and sends its orders to the desk. The
+market is rough on purpose: gaps, holes, funding, two symbols on one wallet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+from numpy.random import Generator
+
+from backtest.broker import Costs
+from backtest.engine import run
+from backtest.tape import SymbolFrame
+from market import catalogue, fills, trades
+from market.aggregate import aggregate
+from market.candles import Candles
+from market.exchange import account
+from market.exchange.desk import Desk
+from market.exchange.engine import Engine
+from market.exchange.feed import Feed
+from market.exchange.orders import AccountEvent, Execution, Fill, OrderEvent, OrderRequest, StopRequest
+from market.exchange.refusals import Code, Refusal
+from market.exchange.replay import Replay
+from market.funding import Funding
+from market.instruments import CASH
+from market.timeframes import Timeframe
+from market.trades import Trade
+from models.prediction import PredictionHistory
+from strategy.decide import plan
+from strategy.live_config import LiveConfig, Rules
+from strategy.plan import Enter, Exit, Holding, Memory, Outlook, Reason, Situation, SymbolState, Tighten
+
+HOUR = 3_600_000
+START = 1_704_067_200_000
+SEEDS, COSTS = range(6), Costs(500, 100)
+HOURLY, QUARTER = Timeframe.parse("1h"), Timeframe.parse("15m")
+BUSY = replace(LiveConfig().rules(), long_exit=400_000_000, max_hold_bars=4, liquidation_cooldown=3)
+
+
+def rough_market(random: Generator, bars: int, timeframe: Timeframe, price: float) -> Candles:
+    """A random walk with gaps, some through stops and liquidations, and a few holes."""
+    move = random.normal(0, 0.008 * (timeframe.ms / HOUR) ** 0.5, bars)
+    gap = random.normal(0, 0.001, bars) + (random.random(bars) < 0.02) * random.choice([-0.12, -0.04, 0.04, 0.12], bars)
+    walk = price * np.exp(np.cumsum(move + gap))
+    close, open_ = walk, walk * np.exp(-move)
+    high = np.maximum(open_, close) * (1 + random.exponential(0.003, bars))
+    low = np.minimum(open_, close) * (1 - random.exponential(0.003, bars))
+    columns = [np.round(c, 2) for c in (open_, high, low, close)]
+    nothing = np.full(bars, np.nan)
+    times = START + np.arange(bars, dtype=np.int64) * timeframe.ms
+    whole = Candles(timeframe, times, *columns, np.ones(bars), nothing, nothing, nothing, nothing)
+    kept = random.random(bars) > 0.01
+    kept[0] = True
+    return whole[kept]
+
+
+def frame(symbol: str, random: Generator, bars: int, base: Timeframe, price: float) -> SymbolFrame:
+    candles = rough_market(random, bars, base, price)
+    hours = aggregate(candles, HOURLY)
+    instants = START + np.arange(0, bars * base.ms // HOUR, 8, dtype=np.int64) * HOUR
+    rates = random.integers(-80_000, 80_000, len(instants))
+    p_long, p_short = random.uniform(0.3, 0.7, (2, len(hours)))
+    missing = random.random(len(hours)) < 0.05
+    told = PredictionHistory(
+        open_time=hours.open_time,
+        p_long=np.where(missing, np.nan, p_long),
+        p_short=np.where(missing, np.nan, p_short),
+        regime=np.where(missing, -1, np.repeat(random.integers(0, 3, len(hours)), 5)[: len(hours)]).astype(np.int8),
+        horizons={},
+        refusals={},
+    )
+    return SymbolFrame(catalogue.instrument(symbol), candles, hours, Funding(instants, rates), told)
+
+
+@dataclass
+class Lot:
+    """What the trader knows of an open position."""
+
+    entry: Fill
+    entry_bar: int
+    leverage: int
+    stop: int
+    stop_bps: int
+    stop_id: int
+    funding: int = 0
+
+
+@dataclass
+class Trader:
+    """Asks `plan` and does what it says at the exchange, one order after the other."""
+
+    engine: Engine
+    frames: list[SymbolFrame]
+    rules: Rules
+    trades: list[Trade] = field(default_factory=list)
+    lots: dict[str, Lot] = field(default_factory=dict)
+    cash: int = 0
+
+    def __post_init__(self) -> None:
+        self.desk = Desk(self.engine)
+        self.symbols = [f.instrument.symbol for f in self.frames]
+        self.memories = {s: Memory() for s in self.symbols}
+        self.closes = {f.instrument.symbol: 0 for f in self.frames}
+        for symbol in self.symbols:
+            self.desk.set_margin_mode(symbol, True)
+
+    def listen(self) -> None:
+        """Take in the user stream: entries, and trades of what was closed."""
+        for event in self.engine.drain():
+            if isinstance(event, AccountEvent):  # it precedes the execution that changed the wallet
+                self.cash = event.cash
+            if isinstance(event, OrderEvent) and event.execution in (Execution.TRADE, Execution.CALCULATED):
+                assert event.fill is not None
+                if event.order.symbol in self.lots:
+                    self._closed(event.fill, event.order.client_id)
+
+    def _closed(self, fill: Fill, client_id: str) -> None:
+        lot, funding = self.lots.pop(fill.symbol), self._funding(fill.symbol)
+        reason = client_id.partition("|")[2] or trades.STOP
+        if client_id.startswith("autoclose-"):
+            reason = trades.LIQUIDATION
+        if reason in (trades.STOP, trades.LIQUIDATION):
+            bar = HOURLY.floor(fill.time)
+            liquidated = reason == trades.LIQUIDATION
+            self.memories[fill.symbol] = replace(self.memories[fill.symbol], stopped_bar=bar, liquidated=liquidated)
+        paid = lot.entry.fee + fill.fee
+        entry, funded = lot.entry, funding - lot.funding
+        when = (entry.time, entry.price, fill.time, fill.price)
+        self.trades.append(
+            Trade(fill.symbol, entry.side, fill.quantity, lot.leverage, *when, reason, paid, funded, 0, self.cash)
+        )
+
+    def _funding(self, symbol: str) -> int:
+        return -sum(i.amount for i in self.engine.incomes if i.symbol == symbol and i.kind == "FUNDING_FEE")
+
+    def decide(self, bar: int) -> None:
+        states, there = [], False
+        for f in self.frames:
+            symbol = f.instrument.symbol
+            row = int(np.searchsorted(f.decision.open_time, bar))
+            known = row < len(f.decision) and f.decision.open_time[row] == bar
+            outlook = None
+            if known:
+                there = True
+                self.closes[symbol] = f.instrument.nearest_ticks(float(f.decision.close[row]))
+                said = f.predictions
+                if not np.isnan(said.p_long[row]):
+                    outlook = Outlook(float(said.p_long[row]), float(said.p_short[row]), int(said.regime[row]))
+            close = self.closes[symbol] or f.instrument.nearest_ticks(float(f.base.open[0]))
+            states.append(SymbolState(f.instrument, close, outlook, self._holding(symbol), self.memories[symbol]))
+        if not there:
+            return
+        answer = plan(Situation(bar, HOUR, self.engine.ledger.cash, tuple(states)), self.rules, 12)
+        self.memories = dict(zip(self.symbols, answer.memories, strict=True))
+        for action in answer.actions:
+            match action:
+                case Exit():
+                    self._close(action.symbol, str(action.reason))
+                case Tighten():
+                    self._tighten(action)
+                case Enter():
+                    self._enter(action)
+            self.listen()
+
+    def _holding(self, symbol: str) -> Holding | None:
+        position, lot = self.engine.ledger.positions.get(symbol), self.lots.get(symbol)
+        if position is None or lot is None:
+            return None
+        return Holding(
+            position.side, position.quantity, position.cost, position.margin, lot.entry_bar, lot.stop, lot.stop_bps
+        )
+
+    def _order(self, symbol: str, side: int, quantity: int, client_id: str, reduce_only: bool) -> OrderRequest:
+        return OrderRequest(symbol, client_id, side, "MARKET", quantity, 0, "GTC", reduce_only)
+
+    def _close(self, symbol: str, reason: str) -> None:
+        position = self.engine.ledger.positions[symbol]
+        self.desk.place(self._order(symbol, -position.side, position.quantity, f"exit|{reason}", True))
+        self.desk.cancel_all_stops(symbol)
+
+    def _stop(self, symbol: str, side: int, quantity: int, trigger: int) -> int:
+        request = StopRequest(
+            symbol, "", -side, "STOP_MARKET", quantity, trigger, "GTC", True, False, "CONTRACT_PRICE", False
+        )
+        return self.desk.place_stop(request).id
+
+    def _enter(self, action: Enter) -> None:
+        symbol, engine = action.symbol, self.engine
+        self.desk.set_leverage(symbol, action.leverage)
+        funding = self._funding(symbol)
+        try:
+            order = self.desk.place(self._order(symbol, action.side, action.quantity, "entry", False))
+        except Refusal as refusal:
+            assert refusal.code in (Code.NO_MARGIN, Code.TOO_SMALL)
+            return
+        engine.drain()
+        fill, position = engine.fills[-1], engine.ledger.positions[symbol]
+        unit = engine.instruments[symbol].unit
+        stop = fills.stop_price(position.cost, position.quantity, unit, position.side, action.stop_bps)
+        bar = HOURLY.floor(fill.time)
+        stop_id = self._stop(symbol, action.side, order.quantity, stop)
+        self.lots[symbol] = Lot(fill, bar, action.leverage, stop, action.stop_bps, stop_id, funding)
+
+    def _tighten(self, action: Tighten) -> None:
+        lot, position = self.lots[action.symbol], self.engine.ledger.positions[action.symbol]
+        try:
+            new = self._stop(action.symbol, position.side, position.quantity, action.stop)
+        except Refusal as refusal:
+            assert refusal.code is Code.WOULD_TRIGGER
+            self._close(action.symbol, trades.UNPROTECTED)
+            return
+        self.desk.cancel_stop(lot.stop_id, None)
+        lot.stop, lot.stop_bps, lot.stop_id = action.stop, action.stop_bps, new
+
+
+def through_the_exchange(frames: list[SymbolFrame], rules: Rules) -> tuple[list[Trade], Engine]:
+    engine = Engine([f.instrument for f in frames], 10_000 * CASH, account.Costs(500, 200, 100))
+    replay = Replay(engine, [Feed(f.instrument, f.base, f.funding) for f in frames], START)
+    trader = Trader(engine, frames, rules)
+    engine.drain()
+    while True:
+        opened = replay.time
+        replay.turn()
+        trader.listen()
+        if replay.done:
+            break
+        closed = opened - opened % replay.timeframe.ms + replay.timeframe.ms
+        if closed % HOUR == 0:
+            trader.decide(closed - HOUR)
+    return trader.trades, engine
+
+
+def market(seed: int, base: Timeframe) -> list[SymbolFrame]:
+    random = np.random.default_rng(seed)
+    bars = 500 * (HOUR // base.ms)
+    return [frame("BTCUSDT", random, bars, base, 40_000.0), frame("ETHUSDT", random, bars, base, 2_500.0)]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("base", [HOURLY, QUARTER], ids=["1h bars", "15m bars"])
+def test_the_backtest_makes_the_exchanges_trades_to_the_last_unit(seed: int, base: Timeframe) -> None:
+    frames = market(seed, base)
+    result = run(frames, BUSY, COSTS, 12, 10_000 * CASH)
+    theirs, engine = through_the_exchange(frames, BUSY)
+    ours = [replace(t, profit=0) for t in result.trades]
+    for number, (mine, other) in enumerate(zip(ours, theirs, strict=False)):
+        assert mine.difference(other) is None, f"trade {number}: {mine.difference(other)}\n{mine}\n{other}"
+    assert len(ours) == len(theirs)
+    assert result.cash == engine.ledger.cash
+    assert result.fees == engine.ledger.fees
+    assert result.funding == engine.ledger.funding
+    assert engine.ledger.imbalance() == 0
+    assert len(ours) > 40
+
+
+def test_the_rough_market_has_every_kind_of_exit() -> None:
+    seen = {t.reason for seed in SEEDS for t in run(market(seed, HOURLY), BUSY, COSTS, 12, 10_000 * CASH).trades}
+    assert seen >= {
+        trades.STOP,
+        trades.LIQUIDATION,
+        trades.UNPROTECTED,
+        str(Reason.SIGNAL_GONE),
+        str(Reason.OPPOSITE_SIGNAL),
+        str(Reason.TIME),
+    }
