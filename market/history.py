@@ -7,6 +7,7 @@ ones that are absent are NaN. Damage is refused with every fault's time; gaps ar
 from __future__ import annotations
 
 import os
+from errno import ENOENT
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,17 @@ from market.funding import Funding
 from market.integrity import Problem, Report, check
 from market.timeframes import Timeframe, TimeframeError, utc_text
 
-__all__ = ["HistoryError", "Problem", "Report", "check", "read", "read_funding", "read_unchecked", "write"]
+__all__ = [
+    "HistoryError",
+    "Problem",
+    "Report",
+    "check",
+    "holds_funding",
+    "read",
+    "read_funding",
+    "read_unchecked",
+    "write",
+]
 
 REQUIRED = VALUES[:5]
 EARLIEST_MS, LATEST_MS = 1_230_768_000_000, 4_102_444_800_000
@@ -112,6 +123,11 @@ def read_funding(path: Path | str) -> Funding:
     return Funding(times, np.rint(rates * RATE).astype(np.int64))
 
 
+def holds_funding(path: Path | str) -> bool:
+    """Whether the file is one of funding instants rather than of candles."""
+    return "funding_time" in _table(path).column_names
+
+
 def write(history: Candles | Funding, path: Path | str) -> None:
     """Write candles or funding to a parquet file, replacing it whole or not at all."""
     if isinstance(history, Funding):
@@ -120,6 +136,8 @@ def write(history: Candles | Funding, path: Path | str) -> None:
         columns = {"open_time": _timestamps(history.open_time)} | {v: getattr(history, v) for v in VALUES}
         table = pa.table(columns).replace_schema_metadata({_TIMEFRAME_KEY: str(history.timeframe)})
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(ENOENT, "no such folder", str(path.parent))
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:
@@ -185,7 +203,7 @@ def _timeframe(table: pa.Table, times: Ints, wanted: Timeframe | None, path: Pat
         if said is not None:
             found = Timeframe.parse(said.decode())
         elif len(spacings):
-            found = Timeframe.parse(f"{spacings[counts.argmax()] // _MINUTE_MS}m")
+            found = _spaced(int(spacings[counts.argmax()]))
         elif wanted is not None:
             found = wanted
         else:
@@ -193,11 +211,16 @@ def _timeframe(table: pa.Table, times: Ints, wanted: Timeframe | None, path: Pat
                 f"{path}: one candle, at {utc_text(int(times[0]))}, does not show its timeframe; name it"
             )
     except TimeframeError as error:
-        spacing = int(spacings[counts.argmax()]) / 1000 if len(spacings) else 0
-        raise HistoryError(f"{path}: candles {spacing:g} s apart are of no known timeframe: {error}") from error
+        raise HistoryError(f"{path}: {error}") from error
     if wanted is not None and found != wanted:
         raise HistoryError(f"{path}: holds {found} candles, not {wanted}; aggregate them, or give a file of {wanted}")
     return found
+
+
+def _spaced(spacing_ms: int) -> Timeframe:
+    if spacing_ms % _MINUTE_MS:
+        raise TimeframeError(f"candles {spacing_ms / 1000:g} s apart are of no known timeframe")
+    return Timeframe.parse(f"{spacing_ms // _MINUTE_MS}m")
 
 
 def _lacking(name: str, table: pa.Table, path: Path | str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import accumulate
+from math import sqrt
 from zlib import crc32
 
 import numpy as np
@@ -231,7 +232,7 @@ class _Market:
     def _mixed(self, share: float, name: str) -> Floats:
         """Standard normals, `share` of which all symbols of the seed have in common."""
         common = self._shared(name).standard_normal(self.bars)
-        return share * common + np.sqrt(1 - share**2) * self._normal(name)
+        return share * common + sqrt(1 - share**2) * self._normal(name)
 
 
 def _stream(seed: int, *names: str) -> np.random.Generator:
@@ -242,7 +243,7 @@ def _stream(seed: int, *names: str) -> np.random.Generator:
 def _steady(noise: Floats, half_life: float) -> Floats:
     """A stationary first-order autoregression of unit variance, from standard noise; half-life in bars."""
     keep = 0.5 ** (1 / half_life)
-    fresh: Iterable[float] = (np.sqrt(1 - keep**2) * noise).tolist()
+    fresh: Iterable[float] = (sqrt(1 - keep**2) * noise).tolist()
     values = list(accumulate(fresh, lambda level, new: keep * level + new, initial=float(noise[0])))
     return np.array(values[1:])
 
@@ -250,5 +251,4 @@ def _steady(noise: Floats, half_life: float) -> Floats:
 def _decimal(counts: Floats, size: Decimal) -> Floats:
     """Counts of a decimal size as the floats nearest to their decimal values."""
     numerator, denominator = size.as_integer_ratio()
-    values: Floats = counts * numerator / denominator
-    return values
+    return counts * numerator / denominator
