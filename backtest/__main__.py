@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+from models.inference import Predictor
+from models.modelset import ModelSetError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -21,8 +24,6 @@ from market.history import HistoryError
 from market.instruments import InstrumentError, cash
 from market.timeframes import Timeframe
 from models import modelset
-from models.inference import Predictor
-from models.modelset import ModelSetError
 from strategy.live_config import load_rules
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -186,10 +187,10 @@ def backtest(
         report.show(Console(), setting, result, figures, trades)
 
 
-def main() -> None:
-    """Run the command, turning each kind of error into its exit code."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command, turning each kind of error into its exit code; without arguments, the process's own."""
     try:
-        backtest.main(prog_name="python -m backtest", standalone_mode=False)
+        backtest.main(arguments, prog_name="python -m backtest", standalone_mode=False)
     except click.Abort:
         sys.exit(INTERRUPTED)
     except click.ClickException as error:

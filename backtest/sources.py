@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from models.inference import Predictor
+
 from backtest.broker import Costs
 from backtest.engine import BacktestError
 from backtest.tape import SymbolFrame
@@ -16,7 +18,6 @@ from market.candles import Candles
 from market.funding import Funding
 from market.instruments import Instrument
 from market.timeframes import Timeframe
-from models.inference import Predictor
 from strategy.live_config import Rules
 
 Progress = Callable[[str, int, int], None]

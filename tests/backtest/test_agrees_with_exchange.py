@@ -195,7 +195,8 @@ class Trader:
         try:
             order = self.desk.place(self._order(symbol, action.side, action.quantity, "entry", False))
         except Refusal as refusal:
-            assert refusal.code in (Code.NO_MARGIN, Code.TOO_SMALL)
+            if refusal.code not in (Code.NO_MARGIN, Code.TOO_SMALL):
+                raise
             return
         engine.drain()
         fill, position = engine.fills[-1], engine.ledger.positions[symbol]
@@ -210,7 +211,8 @@ class Trader:
         try:
             new = self._stop(action.symbol, position.side, position.quantity, action.stop)
         except Refusal as refusal:
-            assert refusal.code is Code.WOULD_TRIGGER
+            if refusal.code is not Code.WOULD_TRIGGER:
+                raise
             self._close(action.symbol, trades.UNPROTECTED)
             return
         self.desk.cancel_stop(lot.stop_id, None)

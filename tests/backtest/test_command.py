@@ -1,0 +1,203 @@
+"""`python -m backtest` with the starter set: what it prints, and how it fails."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backtest.__main__ import main
+from market import history, synthetic
+from market.candles import Candles
+from market.timeframes import Timeframe
+
+ROOT = Path(__file__).resolve().parents[2]
+HOURLY = Timeframe.parse("1h")
+
+
+@pytest.fixture(scope="session")
+def market() -> Candles:
+    return synthetic.generate("BTCUSDT", bars=2_600, timeframe=HOURLY, seed=77)[0]
+
+
+@pytest.fixture(scope="session")
+def files(market: Candles, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A file of klines and one of funding."""
+    folder = tmp_path_factory.mktemp("history")
+    klines, funding = folder / "BTCUSDT-1h.parquet", folder / "funding.parquet"
+    history.write(market, klines)
+    history.write(synthetic.generate("BTCUSDT", bars=2_600, timeframe=HOURLY, seed=77)[1], funding)
+    return klines, funding
+
+
+def code_of(*arguments: str | Path) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main([str(a) for a in arguments])
+    assert isinstance(stop.value.code, int)
+    return stop.value.code
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> dict[str, Any]:
+    main([*(str(a) for a in arguments), "--json"])
+    said = json.loads(capsys.readouterr().out)
+    assert isinstance(said, dict)
+    return said
+
+
+def test_it_judges_the_starter_set_on_the_synthetic_market(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--model-set", "starter", "--days", "30"])
+    out = capsys.readouterr().out
+    for word in ("model set", "DEMO", "return", "largest drawdown", "Sharpe ratio", "By regime at entry", "Decisions"):
+        assert word in out
+
+
+def test_json_holds_every_trade_and_adds_up(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    klines, funding = files
+    said = answer(capsys, "--model-set", "starter", "--data", klines, "--funding", funding)
+    assert said["symbols"] == ["BTCUSDT"]
+    assert said["decisions"] == said["bars"] - 1
+    assert len(said["trades"]) == said["all"]["trades"] > 0
+    net = sum(round(float(t["profit"]) * 1e8) for t in said["trades"])
+    if not said["open_positions"]:
+        assert round(float(said["cash"]) * 1e8) == 10_000 * 10**8 + net
+    assert sum(group["trades"] for group in said["regimes"].values()) == said["all"]["trades"]
+    assert sum(said["exits"].values()) == said["all"]["trades"]
+
+
+def test_the_same_question_has_the_same_answer(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    question = ("--model-set", "starter", "--data", files[0])
+    assert answer(capsys, *question) == answer(capsys, *question)
+
+
+def test_a_range_is_tested_as_asked(
+    market: Candles, files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The synthetic market begins on 2024-01-01; both ends are UTC.
+    said = answer(
+        capsys, "--model-set", "starter", "--data", files[0], "--from", "2024-03-20", "--to", "2024-03-25T12:00"
+    )
+    assert (said["from"], said["to"]) == ("2024-03-20T00:00:00.000Z", "2024-03-25T12:00:00.000Z")
+    assert said["bars"] == 5 * 24 + 12
+
+
+def test_rules_can_be_chosen(files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    never = tmp_path / "never.yaml"
+    never.write_text("name: never\nentry: {long: 1.0, short: 1.0}\n")
+    said = answer(capsys, "--model-set", "starter", "--data", files[0], "--rules", never)
+    assert said["rules"] == "never"
+    assert said["all"]["trades"] == 0
+    assert said["total_return"] == 0
+
+
+def test_two_symbols_are_tested_on_one_account(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    second = tmp_path / "ETHUSDT-1h.parquet"
+    history.write(synthetic.generate("ETHUSDT", bars=2_600, timeframe=HOURLY, seed=77)[0], second)
+    said = answer(capsys, "--model-set", "starter", "--data", files[0], "--data", second)
+    assert said["symbols"] == ["BTCUSDT", "ETHUSDT"]
+    assert {t["symbol"] for t in said["trades"]} == {"BTCUSDT", "ETHUSDT"}
+
+
+def test_help_explains_and_exits_0() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "backtest", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for word in ("--model-set", "--data", "--from", "Examples", "Exit codes"):
+        assert word in shown.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("--model-set",), ("--model-set", "starter", "--from", "soon"), ("--model-set", "starter", "--fee", "1")],
+    ids=["nothing", "no name", "no time", "no such option"],
+)
+def test_wrong_usage_exits_2(arguments: tuple[str, ...]) -> None:
+    assert code_of(*arguments) == 2
+
+
+def test_a_broken_rules_file_exits_4_and_names_the_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("entry:\n  logn: 0.6\n")
+    assert code_of("--model-set", "starter", "--rules", rules) == 4
+    assert f"{rules}:2:3: entry.logn: unknown key, did you mean 'long'?" in capsys.readouterr().err
+
+
+def test_a_model_set_that_is_not_there_exits_7(capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of("--model-set", "20200101T000000-000000000000") == 7
+    assert "20200101T000000-000000000000" in capsys.readouterr().err
+
+
+def damaged(market: Candles, how: str) -> Candles:
+    match how:
+        case "duplicate":
+            return market[np.sort(np.append(np.arange(len(market)), 100))]
+        case "nan":
+            close = market.close.copy()
+            close[50] = np.nan
+            return replace(market, close=close)
+        case "short":
+            return market[:100]
+    raise AssertionError(how)
+
+
+@pytest.mark.parametrize("how", ["duplicate", "nan", "short"])
+def test_damaged_or_short_history_exits_7(
+    market: Candles, tmp_path: Path, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "BTCUSDT.parquet"
+    history.write(damaged(market, how), file)
+    assert code_of("--model-set", "starter", "--data", file) == 7
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_missing_foreign_and_unnamed_files_exit_7(tmp_path: Path, files: tuple[Path, Path]) -> None:
+    assert code_of("--model-set", "starter", "--data", tmp_path / "none.parquet") == 7
+    (tmp_path / "BTCUSDT.parquet").write_text("not parquet")
+    assert code_of("--model-set", "starter", "--data", tmp_path / "BTCUSDT.parquet") == 7
+    unnamed = tmp_path / "klines.parquet"
+    unnamed.write_bytes(files[0].read_bytes())
+    assert code_of("--model-set", "starter", "--data", unnamed) == 7
+    assert code_of("--model-set", "starter", "--data", files[0], "--symbol", "btc") == 7
+
+
+def test_a_range_without_candles_exits_7(files: tuple[Path, Path]) -> None:
+    assert code_of("--model-set", "starter", "--data", files[0], "--from", "2031-01-01") == 7
+
+
+def test_a_gap_is_survived_and_its_candles_are_refused(
+    market: Candles, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "BTCUSDT-gap.parquet"
+    kept = np.ones(len(market), dtype=np.bool_)
+    kept[2_400:2_405] = False
+    history.write(market[kept], file)
+    said = answer(capsys, "--model-set", "starter", "--data", file)
+    assert said["predictions_refused"]
+    assert said["decisions_by_reason"]["no prediction"] > 0
+
+
+def test_real_history_is_tested(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    klines = shared / "data" / "BTCUSDT-spot-1h.parquet"
+    funding = shared / "data" / "BTCUSDT-um-funding.parquet"
+    said = answer(
+        capsys,
+        "--model-set",
+        "starter",
+        "--data",
+        klines,
+        "--funding",
+        funding,
+        "--from",
+        "2024-01-01",
+        "--to",
+        "2024-03-01",
+    )
+    assert said["bars"] == 60 * 24
+    assert said["decisions"] == said["bars"] - 1
