@@ -1,0 +1,44 @@
+"""Bars a second of the backtest's loop, predictions given: the synthetic market, a decision at every hourly bar."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from backtest.broker import Costs
+from backtest.engine import run
+from backtest.tape import SymbolFrame
+from market import catalogue, synthetic
+from market.instruments import CASH
+from market.timeframes import Timeframe
+from models.prediction import PredictionHistory
+from strategy.live_config import load_rules
+
+BARS = 50_000
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> None:
+    candles, funding = synthetic.generate("BTCUSDT", bars=BARS, timeframe=Timeframe.parse("1h"), seed=3)
+    random = np.random.default_rng(3)
+    rules = load_rules(ROOT / "configs" / "live_config.yaml")
+    for name, highest in (("no signal", 0.54), ("a trade every few bars", 0.70)):
+        told = PredictionHistory(
+            open_time=candles.open_time,
+            p_long=random.uniform(0.3, highest, BARS),
+            p_short=random.uniform(0.3, highest, BARS),
+            regime=np.repeat(random.integers(0, 3, BARS // 10), 10).astype(np.int8),
+            horizons={},
+            refusals={},
+        )
+        frame = SymbolFrame(catalogue.instrument("BTCUSDT"), candles, candles, funding, told)
+        began = time.perf_counter()
+        result = run([frame], rules, Costs(), 12, 1_000_000 * CASH)
+        rate = result.bars / (time.perf_counter() - began)
+        print(f"backtest, {name}: {rate:,.0f} bars a second, {len(result.closed)} trades in {result.bars:,} bars")
+
+
+if __name__ == "__main__":
+    main()
