@@ -7,7 +7,7 @@ turns into integers and integers turn into text.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import ROUND_FLOOR, Decimal
+from decimal import ROUND_FLOOR, Decimal, InvalidOperation
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +24,20 @@ class InstrumentError(ValueError):
 
 def cash(amount: str | Decimal | int | float) -> int:
     """Cash units in a decimal amount of quote currency; finer digits than 1e-8 are refused."""
-    exact = Decimal(str(amount)) * CASH
+    exact = _decimal(amount, "amount") * CASH
     if exact != exact.to_integral_value():
         raise InstrumentError(f"amount {amount} is finer than 1e-8")
     return int(exact)
+
+
+def _decimal(value: str | Decimal | int | float, what: str) -> Decimal:
+    try:
+        exact = Decimal(str(value))
+    except InvalidOperation as error:
+        raise InstrumentError(f"{what} {value!r} is no number") from error
+    if not exact.is_finite():
+        raise InstrumentError(f"{what} {value} is not finite")
+    return exact
 
 
 def cash_text(units: int) -> str:
@@ -82,7 +92,7 @@ class Instrument:
         """The unified name ccxt uses, e.g. ``BTC/USDT:USDT``."""
         return f"{self.base}/{self.quote}:{self.quote}"
 
-    @property
+    @cached_property
     def unit(self) -> int:
         """Cash units that one step gains when the price rises one tick."""
         return int(self.tick * self.step * CASH)
@@ -103,11 +113,11 @@ class Instrument:
 
     def price_text(self, ticks: int) -> str:
         """Decimal text of a price in ticks, as the exchange writes it."""
-        return str(ticks * self.tick)
+        return f"{ticks * self.tick:f}"
 
     def quantity_text(self, steps: int) -> str:
         """Decimal text of a quantity in steps."""
-        return str(steps * self.step)
+        return f"{steps * self.step:f}"
 
     def nearest_ticks(self, price: float) -> int:
         """The nearest price in ticks, for history recorded on a finer grid."""
@@ -133,7 +143,7 @@ class Instrument:
         return value
 
     def _grid(self, value: str | float | Decimal, size: Decimal, what: str) -> int:
-        exact = Decimal(str(value)) / size
+        exact = _decimal(value, f"{self.symbol}: {what}") / size
         whole = exact.to_integral_value()
         if exact != whole or whole < 0:
             raise InstrumentError(f"{self.symbol}: {what} {value} is not a multiple of {size}")
