@@ -212,18 +212,16 @@ async def _until_ended(server: Server, speed: float | None, exit_at_end: bool) -
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    asked = asyncio.create_task(stop.wait())
-    if speed is None:
-        await asked
-        return
-    played = asyncio.create_task(server.clock.run(speed))
-    await asyncio.wait({asked, played}, return_when=asyncio.FIRST_COMPLETED)
-    if played.done():
-        played.result()
+    waits = [asyncio.create_task(stop.wait())]
+    if exit_at_end:
+        waits.append(asyncio.create_task(server.clock.ended.wait()))
+    run = None if speed is None else asyncio.create_task(server.clock.run(speed))
+    await asyncio.wait([*waits, *([] if run is None else [run])], return_when=asyncio.FIRST_COMPLETED)
+    if run is not None and run.done():
+        run.result()
         log.info("all bars are played")
-        if not exit_at_end:
-            await asked
-    for task in (asked, played):
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for task in waits if run is None else [*waits, run]:
         task.cancel()
 
 

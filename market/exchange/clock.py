@@ -16,11 +16,18 @@ PULSE_SECONDS = 1.0
 
 
 class Clock:
-    """Moves a replay and has the hub tell of it."""
+    """Moves a replay and has the hub tell of it.
+
+    Attributes
+    ----------
+    ended : asyncio.Event
+        Set once the last bar has closed and was told of.
+    """
 
     def __init__(self, replay: Replay, hub: Hub) -> None:
         self._replay = replay
         self._hub = hub
+        self.ended = asyncio.Event()
 
     async def advance(self, bars: int) -> int:
         """Play `bars` bars, or as many as are left; returns how many."""
@@ -60,6 +67,9 @@ class Clock:
     async def _turn(self) -> None:
         async with self._hub.turn:
             self._replay.turn()
-            await self._hub.tell_events()
+            if await self._hub.tell_events():
+                await self._hub.barrier()
             await self._hub.tell_closing()
             await self._hub.tell_forming()
+        if self._replay.done:
+            self.ended.set()

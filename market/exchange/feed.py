@@ -199,7 +199,7 @@ class Feed:
         )
 
     def klines(self, timeframe: Timeframe, start: int | None, end: int | None, limit: int) -> Iterator[Kline]:
-        """At most `limit` klines up to now, the forming one last: the earliest from `start` (ms) on, else the latest."""
+        """At most `limit` klines up to now, the forming one last; from `start` (ms) the earliest, else the latest."""
         series = self.series(timeframe)
         closed = bisect_right(series.times, self._closed_until() - timeframe.ms)
         low = 0 if start is None else bisect_left(series.times, start, 0, closed)

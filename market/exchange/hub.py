@@ -1,7 +1,8 @@
 """The hub: who listens to which stream, and sending it there in order.
 
-Sends are awaited one after the other under one lock, so what is told first is on the wire first. A reader that does
-not keep up is cut off, as the real exchange does, rather than holding up the market.
+Sends are awaited one after the other under one lock, so what is told first is on the wire first. Across two sockets
+that is not enough: a ping after the account's events, and its pong, prove that they were read before a close is told.
+A reader that does not keep up is cut off, as the real exchange does, rather than holding up the market.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from aiohttp import WSMsgType, web
 
 from market.exchange.binance import frames, market_data
 from market.exchange.feed import Kline
-from market.exchange.orders import Event
 from market.exchange.venue import Venue
 
 SLOW_READER_SECONDS = 10.0
+BARRIER_SECONDS = 5.0
+"""How long the market waits for the user stream's readers to catch up before it tells of a close."""
 
 
 class Hub:
@@ -34,7 +36,7 @@ class Hub:
         self.turn = asyncio.Lock()
         self._venue = venue
         self._readers: dict[str, set[web.WebSocketResponse]] = {}
-        self._private: set[web.WebSocketResponse] = set()
+        self._private: dict[web.WebSocketResponse, asyncio.Event] = {}
         self._requests: dict[web.WebSocketResponse, web.Request] = {}
         self._streams = {
             frames.stream_name(feed.symbol, timeframe): (feed.symbol, timeframe)
@@ -61,20 +63,52 @@ class Hub:
         key = request.query.get("listenKey") or request.match_info.get("key", "")
         if not key or key != self._venue.listen_key:
             return web.Response(status=400, text="Invalid listenKey")
-        socket = await self._accept(request)
-        self._private.add(socket)
+        socket = await self._accept(request, autoping=False)
+        self._private[socket] = asyncio.Event()
         try:
-            async for _ in socket:
-                pass  # nothing can be asked here; pings are answered below
+            async for message in socket:
+                if message.type is WSMsgType.PING:
+                    await socket.pong(message.data)
+                elif message.type is WSMsgType.PONG:
+                    self._private[socket].set()
         finally:
-            self._private.discard(socket)
+            self._private.pop(socket).set()
             del self._requests[socket]
         return socket
 
-    async def tell_events(self) -> None:
-        """What happened to the account since the last call, to the user stream."""
-        for event in self._venue.engine.drain():
-            await self._tell_event(event)
+    @property
+    def listening(self) -> bool:
+        """Whether a user stream is open and klines of every symbol are subscribed."""
+        heard = {symbol for symbol, _ in self._wanted(self._streams)}
+        return bool(self._private) and heard == set(self._venue.replay.feeds)
+
+    def subscriptions(self) -> list[str]:
+        """Names of the market streams somebody listens to."""
+        return sorted(name for name, readers in self._readers.items() if readers)
+
+    async def tell_events(self) -> int:
+        """What happened to the account since the last call, to the user stream; returns how many events."""
+        events = self._venue.engine.drain()
+        for event in events:
+            if self._private:
+                instrument = self._venue.engine.instruments[event.symbol]
+                await self._send(self._private, frames.event(instrument, event))
+        return len(events)
+
+    async def barrier(self) -> None:
+        """Wait until every reader of the user stream has read what was sent, within reason."""
+        waits = []
+        for socket, read in list(self._private.items()):
+            read.clear()
+            try:
+                await socket.ping()
+            except ConnectionError:
+                continue
+            waits.append(asyncio.ensure_future(read.wait()))
+        if waits:
+            _, late = await asyncio.wait(waits, timeout=BARRIER_SECONDS)
+            for wait in late:
+                wait.cancel()
 
     async def tell_closing(self) -> None:
         """The klines that the last turn closed."""
@@ -107,15 +141,11 @@ class Hub:
             name = frames.stream_name(kline.symbol, kline.timeframe)
             await self._send(self._readers[name], self._kline_frame(kline))
 
-    async def _tell_event(self, event: Event) -> None:
-        if self._private:
-            await self._send(self._private, frames.event(self._venue.engine.instruments[event.symbol], event))
-
     def _kline_frame(self, kline: Kline) -> dict[str, Any]:
         return frames.kline(self._venue.engine.instruments[kline.symbol], kline, self._venue.replay.time)
 
-    async def _accept(self, request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse(compress=False)
+    async def _accept(self, request: web.Request, autoping: bool = True) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(compress=False, autoping=autoping)
         await socket.prepare(request)
         self._requests[socket] = request
         return socket

@@ -83,7 +83,8 @@ class Server:
         return reply
 
     async def _state(self, request: web.Request) -> web.Response:
-        return _json(self._venue.state())
+        heard = {"listening": self.hub.listening, "subscriptions": self.hub.subscriptions()}
+        return _json(self._venue.state() | heard)
 
     async def _advance(self, request: web.Request) -> web.Response:
         if not self._manual:
