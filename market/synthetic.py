@@ -21,7 +21,7 @@ from market.candles import Candles, Floats, Ints
 from market.catalogue import instrument
 from market.funding import Funding
 from market.instruments import Instrument
-from market.timeframes import Timeframe
+from market.timeframes import Timeframe, utc_text
 
 START_MS = 1_704_067_200_000
 """2024-01-01 00:00 UTC."""
@@ -130,7 +130,7 @@ class _Market:
         if seed < 0:
             raise SyntheticError(f"seed {seed}: choose one that is not negative")
         if start_ms % timeframe.ms:
-            raise SyntheticError(f"start {start_ms}: no {timeframe} candle opens then")
+            raise SyntheticError(f"start {utc_text(start_ms)}: no {timeframe} candle opens then")
         self.instrument: Instrument = instrument(symbol)
         self.bars, self.timeframe, self.seed, self.signal = bars, timeframe, seed, signal
         self.hours = timeframe.ms / HOUR_MS
