@@ -6,6 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.console import Group as Stack
 from rich.table import Table
@@ -15,9 +16,12 @@ from backtest.engine import Result
 from backtest.sources import Setting
 from backtest.statistics import REGIMES, Group, Statistics
 from market.instruments import CASH, Instrument, cash_text
-from market.trades import Trade
+from market.trades import UNPROTECTED, Trade
+from strategy.plan import Reason
 
 _SIDES = {1: "long", -1: "short"}
+_SHORT = {str(Reason.TIME): "time", UNPROTECTED: "unprotected", str(Reason.OPPOSITE_SIGNAL): "opposite"}
+"""Reasons too long for a column."""
 
 
 def as_json(setting: Setting, result: Result, figures: Statistics) -> dict[str, Any]:
@@ -92,12 +96,14 @@ def trade_json(trade: Trade, instrument: Instrument) -> dict[str, Any]:
 def show(console: Console, setting: Setting, result: Result, figures: Statistics, trades: int) -> None:
     """Print the tables, and the last `trades` trades."""
     console.print(Stack(_head(setting, result), _summary(setting, result, figures), _by_regime(figures)))
-    console.print(_counts("Exits", figures.exits), end="")
-    console.print(_counts("Decisions", result.reasons), end="")
-    if result.refused:
-        console.print(_counts("Entries the exchange would refuse", result.refused), end="")
-    if setting.refusals:
-        console.print(_counts("Candles without a prediction", setting.refusals), end="")
+    for title, counts in (
+        ("Exits", figures.exits),
+        ("Decisions", result.reasons),
+        ("Entries the exchange would refuse", result.refused),
+        ("Candles without a prediction", setting.refusals),
+    ):
+        if counts:
+            console.print(_counts(title, counts))
     for left in result.open:
         console.print(
             f"open at the end: {left.symbol} {_SIDES[left.position.side]}, "
@@ -127,9 +133,8 @@ def _head(setting: Setting, result: Result) -> Text:
 
 
 def _summary(setting: Setting, result: Result, figures: Statistics) -> Table:
-    table = Table(title="Result", title_justify="left", show_header=False, min_width=50)
-    table.add_column(style="dim")
-    table.add_column(justify="right")
+    table = _table("Result", ("",), ("",))
+    table.show_header = False
     market = _percent(setting.market_return, sign=True)
     rows = (
         ("cash at the start", _money(result.start_cash)),
@@ -152,39 +157,56 @@ def _summary(setting: Setting, result: Result, figures: Statistics) -> Table:
     return table
 
 
+def _table(title: str, left: tuple[str, ...], right: tuple[str, ...]) -> Table:
+    """A table that fits eighty columns: no frame, columns in words of one line."""
+    table = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, min_width=30
+    )
+    for name in left:
+        table.add_column(name, no_wrap=True)
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
 def _by_regime(figures: Statistics) -> Table:
-    table = Table(title="By regime at entry", title_justify="left")
-    for name in ("regime", "candles", "trades", "won", "profit", "fees", "funding", "stopped", "liquidated"):
-        table.add_column(name, justify="left" if name == "regime" else "right")
+    columns = ("candles", "trades", "won", "profit", "fees", "funding", "stops", "liquid.")
+    table = _table("By regime at entry", ("regime",), columns)
     for name in REGIMES:
-        table.add_row(name, _percent(figures.regime_share[name]), *_group_cells(figures.regimes[name]))
-    table.add_row("not settled", _percent(figures.regime_share["none"]), *[""] * 7)
-    table.add_section()
+        table.add_row(name, _share(figures.regime_share[name]), *_group_cells(figures.regimes[name]))
+    table.add_row("not settled", _share(figures.regime_share["none"]))
     table.add_row("all", "", *_group_cells(figures.all))
     return table
 
 
 def _group_cells(group: Group) -> list[str]:
     money = (_money(group.profit, sign=True), _money(group.fees), _money(group.funding, sign=True))
-    return [str(group.trades), _percent(group.won), *money, str(group.stopped), str(group.liquidated)]
+    return [str(group.trades), _share(group.won), *money, str(group.stopped), str(group.liquidated)]
 
 
-def _counts(title: str, counts: dict[str, int]) -> str:
-    listed = ", ".join(f"{name} {count}" for name, count in counts.items())
-    return f"{title}: {listed or 'none'}\n"
+def _counts(title: str, counts: dict[str, int]) -> Table:
+    table = _table(title, ("why",), ("times",))
+    for name, count in counts.items():
+        table.add_row(name, str(count))
+    return table
 
 
 def _trades(setting: Setting, result: Result, most: int) -> Table:
-    shown = result.closed[-most:]
-    table = Table(title=f"Trades (last {len(shown)} of {len(result.closed)})", title_justify="left")
-    for name in ("symbol", "side", "quantity", "entry", "at", "exit", "at", "why", "fees", "funding", "profit", "cash"):
-        table.add_column(name, justify="left" if name in ("symbol", "side", "why") else "right")
+    shown, several = result.closed[-most:], len(setting.instruments) > 1
+    title = f"Trades, the last {len(shown)} of {len(result.closed)}"
+    left = (*(("symbol",) if several else ()), "entered", "side", "exit by")
+    table = _table(title, left, ("size", "entry", "exit", "hours", "profit"))
     instruments = {i.symbol: i for i in setting.instruments}
     for t in (c.trade for c in shown):
         i = instruments[t.symbol]
-        prices = (_minute(t.entry_time), i.price_text(t.entry_price), _minute(t.exit_time), i.price_text(t.exit_price))
-        money = (_money(t.fees), _money(t.funding, sign=True), _money(t.profit, sign=True), _money(t.cash_after))
-        table.add_row(t.symbol, _SIDES[t.side], i.quantity_text(t.quantity), *prices, t.reason, *money)
+        names = (
+            *((t.symbol,) if several else ()),
+            _minute(t.entry_time)[2:],
+            _SIDES[t.side],
+            _SHORT.get(t.reason, t.reason),
+        )
+        prices = (i.quantity_text(t.quantity), i.price_text(t.entry_price), i.price_text(t.exit_price))
+        table.add_row(*names, *prices, f"{(t.exit_time - t.entry_time) / 3_600_000:.1f}", _money(t.profit, sign=True))
     return table
 
 
@@ -207,6 +229,10 @@ def _money(units: int, sign: bool = False) -> str:
 
 def _percent(fraction: float | None, sign: bool = False) -> str:
     return "-" if fraction is None else f"{fraction * 100:{'+' if sign else ''}.2f} %"
+
+
+def _share(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{fraction * 100:.0f} %"
 
 
 def _number(value: float | None) -> str:
