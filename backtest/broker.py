@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from market import fills
+from market.exchange.desk import MAX_QUANTITY
 from market.instruments import Instrument, InstrumentError
 from market.trades import LIQUIDATION, STOP, UNPROTECTED, Trade
 from strategy.plan import Enter
@@ -104,10 +105,15 @@ class Broker:
         """Open a position at market with its stop live at once; False if the exchange would refuse the order."""
         instrument = self.instruments[symbol]
         filled = fills.slipped(price, order.side, self.costs.slippage_ppm)
+        if order.quantity > MAX_QUANTITY:
+            return self._refuse("above the exchange's largest quantity")
         try:
-            cost = instrument.notional(filled, order.quantity)
+            instrument.notional(
+                4 * price, order.quantity
+            )  # as the exchange: countable even if the price rises fourfold
         except InstrumentError:
             return self._refuse("beyond the largest position that is counted exactly")
+        cost = instrument.notional(filled, order.quantity)
         margin, fee = fills.initial_margin(cost, order.leverage), fills.fee(cost, self.costs.taker_ppm)
         if instrument.notional(price, order.quantity) < instrument.min_notional:
             return self._refuse("below the smallest notional at the price of the entry")

@@ -269,6 +269,14 @@ def test_the_exchange_refuses_an_entry_the_wallet_cannot_carry_at_the_open() -> 
     assert result.refused == {"margin not sufficient at the price of the entry": 1}
 
 
+def test_the_exchange_refuses_an_entry_beyond_its_largest_quantity() -> None:
+    cheap = replace(BTC, symbol="CHEAPUSDT", base="CHEAP")
+    dime = (0.5, 0.5, 0.5, 0.5)
+    result = play(frame([dime] * 3, [L], cheap))
+    # 10,000 of notional at 0.5 is 20,000 coins: 20 million steps of a thousandth.
+    assert result.refused == {"above the exchange's largest quantity": 1}
+
+
 def test_hourly_decisions_over_quarter_hour_bars() -> None:
     quarter = [FLAT] * 4 + [(30_000.0, 30_000.0, 30_000.0, 30_000.0)] * 2 + [(30_000.0, 30_000.0, 29_000.0, 29_500.0)]
     base, hours = candles([*quarter, FLAT], "15m"), candles([FLAT] * 2)
