@@ -1,0 +1,28 @@
+"""Features: one committed list, one function that computes it for training, backtest and live.
+
+`schema.json` beside this file lists them; a test says it is current.
+"""
+
+from __future__ import annotations
+
+from models.features import returns
+from models.features.registry import Feature, FeatureError, Registry, rows_ready
+
+REGISTRY = Registry(returns.FEATURES)
+FEATURES = REGISTRY.features
+compute = REGISTRY.compute
+required_lookback = REGISTRY.required_lookback
+schema_hash = REGISTRY.schema_hash
+available = REGISTRY.available
+
+__all__ = [
+    "FEATURES",
+    "REGISTRY",
+    "Feature",
+    "FeatureError",
+    "available",
+    "compute",
+    "required_lookback",
+    "rows_ready",
+    "schema_hash",
+]

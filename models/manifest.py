@@ -1,0 +1,286 @@
+"""The manifest: everything a model set says about itself, in one canonical JSON file whose hash is the set's name.
+
+Canonical: UTF-8, keys sorted, no spaces, no NaN. The id is ``<created, yyyymmddThhmmss>-<first 12 hex digits of the
+SHA-256 of the manifest without its id>``, so no byte of a set can change under the same name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+FORMAT: Literal[1] = 1
+"""Version of this layout; a set of a newer one is refused."""
+
+REGIMES = ("low", "mid", "high")
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+HeadName = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}/(long|short)$")]
+"""Bars ahead and side: ``12/long``."""
+UtcText = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+
+
+def head(horizon: int, side: int) -> str:
+    """Name of the head that foretells a trade of `side` (+1, -1) over `horizon` bars: ``12/long``."""
+    return f"{horizon}/{'long' if side > 0 else 'short'}"
+
+
+def utc(time_ms: int) -> str:
+    """An instant as the manifest writes it, to the second: ``2025-06-30T23:00:00Z``."""
+    return datetime.fromtimestamp(time_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def utc_ms(text: str) -> int:
+    """UTC ms of an instant as the manifest writes it."""
+    return int(datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp() * 1000)
+
+
+class Part(BaseModel):
+    """Strict keys and types, read-only."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Identity(Part):
+    """Where the set comes from."""
+
+    name: str = Field(description="Name of the training specification.")
+    created: UtcText
+    parent: str | None = Field(None, description="Id of the set it was made to replace.")
+    git_commit: str | None = None
+    command: str = Field("", description="The command that made it.")
+    seed: int
+    libraries: dict[str, str] = Field(default_factory=dict, description="Library -> version.")
+    hardware: str = ""
+
+
+class Range(Part):
+    """Bars [start, end) by open time, and how many rows of them were used."""
+
+    start: UtcText
+    end: UtcText
+    rows: Annotated[int, Field(ge=0)]
+
+
+class Labels(Part):
+    """What is foretold."""
+
+    horizons: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
+    cost: Annotated[float, Field(ge=0, lt=1)]
+    regime_horizon: Annotated[int, Field(ge=1)]
+
+
+class Data(Part):
+    """What the set was made of."""
+
+    venue: str
+    symbols: tuple[str, ...] = Field(min_length=1)
+    timeframe: str
+    source: str = Field(description="File name, or the synthetic market with its seed and signal.")
+    sha256: Sha256 = Field(description="Of the candles' columns.")
+    rows: Annotated[int, Field(ge=1)]
+    gaps: Annotated[int, Field(ge=0)]
+    splits: dict[str, Range]
+    purge: Annotated[int, Field(ge=0)] = Field(description="Bars left out between splits.")
+    labels: Labels
+
+
+class Scaler(Part):
+    """How networks' inputs are scaled: (x - center) / scale, clipped to ±clip."""
+
+    center: tuple[Finite, ...]
+    scale: tuple[Positive, ...]
+    clip: Positive
+    fitted_on: str = Field(description="Split it was fitted on.")
+
+
+class Features(Part):
+    """The feature matrix the members read, columns in this order."""
+
+    names: tuple[str, ...] = Field(min_length=1)
+    schema_hash: Sha256
+    lookback: Annotated[int, Field(ge=1)]
+    dtype: Literal["float64"] = "float64"
+    fill: Literal["none"] = Field("none", description="A row with a missing value is refused, never filled.")
+    scaler: Scaler | None = None
+
+    @model_validator(mode="after")
+    def _scaler_fits(self) -> Features:
+        s = self.scaler
+        if s is not None and not len(s.center) == len(s.scale) == len(self.names):
+            raise ValueError(
+                f"the scaler does not have one centre and one scale for each of {len(self.names)} features"
+            )
+        return self
+
+
+class Member(Part):
+    """One model file.
+
+    A ``lightgbm`` member reads the last row of the unscaled matrix and has one head, or the three regimes as its heads.
+    An ``onnx`` member reads the last `window` rows, scaled, float32 (B, T, F) and gives (B, heads).
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9_]{1,60}$")
+    kind: Literal["lightgbm", "onnx"]
+    role: Literal["direction", "regime"]
+    file: FileName
+    sha256: Sha256
+    bytes: Annotated[int, Field(ge=1)]
+    window: Annotated[int, Field(ge=1, le=4096)] = 1
+    heads: tuple[str, ...] = Field(min_length=1, description="Columns of the output.")
+    output: Literal["logit", "probability"]
+    opset: int | None = None
+    input_name: str = Field("window", description="ONNX input.")
+    output_name: str = Field("logits", description="ONNX output.")
+    parity: dict[str, Finite] = Field(default_factory=dict, description="Largest difference from the trained original.")
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Member:
+        if self.role == "regime" and self.heads != REGIMES:
+            raise ValueError(f"a regime member's heads are {', '.join(REGIMES)}, not {', '.join(self.heads)}")
+        if self.kind == "lightgbm" and self.window != 1:
+            raise ValueError("a lightgbm member reads one row")
+        if self.kind == "lightgbm" and self.role == "direction" and len(self.heads) != 1:
+            raise ValueError("a lightgbm member of direction has one head")
+        if len(set(self.heads)) != len(self.heads):
+            raise ValueError("two heads of a member share a name")
+        return self
+
+
+class Stacker(Part):
+    """Logistic stacking: intercept + Σ coefficient × logit, one coefficient for each member, in the given order."""
+
+    members: tuple[str, ...] = Field(min_length=1)
+    coefficients: tuple[Finite, ...]
+    intercept: Finite
+
+    @model_validator(mode="after")
+    def _same_length(self) -> Stacker:
+        if len(self.members) != len(self.coefficients):
+            raise ValueError(f"{len(self.members)} members and {len(self.coefficients)} coefficients")
+        return self
+
+
+class Calibrator(Part):
+    """Platt: P = σ(slope × logit + intercept)."""
+
+    slope: Finite
+    intercept: Finite
+
+
+class Ensemble(Part):
+    """How the members' logits become one probability for each side."""
+
+    stackers: dict[HeadName, Stacker]
+    calibrators: dict[HeadName, Calibrator]
+    weights: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(description="Horizon -> weight; they sum to 1.")
+    regime: str = Field(description="Name of the regime member.")
+    regime_edges: tuple[Positive, Positive] = Field(description="Volatility a bar, from the training split.")
+    dead_member: Literal["refuse"] = Field("refuse", description="A member without a finite answer: no prediction.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Ensemble:
+        wanted = {f"{h}/{side}" for h in self.weights for side in ("long", "short")}
+        for what, found in (("stackers", set(self.stackers)), ("calibrators", set(self.calibrators))):
+            if found != wanted:
+                raise ValueError(f"{what} are for {sorted(found)}, the weights ask for {sorted(wanted)}")
+        if abs(sum(self.weights.values()) - 1) > 1e-9:
+            raise ValueError(f"weights sum to {sum(self.weights.values()):g}, not 1")
+        if not self.regime_edges[0] < self.regime_edges[1]:
+            raise ValueError(f"regime edges {self.regime_edges} do not rise")
+        return self
+
+
+class Rules(Part):
+    """What a decision takes from the set."""
+
+    max_hold_bars: Annotated[int, Field(ge=1)] = Field(description="The weights' average horizon, rounded up.")
+
+
+class Golden(Part):
+    """What the set answers to inputs drawn from a seed (`models.inference.golden_inputs`), to be answered again."""
+
+    seed: int
+    count: Annotated[int, Field(ge=1, le=1000)]
+    outputs: dict[str, tuple[Finite, ...]] = Field(description="Output -> its value for each input.")
+
+
+class Manifest(Part):
+    """A model set's manifest."""
+
+    format: Literal[1] = FORMAT
+    id: str = Field("", description="Derived: see `identify`.")
+    identity: Identity
+    data: Data
+    features: Features
+    models: tuple[Member, ...] = Field(min_length=1)
+    ensemble: Ensemble
+    decision: Rules
+    evidence: dict[str, JsonValue] = Field(default_factory=dict, description="Metrics, intervals, baselines.")
+    golden: Golden | None = None
+    expires: UtcText = Field(description="Entries with this set stop at this instant.")
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Manifest:
+        names = [m.name for m in self.models]
+        if len(set(names)) != len(names) or len({m.file for m in self.models}) != len(names):
+            raise ValueError("two models share a name or a file")
+        by_name = {m.name: m for m in self.models}
+        for key, stacker in self.ensemble.stackers.items():
+            for name in stacker.members:
+                if name not in by_name or by_name[name].role != "direction" or key not in by_name[name].heads:
+                    raise ValueError(f"stacker {key} reads {name}, which is no model of direction with that head")
+        if self.ensemble.regime not in by_name or by_name[self.ensemble.regime].role != "regime":
+            raise ValueError(f"regime member {self.ensemble.regime!r} is no model of the regime")
+        if any(m.kind == "onnx" for m in self.models) and self.features.scaler is None:
+            raise ValueError("an onnx member reads scaled features, and there is no scaler")
+        return self
+
+    @property
+    def window(self) -> int:
+        """Rows of features the longest-sighted member reads."""
+        return max(m.window for m in self.models)
+
+    @property
+    def lookback(self) -> int:
+        """Candles needed for one prediction, without a hole, the last one included."""
+        return self.features.lookback + self.window - 1
+
+    @property
+    def horizons(self) -> tuple[int, ...]:
+        """Bars ahead, rising."""
+        return tuple(sorted(int(h) for h in self.ensemble.weights))
+
+    def member(self, name: str) -> Member:
+        """The model of that name."""
+        return next(m for m in self.models if m.name == name)
+
+
+def canonical(content: Any) -> bytes:
+    """JSON in the one form that is hashed: sorted keys, no spaces, UTF-8, no NaN."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def derive_id(content: dict[str, Any]) -> str:
+    """The id that belongs to a manifest's content, whatever id it claims."""
+    body = {k: v for k, v in content.items() if k != "id"}
+    when = "".join(c for c in body["identity"]["created"] if c not in "-:Z")
+    return f"{when}-{hashlib.sha256(canonical(body)).hexdigest()[:12]}"
+
+
+def identify(manifest: Manifest) -> Manifest:
+    """The same manifest under the id its content gives it."""
+    return manifest.model_copy(update={"id": derive_id(manifest.model_dump(mode="json"))})
+
+
+def to_bytes(manifest: Manifest) -> bytes:
+    """The file's content, with the id the manifest's content gives it."""
+    return canonical(identify(manifest).model_dump(mode="json"))
