@@ -130,7 +130,7 @@ def test_a_long_list_of_faults_is_cut_in_the_message_alone(tmp_path: Path) -> No
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(HistoryError, match="none.parquet: no such file"):
+    with pytest.raises(HistoryError, match=r"none\.parquet: no such file"):
         history.read(tmp_path / "none.parquet")
 
 

@@ -68,7 +68,7 @@ def test_notional_is_price_times_quantity_to_the_last_unit(on: Instrument, ticks
 
 
 @given(grids, st.integers(1, 2**40), st.integers(1, 2**40))
-def test_a_notional_that_int64_cannot_carry_through_the_rules_is_refused(on: Instrument, ticks: int, steps: int) -> None:
+def test_a_notional_beyond_what_int64_can_carry_is_refused(on: Instrument, ticks: int, steps: int) -> None:
     exact = ticks * steps * on.unit
     if exact > INT64_MAX // 10_000:
         with pytest.raises(InstrumentError, match="trade smaller"):
