@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 HOUR = Timeframe.parse("1h")
 
 
-def market(*words: str | Path) -> subprocess.CompletedProcess[str]:
+def market(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "market", *map(str, words)], cwd=ROOT, capture_output=True, text=True, check=False
     )
