@@ -271,9 +271,8 @@ def test_the_exchange_refuses_an_entry_the_wallet_cannot_carry_at_the_open() -> 
 
 def test_the_exchange_refuses_an_entry_beyond_its_largest_quantity() -> None:
     cheap = replace(BTC, symbol="CHEAPUSDT", base="CHEAP")
-    dime = (0.5, 0.5, 0.5, 0.5)
-    result = play(frame([dime] * 3, [L], cheap))
-    # 10,000 of notional at 0.5 is 20,000 coins: 20 million steps of a thousandth.
+    result = play(frame([(5.0, 5.0, 5.0, 5.0)] * 3, [L], cheap))
+    # 10,000 of notional at 5.0 is 2,000 coins: two million steps of a thousandth.
     assert result.refused == {"above the exchange's largest quantity": 1}
 
 
