@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 from models.inference import Predictor
-from models.modelset import ModelSetError
+from models.modelset import ModelSet, ModelSetError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -148,14 +148,15 @@ def backtest(
     Exit codes: 0 done, 2 usage, 4 rules file, 7 data or model set missing or broken, 130 interrupted.
     """
     errors = Console(stderr=True)
-    path = modelset.resolve(model_set, ROOT / "models")
-    predictor = Predictor.load(path)
-    starter = path.is_relative_to(ROOT / "models" / "starter")
-    if starter and model_set != "starter":
+    path = modelset.resolve(model_set)
+    judged = ModelSet.load(path)
+    predictor = Predictor.load(judged)
+    starter = path.is_relative_to(modelset.ROOT / modelset.STARTER)
+    if starter and model_set == modelset.LATEST:
         errors.print(f"no trained model set yet: testing the starter set {path.name}", highlight=False)
     chosen = load_rules(rules or (DEMO_RULES if starter else LIVE_RULES))
     costs = Costs(taker_fee, slippage)
-    decision = Timeframe.parse("1h")
+    decision = Timeframe.parse(judged.manifest.data.timeframe)
     with _Shown(errors) as shown:
         shown("reading history", 0, 1)
         if files:
@@ -167,11 +168,16 @@ def backtest(
         frames, refusals = sources.frames(series, predictor, decision, start, end, shown)
         began = time.perf_counter()
         result = run(
-            frames, chosen, costs, predictor.max_hold_bars, cash(wallet), lambda n, of: shown("trading", n, of)
+            frames,
+            chosen,
+            costs,
+            judged.manifest.decision.max_hold_bars,
+            cash(wallet),
+            lambda n, of: shown("trading", n, of),
         )
         took = time.perf_counter() - began
     setting = sources.Setting(
-        model_set=path.name,
+        model_set=judged.id,
         data=data,
         instruments=tuple(s.instrument for s in series),
         rules=chosen,
