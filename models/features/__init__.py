@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from models.features import returns
-from models.features.registry import Feature, FeatureError, Registry, rows_ready
+from models.features.registry import Feature, FeatureError, Registry, rows_ready, unbroken
 
 REGISTRY = Registry(returns.FEATURES)
 FEATURES = REGISTRY.features
@@ -25,4 +25,5 @@ __all__ = [
     "required_lookback",
     "rows_ready",
     "schema_hash",
+    "unbroken",
 ]

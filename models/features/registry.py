@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from market.candles import Candles, Floats
+from market.candles import Candles, Floats, Ints
 from market.funding import Funding
 from models.features.series import Series
 
@@ -118,6 +118,11 @@ class Registry:
         np.round(matrix, DECIMALS, out=matrix)
         matrix += 0.0  # -0.0 becomes 0.0
         return matrix
+
+
+def unbroken(candles: Candles) -> Ints:
+    """How many sound candles in a row, without a hole between them, end at each row (N,)."""
+    return Series(candles, None).runs["price"] if len(candles) else np.empty(0, dtype=np.int64)
 
 
 def rows_ready(matrix: Floats, window: int = 1) -> NDArray[np.bool_]:

@@ -1,0 +1,263 @@
+"""Inference: a verified model set asked about candles, the last one live or every one of a history, by the same steps.
+
+`predict` computes the features of the last `lookback` candles and asks the members about the last row;
+`predict_history` does so for all rows at once. A test holds them equal to the last digit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from market.candles import Candles, Floats, Ints
+from market.funding import Funding
+from market.timeframes import Timeframe
+from models import features
+from models.ensemble import Answers, ask
+from models.manifest import Golden, Manifest, head, utc_ms
+from models.members import Open, Provider, open_member
+from models.modelset import ModelSet, ModelSetError
+from models.prediction import Prediction, PredictionHistory
+
+TOLERANCE = 1e-5
+"""Golden answers may differ by this much: another processor or library version rounds otherwise."""
+_CHUNK = 2048
+
+Progress = Callable[[int, int], None]
+"""Called with rows asked about, and rows in all."""
+
+
+class NotReady(Exception):
+    """No prediction can be made of these candles; `reason` says why, in words that can be counted."""
+
+    def __init__(self, symbol: str, reason: str) -> None:
+        self.symbol, self.reason = symbol, reason
+        super().__init__(f"{symbol}: no prediction: {reason}")
+
+
+class Predictor:
+    """A model set that answers.
+
+    Attributes
+    ----------
+    model_set : ModelSet
+        What answers.
+    providers : dict
+        Member -> where it runs, ``cpu`` or ``cuda``.
+    """
+
+    def __init__(self, model_set: ModelSet, provider: Provider = "auto") -> None:
+        self.model_set = model_set
+        self._members = open_members(model_set.manifest, model_set.contents, model_set.path, provider)
+        self.providers = {name: member.provider for name, member in self._members.items()}
+        self._check_golden()
+
+    @classmethod
+    def load(cls, source: Path | str | ModelSet, provider: Provider = "auto") -> Predictor:
+        """Open the set in a folder (verified first), or one verified before.
+
+        Parameters
+        ----------
+        source : Path or ModelSet
+            ``models/sets/<id>``; `models.modelset.resolve` finds it by name.
+        provider : {"auto", "cpu", "cuda"}
+            Where networks run. ``auto`` is the GPU if onnxruntime has one, else the CPU; ``cuda`` insists.
+
+        Raises
+        ------
+        ModelSetError
+            If the set cannot be used, or answers its golden inputs otherwise than when it was made.
+        """
+        return cls(source if isinstance(source, ModelSet) else ModelSet.load(source), provider)
+
+    @property
+    def manifest(self) -> Manifest:
+        """The set's manifest."""
+        return self.model_set.manifest
+
+    @property
+    def id(self) -> str:
+        """The set's id."""
+        return self.manifest.id
+
+    @property
+    def timeframe(self) -> Timeframe:
+        """Of the candles it reads."""
+        return Timeframe.parse(self.manifest.data.timeframe)
+
+    @property
+    def lookback(self) -> int:
+        """Candles needed for one prediction, without a hole, the last one included."""
+        return self.manifest.lookback
+
+    @property
+    def max_hold_bars(self) -> int:
+        """The longest holding, in candles, that its horizons speak for."""
+        return self.manifest.decision.max_hold_bars
+
+    @property
+    def expires_ms(self) -> int:
+        """When entries with this set stop (UTC ms)."""
+        return utc_ms(self.manifest.expires)
+
+    def predict(self, symbol: str, candles: Candles, funding: Funding | None = None) -> Prediction:
+        """The outlook at the close of the last candle.
+
+        Parameters
+        ----------
+        candles : Candles
+            Closed candles, at least `lookback`; earlier ones are not looked at.
+        funding : Funding, optional
+            Instants of the last days; needed if the set reads funding.
+
+        Raises
+        ------
+        NotReady
+            If no prediction can be made; nothing is filled in or guessed.
+        """
+        self._check_timeframe(candles)
+        window = candles[-self.lookback :]
+        if not len(window):
+            raise NotReady(symbol, _too_few(self.lookback))
+        matrix = features.compute(window, funding, self.manifest.features.names)
+        last = len(window) - 1
+        if self._ready(window, matrix)[last]:
+            answers = ask(self.manifest, self._members, matrix, np.array([last], dtype=np.int64))
+            if answers.finite[0]:
+                return self._prediction(symbol, int(window.open_time[-1]), answers)
+            raise NotReady(symbol, NO_NUMBER)
+        raise NotReady(symbol, next(iter(self._reasons(window, matrix, np.array([last])))))
+
+    def predict_history(
+        self, symbol: str, candles: Candles, funding: Funding | None = None, progress: Progress | None = None
+    ) -> PredictionHistory:
+        """The outlook at the close of every candle; the first `lookback` - 1 have none."""
+        self._check_timeframe(candles)
+        matrix = features.compute(candles, funding, self.manifest.features.names)
+        ready = self._ready(candles, matrix)
+        rows = np.flatnonzero(ready)
+        count = len(candles)
+        both = {h: np.full((count, 2), np.nan) for h in self.manifest.horizons}
+        p_long, p_short = np.full(count, np.nan), np.full(count, np.nan)
+        regime = np.full(count, -1, dtype=np.int8)
+        refusals = self._reasons(candles, matrix, np.flatnonzero(~ready))
+        for start in range(0, len(rows), _CHUNK):
+            part = rows[start : start + _CHUNK]
+            answers = ask(self.manifest, self._members, matrix, part)
+            p_long[part], p_short[part] = answers.p_long, answers.p_short
+            regime[part] = np.where(answers.finite, _likeliest(answers.regime), -1)
+            for h, columns in both.items():
+                columns[part] = np.column_stack([answers.heads[head(h, side)] for side in (1, -1)])
+            lost = int((~answers.finite).sum())
+            if lost:
+                refusals[NO_NUMBER] = refusals.get(NO_NUMBER, 0) + lost
+            if progress is not None:
+                progress(start + len(part), len(rows))
+        return PredictionHistory(candles.open_time, p_long, p_short, regime, both, refusals)
+
+    def _prediction(self, symbol: str, open_time: int, answers: Answers) -> Prediction:
+        low, mid, high = (float(p) for p in answers.regime[0])
+        horizons = {
+            h: (float(answers.heads[head(h, 1)][0]), float(answers.heads[head(h, -1)][0]))
+            for h in self.manifest.horizons
+        }
+        return Prediction(
+            symbol=symbol,
+            open_time=open_time,
+            p_long=float(answers.p_long[0]),
+            p_short=float(answers.p_short[0]),
+            regime=int(_likeliest(answers.regime)[0]),
+            regime_probabilities=(low, mid, high),
+            horizons=horizons,
+            members={name: float(values[0]) for name, values in answers.members.items()},
+        )
+
+    def _ready(self, candles: Candles, matrix: Floats) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+        whole = features.unbroken(candles) >= self.lookback
+        return np.asarray(whole & features.rows_ready(matrix, self.manifest.window))
+
+    def _reasons(self, candles: Candles, matrix: Floats, rows: Ints) -> dict[str, int]:
+        """Why these rows are not ready -> how many."""
+        counts: dict[str, int] = {}
+        early = rows < self.lookback - 1
+        broken = ~early & (features.unbroken(candles)[rows] < self.lookback)
+        if early.any():
+            counts[_too_few(self.lookback)] = int(early.sum())
+        if broken.any():
+            counts[f"a hole in the last {self.lookback} candles"] = int(broken.sum())
+        left = rows[~early & ~broken]
+        missing = np.vstack([np.zeros((1, matrix.shape[1])), np.cumsum(~np.isfinite(matrix), axis=0)])
+        in_window = missing[left + 1] - missing[left + 1 - self.manifest.window] > 0
+        first, many = np.unique(in_window.argmax(axis=1), return_counts=True)
+        for column, number in zip(first, many, strict=True):
+            feature = features.REGISTRY.chosen((self.manifest.features.names[column],))[0]
+            reason = f"no {' or '.join(feature.needs)}" if feature.needs else f"no value for {feature.name}"
+            counts[reason] = counts.get(reason, 0) + int(number)
+        return counts
+
+    def _check_timeframe(self, candles: Candles) -> None:
+        if candles.timeframe != self.timeframe:
+            raise ValueError(f"model set {self.id} reads {self.timeframe} candles, these are {candles.timeframe}")
+
+    def _check_golden(self) -> None:
+        golden = self.manifest.golden
+        if golden is None:
+            return
+        found = golden_outputs(self.manifest, self._members, golden.seed, golden.count)
+        remedy = "this machine or its libraries compute otherwise than those that made it; train the set here"
+        if set(found) != set(golden.outputs):
+            raise ModelSetError("its golden answers are of other outputs than it has", self.model_set.path, remedy)
+        worst = max(found, key=lambda name: _apart(found[name], golden.outputs[name]))
+        apart = _apart(found[worst], golden.outputs[worst])
+        if not apart <= TOLERANCE:
+            raise ModelSetError(f"it answers {worst} {apart:.2g} off its golden answers", self.model_set.path, remedy)
+
+
+NO_NUMBER = "a member gave no finite number"
+
+
+def open_members(
+    manifest: Manifest, contents: Mapping[str, bytes], path: Path, provider: Provider = "auto"
+) -> dict[str, Open]:
+    """Every member of the manifest, opened from its content."""
+    return {
+        m.name: open_member(m, contents[m.file], manifest.features, path / m.file, provider) for m in manifest.models
+    }
+
+
+def golden_inputs(manifest: Manifest, seed: int, count: int) -> tuple[Floats, Ints]:
+    """A feature matrix of plausible values drawn from a seed, and the `count` rows of it to be asked about."""
+    drawn = np.random.default_rng(seed).standard_normal((count + manifest.window - 1, len(manifest.features.names)))
+    scaler = manifest.features.scaler
+    matrix = drawn if scaler is None else drawn * np.array(scaler.scale) + np.array(scaler.center)
+    return matrix, np.arange(manifest.window - 1, len(matrix), dtype=np.int64)
+
+
+def golden_outputs(manifest: Manifest, members: Mapping[str, Open], seed: int, count: int) -> dict[str, Floats]:
+    """What the members answer to the golden inputs."""
+    return ask(manifest, members, *golden_inputs(manifest, seed, count)).named()
+
+
+def with_golden(manifest: Manifest, files: Mapping[str, bytes], seed: int = 0, count: int = 16) -> Manifest:
+    """The manifest with the answers its files give now, so that every later load can ask them again.
+
+    Called once, when a set is made, before `models.modelset.save`.
+    """
+    members = open_members(manifest, files, Path(manifest.identity.name), "cpu")
+    outputs = golden_outputs(manifest, members, seed, count)
+    golden = Golden(seed=seed, count=count, outputs={k: tuple(v.tolist()) for k, v in outputs.items()})
+    return manifest.model_copy(update={"golden": golden})
+
+
+def _apart(found: Floats, golden: tuple[float, ...]) -> float:
+    return float(np.abs(found - np.array(golden)).max()) if len(found) == len(golden) else float("inf")
+
+
+def _likeliest(regime: Floats) -> Ints:
+    return np.asarray(np.where(np.isfinite(regime), regime, -1.0).argmax(axis=1), dtype=np.int64)
+
+
+def _too_few(lookback: int) -> str:
+    return f"fewer than {lookback} candles"
