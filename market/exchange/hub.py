@@ -76,15 +76,14 @@ class Hub:
             del self._requests[socket]
         return socket
 
-    @property
-    def listening(self) -> bool:
-        """Whether a user stream is open and klines of every symbol are subscribed."""
+    def state(self) -> dict[str, object]:
+        """Who listens; `listening` once a user stream is open and klines of every symbol are subscribed."""
         heard = {symbol for symbol, _ in self._wanted(self._streams)}
-        return bool(self._private) and heard == set(self._venue.replay.feeds)
-
-    def subscriptions(self) -> list[str]:
-        """Names of the market streams somebody listens to."""
-        return sorted(name for name, readers in self._readers.items() if readers)
+        return {
+            "listening": bool(self._private) and heard == set(self._venue.replay.feeds),
+            "subscriptions": sorted(name for name, readers in self._readers.items() if readers),
+            "user_streams": len(self._private),
+        }
 
     async def tell_events(self) -> int:
         """What happened to the account since the last call, to the user stream; returns how many events."""

@@ -83,8 +83,7 @@ class Server:
         return reply
 
     async def _state(self, request: web.Request) -> web.Response:
-        heard = {"listening": self.hub.listening, "subscriptions": self.hub.subscriptions()}
-        return _json(self._venue.state() | heard)
+        return _json(self._venue.state() | self.hub.state())
 
     async def _advance(self, request: web.Request) -> web.Response:
         if not self._manual:

@@ -1,0 +1,114 @@
+"""A local exchange for tests: the real process on a free port, its control port, and ccxt pointed at it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import selectors
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import ccxt.pro
+
+ROOT = Path(__file__).resolve().parent.parent
+PATIENCE = float(os.environ.get("REGIMEN_TEST_PATIENCE", "1"))
+"""Every time-out of a test is this many times its default."""
+
+
+class LocalExchange:
+    """``python -m market.exchange`` with the given options, e.g. ``data=path, start_at="2024-01-01", speed=3600``.
+
+    Attributes
+    ----------
+    url, ws_url : str
+        Bases for REST and WebSocket, e.g. ``http://127.0.0.1:40001`` and ``ws://127.0.0.1:40001/ws``.
+    port, pid : int
+        Of the process.
+    ready : dict
+        The line it printed when it served.
+    """
+
+    def __init__(self, **options: object) -> None:
+        command = [sys.executable, "-m", "market.exchange"]
+        for name, value in ({"speed": "manual"} | options).items():
+            flag = f"--{name.replace('_', '-')}"
+            if value is True:
+                command.append(flag)
+            elif value is not None and value is not False:
+                command += [flag, ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True)
+        self.pid = self._process.pid
+        self.ready: dict[str, Any] = json.loads(self._first_line())
+        self.port: int = self.ready["port"]
+        self.url: str = self.ready["url"]
+        self.ws_url: str = self.ready["ws_url"]
+
+    def advance(self, bars: int = 1) -> dict[str, Any]:
+        """Play so many bars (blocking: a coroutine uses `turn`, or its own sockets would stand still)."""
+        return self._control("advance", {"bars": bars})
+
+    async def turn(self, bars: int = 1) -> dict[str, Any]:
+        """Play so many bars while the event loop runs on."""
+        return await asyncio.to_thread(self.advance, bars)
+
+    def state(self) -> dict[str, Any]:
+        """The control port's state: clock, wallet, positions, stops."""
+        return self._control("state")
+
+    def stop(self) -> int:
+        """End the process, by its id; returns its exit code."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(20 * PATIENCE)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        return self._process.wait()
+
+    def wait(self) -> int:
+        """The exit code, once the process ends by itself."""
+        return self._process.wait(60 * PATIENCE)
+
+    def ccxt(self, **config: Any) -> ccxt.pro.binanceusdm:
+        """Unmodified ccxt.pro connected here; the caller closes it."""
+        client = ccxt.pro.binanceusdm(connection(self.url, self.ws_url) | config)
+        # ccxt picks its table of error codes by the production host, so the futures' own is laid over the common one
+        client.exceptions["exact"].update(client.exceptions["linear"]["exact"])
+        return client
+
+    def _control(self, verb: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        with urlopen(Request(f"{self.url}/control/{verb}", data=data), timeout=60 * PATIENCE) as reply:
+            answer: dict[str, Any] = json.load(reply)
+            return answer
+
+    def _first_line(self) -> str:
+        assert self._process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            line = self._process.stdout.readline() if selector.select(60 * PATIENCE) else ""
+        if not line:
+            raise RuntimeError(f"the local exchange did not start; exit code {self.stop()}, see its standard error")
+        return line
+
+
+def connection(url: str, ws_url: str) -> dict[str, Any]:
+    """The ccxt configuration that points `binanceusdm` at a local exchange over plain HTTP."""
+    api: dict[str, Any] = {"ws": {"linear": ws_url}}
+    for access in ("Public", "Private"):
+        for version, suffix in ((1, ""), (2, "V2"), (3, "V3")):
+            api[f"fapi{access}{suffix}"] = f"{url}/fapi/v{version}"
+    return {
+        "apiKey": "local",
+        "secret": "local",
+        "rateLimiterAlgorithm": "rollingWindow",
+        "has": {"fetchCurrencies": False},
+        "urls": {"api": api},
+        "options": {"watchPositions": {"fetchPositionsSnapshot": False, "awaitPositionsSnapshot": False}},
+    }
