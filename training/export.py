@@ -74,9 +74,7 @@ def parity(network: nn.Module, onnx: bytes, matrix: Matrix, rows: Ints, window: 
     ExportError
         As `export`.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+    session = _session(onnx)
     found: dict[int, float] = {}
     for batch in PARITY_BATCHES:
         chosen = rows[np.linspace(0, len(rows) - 1, batch).astype(np.int64)]
@@ -89,3 +87,17 @@ def parity(network: nn.Module, onnx: bytes, matrix: Matrix, rows: Ints, window: 
                 f"(limit {PARITY_LIMIT:g}); the set was not written"
             )
     return found
+
+
+def run(onnx: bytes, matrix: Matrix, rows: Ints, window: int, batch: int = 512) -> Matrix:
+    """The exported network's logits (n, H) for windows that end at `rows`."""
+    session, inputs = _session(onnx), torch.from_numpy(matrix)
+    parts = [windows(inputs, part, window).numpy() for part in torch.from_numpy(rows).split(batch)]
+    result: Matrix = np.concatenate([session.run([OUTPUT], {INPUT: part})[0] for part in parts])
+    return result
+
+
+def _session(onnx: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])

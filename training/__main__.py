@@ -1,0 +1,104 @@
+"""The training command: `python -m training run --spec configs/training/small.yaml`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+
+# Read when OpenMP starts: threads that wait must not burn a core of a busy machine.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import click
+from rich.console import Console
+
+from configs import ConfigError, load
+from market.history import HistoryError
+from market.synthetic import SyntheticError
+from models.features import FeatureError
+from models.modelset import ROOT, ModelSetError
+from training.data import DataError, from_files, synthetic_market
+from training.spec import TrainingSpec
+
+FAILURE, USAGE, CONFIGURATION, DATA, INTERRUPTED = 1, 2, 4, 7, 130
+MOST_THREADS = 4
+"""More threads do not help models this small."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Make model sets from kline history."""
+
+
+@main.command()
+@click.option("--spec", "spec_file", required=True, type=click.Path(path_type=Path), help="What to train (YAML).")
+@click.option("--data", type=click.Path(path_type=Path), help="Kline history (parquet).")
+@click.option("--funding", type=click.Path(path_type=Path), help="Funding history (parquet), where features read it.")
+@click.option("--synthetic", is_flag=True, help="Train on the synthetic market the spec describes.")
+@click.option("--out", default=ROOT / "sets", type=click.Path(path_type=Path), help="Where sets go  [models/sets]")
+@click.option("--seed", type=int, help="Instead of the spec's seed.")
+@click.option("--threads", type=click.IntRange(1, 64), help="CPU threads  [default: cores, at most 4]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+def run(
+    spec_file: Path,
+    data: Path | None,
+    funding: Path | None,
+    synthetic: bool,
+    out: Path,
+    seed: int | None,
+    threads: int | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Train a model set and point `latest` at it.
+
+    Give either --data or --synthetic. Progress goes to stderr; the set's id and its test figures go to stdout.
+
+    Exit codes: 0 made, 1 failed, 2 usage, 4 the spec is wrong, 7 the data is missing or broken, 130 interrupted.
+    """
+    if synthetic == (data is not None):
+        raise click.UsageError("give either --data FILE or --synthetic")
+    if funding is not None and synthetic:
+        raise click.UsageError("--funding goes with --data; the synthetic market brings its own")
+    try:
+        spec = load(spec_file, TrainingSpec)
+        spec = spec if seed is None else spec.model_copy(update={"seed": seed})
+        bars = from_files(spec.data, data, funding) if data is not None else synthetic_market(spec.data)
+        # torch takes seconds to import; a wrong option or file is said before that.
+        from training import report
+        from training.progress import Steps
+        from training.run import make_set
+
+        steps = Steps(quiet=quiet)
+        command = shlex.join(["python", "-m", "training", *sys.argv[1:]])
+        outcome = make_set(bars, spec, out, steps, threads or min(MOST_THREADS, os.cpu_count() or 1), command)
+    except (ConfigError, FeatureError) as error:
+        _fail(str(error), CONFIGURATION)
+    except (DataError, HistoryError, SyntheticError) as error:
+        _fail(str(error), DATA)
+    except (ModelSetError, OSError, RuntimeError) as error:
+        _fail(str(error), FAILURE)
+    if as_json:
+        print(json.dumps(report.as_json(outcome), indent=2))
+    else:
+        report.show(outcome, Console(highlight=False))
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"training: {message}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    try:
+        main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("training: interrupted; nothing was written", err=True)
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,77 @@
+"""What a finished run says: tables for people, one object for programs. Both read the manifest alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import JsonValue
+from rich.console import Console
+from rich.table import Table
+
+from training.run import Outcome
+
+
+def as_json(outcome: Outcome) -> dict[str, JsonValue]:
+    """The set's id and place, what was weighed how, the test figures, and the seconds of each step."""
+    manifest = outcome.manifest
+    return {
+        "model_set": manifest.id,
+        "path": str(outcome.path),
+        "bytes": sum(m.bytes for m in manifest.models),
+        "features": len(manifest.features.names),
+        "lookback": manifest.lookback,
+        "weights": dict(manifest.ensemble.weights),
+        "max_hold_bars": manifest.decision.max_hold_bars,
+        "expires": manifest.expires,
+        "evidence": dict(manifest.evidence),
+        "seconds": {step: round(took, 2) for step, took in outcome.seconds.items()},
+    }
+
+
+def show(outcome: Outcome, console: Console) -> None:
+    """Tables of the test slice: direction heads and regime, each beside its baselines."""
+    manifest = outcome.manifest
+    told: Any = manifest.evidence
+    console.print(direction_table(told))
+    console.print(regime_table(told["regime"]))
+    if not told["weights"]["by_skill"]:
+        console.print("no horizon showed skill in validation; they weigh the same", style="yellow")
+    if told.get("canary") and not told["canary"]["quiet"]:
+        console.print("the canary found skill in shuffled labels: look for a leak", style="red")
+    weights = ", ".join(f"{h} bars {w:.2f}" for h, w in manifest.ensemble.weights.items())
+    console.print(f"weights: {weights}; hold at most {manifest.decision.max_hold_bars} bars")
+    console.print(f"{len(manifest.features.names)} features, {manifest.lookback} candles of lookback")
+    console.print(f"model set {manifest.id} in {outcome.path} ({sum(outcome.seconds.values()):.0f} s)", soft_wrap=True)
+
+
+def direction_table(told: Any) -> Table:
+    """AUC of each head on the untouched slice, beside its members and baselines, and its lead on volatility alone."""
+    table = Table(title="test slice, AUC [90 %]", title_justify="left")
+    for name in ("head", "ensemble", "Light GBM", "LSTM", "minus 24 h", "volat. clock", "logis- tic", "lead on volat."):
+        table.add_column(name, no_wrap=name in ("head", "ensemble", "lead on volat."))
+    for key, head in told["heads"].items():
+        members = {name.partition("_")[0]: figure for name, figure in head["members"].items()}
+        others = (members.get("lightgbm"), members.get("lstm"), *head["baselines"].values())
+        plain = (f"{figure['value']:.3f}" if figure else "-" for figure in others)
+        lead = head["lead_on_baselines"]["volatility_and_clock"]
+        table.add_row(key, _text(head["auc"]), *plain, _text(lead))
+    return table
+
+
+def regime_table(told: Any) -> Table:
+    """Accuracy, kappa and log-loss of the regime classifier, beside its baselines."""
+    table = Table(title="regime on the test slice [90 %]", title_justify="left")
+    for name in ("", "accuracy", "quadratic kappa", "log-loss"):
+        table.add_column(name)
+    for name, figures in {"regime": told, **told["baselines"]}.items():
+        shown = (figures.get("accuracy"), figures.get("kappa"), figures.get("log_loss"))
+        table.add_row(name.replace("_", " "), *(_text(figure) for figure in shown))
+    return table
+
+
+def _text(figure: Any) -> str:
+    if not figure:
+        return "-"
+    low, high = figure["low"], figure["high"]
+    bounds = f" [{low:.3f}, {high:.3f}]" if low is not None and high is not None else ""
+    return f"{figure['value']:.3f}{bounds}"
