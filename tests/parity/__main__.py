@@ -1,0 +1,144 @@
+"""`python -m tests.parity`: the same candles through the real daemon and through the backtest, trade by trade.
+
+Prints `N trades, identical` and exits 0, or the first difference and exits 1.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from models.inference import Predictor
+from rich.console import Console
+from rich.progress import Progress
+
+from backtest import sources
+from backtest.broker import Costs
+from backtest.engine import Result, run
+from market import catalogue, history
+from market.instruments import Instrument, cash
+from market.synthetic import generate
+from market.timeframes import Timeframe
+from market.trades import LIQUIDATION, STOP, Trade
+from models import modelset
+from strategy.live_config import Rules, load_rules
+from tests.parity.compare import first_difference, missing_kinds
+from tests.parity.replay import ROOT, ReplayError, replay
+from tests.parity.splice import gap_against
+
+COSTS = Costs(taker_ppm=500, slippage_ppm=100)
+CASH = cash(10_000)
+HOUR = Timeframe.parse("1h")
+GAP_STOP, GAP_LIQUIDATION = 0.025, 0.6
+"""How far a spliced gap opens from the entry, as a fraction: beyond any stop, beyond any liquidation."""
+
+
+@dataclass
+class Market:
+    """One symbol's spliced history, and the backtest of it; the first `warmup` candles are history alone."""
+
+    series: sources.Series
+    predictor: Predictor
+    rules: Rules
+    warmup: int
+
+    def backtest(self) -> Result:
+        start = int(self.series.base.open_time[self.warmup])
+        frames, _ = sources.frames([self.series], self.predictor, HOUR, start, None)
+        return run(frames, self.rules, COSTS, self.predictor.max_hold_bars, CASH)
+
+    def splice(self) -> None:
+        """Cut in a gap through a stop in the first half and a liquidation in the second, each against an open trade."""
+        base, instrument = self.series.base, self.series.instrument
+        for part, distance in ((0.25, GAP_STOP), (0.6, GAP_LIQUIDATION)):
+            after = int(base.open_time[self.warmup + int((len(base) - self.warmup) * part)])
+            long_lived = [t for t in self.backtest().trades if t.entry_time > after and _bars(t) >= 4 and t.side > 0]
+            if not long_lived:
+                raise ReplayError("no long position stays open for four bars: nothing to cut a gap into")
+            base = gap_against(base, long_lived[0], distance, instrument)
+            self.series = sources.Series(instrument, base, self.series.funding)
+
+
+def _bars(trade: Trade) -> int:
+    return (trade.exit_time - trade.entry_time) // HOUR.ms
+
+
+def gap_stops(trades: list[Trade], instrument: Instrument) -> int:
+    """Stops that filled exactly at a bar's open: the price had gapped through them."""
+    return sum(t.reason == STOP and t.exit_time % HOUR.ms == 0 for t in trades)
+
+
+def _series(data: Path | None, funding: Path | None, rows: int, symbol: str | None, seed: int) -> sources.Series:
+    if data is None:
+        base, rates = generate(symbol or "BTCUSDT", bars=rows, timeframe=HOUR, seed=seed)
+        return sources.Series(catalogue.instrument(symbol or "BTCUSDT"), base, rates)
+    (series,) = sources.from_files([data], [funding] if funding else [], [symbol] if symbol else [])
+    hours = series.base if series.base.timeframe == HOUR else sources.aggregate(series.base, HOUR)
+    if len(hours) < rows:
+        raise ReplayError(f"{data} holds {len(hours)} hours, {rows} are needed; lower --bars")
+    return sources.Series(series.instrument, hours[len(hours) - rows :], series.funding)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--bars", default=2_000, show_default=True, type=click.IntRange(100), help="Hours to replay.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Klines; default: real BTC beside the checkout, else synthetic."
+)
+@click.option("--funding", type=click.Path(path_type=Path), help="Funding rates; default as for --data.")
+@click.option("--symbol", help="Symbol; default: as the file is named.")
+@click.option("--model-set", default="starter", show_default=True)
+@click.option("--rules", type=click.Path(path_type=Path), default=ROOT / "configs" / "parity_rules.yaml")
+@click.option("--seed", default=3, help="Of the synthetic market.")
+@click.option("--keep", type=click.Path(path_type=Path), help="Folder to keep data, journal and logs in.")
+def main(
+    bars: int, data: Path | None, funding: Path | None, symbol: str | None, model_set: str, rules: Path, seed: int,
+    keep: Path | None,
+) -> None:  # fmt: skip
+    """Replay hours through daemon and exchange over sockets, backtest the same, and compare the trades one by one."""
+    shared = Path(os.environ.get("REGIMEN_SHARED", ROOT.parent / "shared")) / "data"
+    if data is None and (shared / "BTCUSDT-um-1h.parquet").is_file():
+        data, funding = shared / "BTCUSDT-um-1h.parquet", shared / "BTCUSDT-um-funding.parquet"
+    screen = Console(stderr=True)
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            work = keep or Path(scratch)
+            work.mkdir(parents=True, exist_ok=True)
+            predictor = Predictor.load(modelset.resolve(model_set, ROOT / "models"))
+            warmup = predictor.lookback + 48
+            series = _series(data, funding, warmup + bars, symbol, seed)
+            market = Market(series, predictor, load_rules(rules), warmup)
+            market.splice()
+            expected = market.backtest()
+            name = series.instrument.symbol
+            history.write(market.series.base, work / f"{name}-1h.parquet")
+            with Progress(console=screen, disable=not screen.is_terminal) as shown:
+                task = shown.add_task("bars", total=bars - 1)
+                outcome = replay(
+                    work, [work / f"{name}-1h.parquet"], [name], [funding] if funding else [], "1h", warmup, bars,
+                    model_set, rules.resolve(), lambda done, of: shown.update(task, completed=done, total=of),
+                )  # fmt: skip
+    except ReplayError as error:
+        click.echo(f"parity: {error}", err=True)
+        sys.exit(1)
+    difference = first_difference(outcome.trades, expected.trades)
+    if difference is None and outcome.cash != expected.cash:
+        difference = f"wallet: the exchange says {outcome.cash}, the backtest {expected.cash}"
+    lacks = missing_kinds(expected.trades, bars, gap_stops(expected.trades, series.instrument))
+    liquidations = sum(t.reason == LIQUIDATION for t in expected.trades)
+    stops = sum(t.reason == STOP for t in expected.trades)
+    screen.print(
+        f"{bars} hours of {name} in {outcome.seconds:.0f} s; {stops} stops, {liquidations} liquidations; "
+        f"daemon: {outcome.summary}", highlight=False,
+    )  # fmt: skip
+    if difference or lacks:
+        click.echo(difference or f"the run proves too little, it lacks: {'; '.join(lacks)}")
+        sys.exit(1)
+    click.echo(f"{len(expected.trades)} trades, identical")
+
+
+if __name__ == "__main__":
+    main()
