@@ -9,10 +9,11 @@ import selectors
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.request import Request, urlopen
 
-import ccxt.pro
+if TYPE_CHECKING:
+    import ccxt.pro
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = float(os.environ.get("REGIMEN_TEST_PATIENCE", "1"))
@@ -77,6 +78,8 @@ class LocalExchange:
 
     def ccxt(self, **config: Any) -> ccxt.pro.binanceusdm:
         """Unmodified ccxt.pro connected here; the caller closes it."""
+        import ccxt.pro  # two seconds and 100 MB, which tests without a client need not pay
+
         client = ccxt.pro.binanceusdm(connection(self.url, self.ws_url) | config)
         # ccxt picks its table of error codes by the production host, so the futures' own is laid over the common one
         client.exceptions["exact"].update(client.exceptions["linear"]["exact"])
