@@ -5,10 +5,18 @@
 
 from __future__ import annotations
 
-from models.features import returns
+from models.features import averages, carry, returns, seasons, shape, volatility, volume
 from models.features.registry import Feature, FeatureError, Registry, rows_ready, unbroken
 
-REGISTRY = Registry(returns.FEATURES)
+REGISTRY = Registry(
+    returns.FEATURES
+    + averages.FEATURES
+    + volatility.FEATURES
+    + volume.FEATURES
+    + shape.FEATURES
+    + seasons.FEATURES
+    + carry.FEATURES
+)
 FEATURES = REGISTRY.features
 compute = REGISTRY.compute
 required_lookback = REGISTRY.required_lookback

@@ -101,23 +101,23 @@ class Registry:
         A value is known when the feature's whole lookback is there, without a hole, with every column it needs.
         """
         chosen = self.chosen(names)
-        matrix = np.full((len(candles), len(chosen)), np.nan)
         if not len(candles):
-            return matrix
+            return np.empty((0, len(chosen)))
+        columns = np.full((len(chosen), len(candles)), np.nan)
         series = Series(candles, funding)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            for column, feature in enumerate(chosen):
+            for column, feature in zip(columns, chosen, strict=True):
                 run = series.runs["price"]
                 for need in feature.needs:
                     if need != "funding":
                         run = np.minimum(run, series.runs[need])
                 known = run >= feature.lookback
                 if known.any():
-                    matrix[:, column] = np.where(known, feature.formula(series), np.nan)
-        matrix[~np.isfinite(matrix)] = np.nan
-        np.round(matrix, DECIMALS, out=matrix)
-        matrix += 0.0  # -0.0 becomes 0.0
-        return matrix
+                    column[known] = feature.formula(series)[known]
+        columns[~np.isfinite(columns)] = np.nan
+        np.round(columns, DECIMALS, out=columns)
+        columns += 0.0  # -0.0 becomes 0.0
+        return np.ascontiguousarray(columns.T)
 
 
 def unbroken(candles: Candles) -> Ints:

@@ -8,10 +8,7 @@ import numpy as np
 
 from market.candles import Floats
 from models.features.registry import Feature
-from models.features.series import Series, lagged, ratio, rolling_mean, rolling_rank, weighted_sum
-
-STILL = 1e-6
-"""Volatility a bar below which a market counts as standing still."""
+from models.features.series import STILL, Series, lagged, ratio, rolling_mean, rolling_rank, weighted_sum
 
 
 def log_return(bars: int) -> Feature:
@@ -84,14 +81,14 @@ def _past(series: Series, bars: int) -> Floats:
 
 
 _MAKE: tuple[tuple[Callable[..., Feature], tuple[tuple[int, ...], ...]], ...] = (
-    (log_return, ((1,), (2,), (3,), (5,), (8,), (12,), (24,), (48,), (72,), (168,))),
-    (momentum, ((12,), (48,))),
+    (log_return, ((1,), (2,), (3,), (5,), (12,), (24,), (72,), (168,))),
+    (momentum, ((12,),)),
     (sharpe, ((24,), (72,), (168,), (720,))),
-    (acceleration, ((12,), (24,))),
-    (serial_correlation, ((24,), (168,))),
-    (skewness, ((72,), (168,))),
+    (acceleration, ((24,),)),
+    (serial_correlation, ((168,),)),
+    (skewness, ((168,),)),
     (return_rank, ((24, 168),)),
     (close_rank, ((168,), (720,))),
-    (trend, ((24,), (72,))),
+    (trend, ((24,),)),
 )
 FEATURES = tuple(make(*args) for make, many in _MAKE for args in many)

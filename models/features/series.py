@@ -21,8 +21,12 @@ PRICES = ("open", "high", "low", "close")
 FLOWS = ("volume", "quote_volume", "trades", "taker_base", "taker_quote")
 FORGOTTEN = 1e-15
 """Weight below which an exponential average has forgotten a bar."""
+STILL = 1e-6
+"""Log move, range or volatility a bar below which a market counts as standing still; keeps ratios finite there."""
 TINY = 1e-12
-"""Keeps a ratio finite where both its parts are nothing: a market that stands still."""
+"""Keeps a ratio of volumes finite where both its parts are nothing."""
+FUNDING_REACH_MS = 35 * 86_400_000
+"""Funding older than this before the first row's close is looked at by no feature."""
 _BLOCK = 4096
 
 
@@ -55,6 +59,17 @@ def rolling_deviation(values: Floats, window: int) -> Floats:
     return np.sqrt(np.maximum(variance, 0.0))
 
 
+def rolling_spread(values: Floats, window: int) -> Floats:
+    """Standard deviation over the last `window` rows of values far from zero: each window about its own mean."""
+    result = np.full(len(values), np.nan)
+    if len(values) >= window:
+        views = sliding_window_view(values, window)
+        for start in range(0, len(views), _BLOCK):
+            part = views[start : start + _BLOCK]
+            result[window - 1 + start : window - 1 + start + len(part)] = part.std(axis=1)
+    return result
+
+
 def rolling_max(values: Floats, window: int) -> Floats:
     """Greatest of the last `window` rows."""
     return _ta(talib.MAX, values, window)
@@ -74,7 +89,7 @@ def rolling_rank(values: Floats, window: int) -> Floats:
     for start in range(0, len(views), _BLOCK):
         part = views[start : start + _BLOCK]
         now = part[:, -1:]
-        below = (part < now).sum(axis=1) + (part <= now).sum(axis=1) - 1  # the current row ties with itself
+        below = np.count_nonzero(part < now, axis=1) + np.count_nonzero(part <= now, axis=1) - 1  # it ties with itself
         result[window - 1 + start : window - 1 + start + len(part)] = below / (2 * (window - 1))
     result[np.isnan(values)] = np.nan
     return result
@@ -112,8 +127,9 @@ class Series:
 
     def __init__(self, candles: Candles, funding: Funding | None) -> None:
         self.candles = candles
-        self.funding = funding if funding is not None else Funding.none()
         self.close_time: Ints = candles.open_time + candles.timeframe.ms
+        funding = funding if funding is not None else Funding.none()
+        self.funding = funding.between(int(self.close_time[0]) - FUNDING_REACH_MS, int(self.close_time[-1]))
         self._cache: dict[str, Floats] = {}
         joined = np.diff(candles.open_time, prepend=candles.open_time[:1]) == candles.timeframe.ms
         quotes = np.stack([getattr(candles, name) for name in PRICES])
