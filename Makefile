@@ -41,7 +41,7 @@ parity: $(VENV)/.serving ## replay BARS real hours through daemon and exchange, 
 	@$(PY) -m tests.parity --bars $(BARS) $(if $(DATA),--data $(DATA)) $(ARGS)
 
 bench: $(VENV)/.full ## every performance figure of the project
-	@for b in benchmarks/*.py; do echo "== $$b"; $(PY) $$b || exit 1; done
+	@for b in benchmarks/*.py; do echo "== $$b"; PYTHONPATH=. $(PY) $$b || exit 1; done
 
 starter: $(VENV)/.full ## make the starter set again, on the synthetic market
 	@$(PY) -m training run --spec configs/training/starter.yaml --synthetic --out models/starter $(ARGS)
