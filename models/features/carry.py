@@ -1,7 +1,8 @@
 """Carry: what holding a long has cost in funding, as known before the candle closes.
 
 An instant that falls on the close itself is left out: a live feed may not have it yet. Windows are spans of time, since
-funding comes every 8, 4 or 1 hours. A span over which an instant may be missing has no value.
+funding comes every 8, 4 or 1 hours; lookbacks take candles for hours. A span over which an instant may be missing has
+no value.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ UNIT = 1e4
 
 def funding_last() -> Feature:
     """The last rate."""
-    return Feature("funding_last", 1, ("funding",), lambda s: _known(s, 8, _rate_before(s)))
+    return Feature("funding_last", 8, ("funding",), lambda s: _known(s, 8, _rate_before(s)))
 
 
 def funding_sum(hours: int) -> Feature:
@@ -30,7 +31,7 @@ def funding_sum(hours: int) -> Feature:
     def formula(s: Series) -> Floats:
         return _known(s, hours, _paid(s, hours) * (24 / hours))
 
-    return Feature(f"funding_{hours}h", 1, ("funding",), formula)
+    return Feature(f"funding_{hours}h", hours, ("funding",), formula)
 
 
 def funding_score(hours: int) -> Feature:
@@ -47,7 +48,7 @@ def funding_score(hours: int) -> Feature:
         spread = np.sqrt(np.maximum((squares[end] - squares[first]) / count * 1e-12 * UNIT**2 - mean**2, 0))
         return _known(s, hours, ratio(units[np.maximum(end - 1, 0)] - mean, spread, 0.01))
 
-    return Feature(f"funding_score_{hours}h", 1, ("funding",), formula)
+    return Feature(f"funding_score_{hours}h", hours, ("funding",), formula)
 
 
 def _instants(series: Series, hours: int) -> tuple[Ints, Ints]:

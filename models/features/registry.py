@@ -91,6 +91,8 @@ class Registry:
 
     def available(self, candles: Candles, funding: Funding | None) -> tuple[str, ...]:
         """Names of the features whose columns this history has at all."""
+        if not len(candles):
+            return ()
         series = Series(candles, funding)
         there = {n for n, run in series.runs.items() if run.any()} | ({"funding"} if len(series.funding) else set())
         return tuple(f.name for f in self.features if there.issuperset(f.needs))
@@ -107,11 +109,9 @@ class Registry:
         series = Series(candles, funding)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             for column, feature in zip(columns, chosen, strict=True):
-                run = series.runs["price"]
-                for need in feature.needs:
-                    if need != "funding":
-                        run = np.minimum(run, series.runs[need])
-                known = run >= feature.lookback
+                if "funding" in feature.needs and not len(series.funding):
+                    continue
+                known = series.unbroken(feature.needs) >= feature.lookback
                 if known.any():
                     column[known] = feature.formula(series)[known]
         columns[~np.isfinite(columns)] = np.nan
@@ -122,7 +122,7 @@ class Registry:
 
 def unbroken(candles: Candles) -> Ints:
     """How many sound candles in a row, without a hole between them, end at each row (N,)."""
-    return Series(candles, None).runs["price"] if len(candles) else np.empty(0, dtype=np.int64)
+    return Series(candles, None).unbroken(()) if len(candles) else np.empty(0, dtype=np.int64)
 
 
 def rows_ready(matrix: Floats, window: int = 1) -> NDArray[np.bool_]:

@@ -153,6 +153,14 @@ class Series:
             return self._cache[name]
         raise AttributeError(name)
 
+    def unbroken(self, needs: tuple[str, ...]) -> Ints:
+        """How many rows in a row, without a hole, have sound prices and the columns needed, at each row."""
+        run = self.runs["price"]
+        for need in needs:
+            if need in self.runs:
+                run = np.minimum(run, self.runs[need])
+        return run
+
     def once(self, key: str, make: Callable[[], Floats]) -> Floats:
         """The series called `key`, made the first time it is asked for."""
         if key not in self._cache:
