@@ -1,0 +1,376 @@
+"""The app: boots the daemon, turns its one loop, and brings it to rest.
+
+The loop is all there is: take an event, let the engine say what to do, journal both, then do it. Nothing but the loop
+touches the engine; everything else puts events into the inbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from copy import copy
+from typing import Any, Protocol
+
+from daemon.alerts import Alerts
+from daemon.backfill import Backfill
+from daemon.backoff import Backoff
+from daemon.candle_feed import CandleFeed
+from daemon.candle_store import CandleStore
+from daemon.commands import Command, RecordDecisions, Settled
+from daemon.config import DaemonConfig, OnStop, credentials
+from daemon.control import ControlServer
+from daemon.desk import Patience
+from daemon.engine import Engine, Settings
+from daemon.events import CandleClosed, Event, GapFound, OperatorCommand, Order, Tick
+from daemon.execution import Execution
+from daemon.gateway import Gateway, NotSent, OutcomeUnknown, Refused
+from daemon.identity import prefix
+from daemon.inference import Inference
+from daemon.inlet import Inlet
+from daemon.journal import Journal
+from daemon.reconciliation import Reconciliation
+from daemon.state import DaemonState
+from daemon.streams import MarketStream, PrivateStream
+from daemon.summary import Stopwatch, summary
+from market.instruments import Instrument, cash_text
+from market.timeframes import Timeframe, utc_text
+from models.inference import Predictor
+from strategy.live_config import Rules
+
+log = logging.getLogger("daemon.app")
+
+TICK_S = 0.25
+CLOCK_SYNC_S = 1_800.0
+MARGIN_CANDLES = 64
+"""Candles kept beyond the predictor's lookback, so that one that closed a while ago can still be predicted."""
+
+
+class ShutdownTimeout(Exception):
+    """The daemon did not come to rest in time."""
+
+
+class BootError(Exception):
+    """The daemon cannot start as things are; the message says what to change."""
+
+
+class Watcher(Protocol):
+    """Somebody who looks on: the view, or the line printer."""
+
+    def stepped(self, event: Event, commands: Sequence[Command]) -> None:
+        """One event was dealt with."""
+
+
+def now_ms() -> int:
+    """The wall clock, UTC ms."""
+    return time.time_ns() // 1_000_000
+
+
+class Daemon:
+    """One daemon in one state directory; the lock is the caller's.
+
+    Parameters
+    ----------
+    candles : int, optional
+        End after so many decided candles.
+    """
+
+    def __init__(
+        self,
+        config: DaemonConfig,
+        rules: Rules,
+        predictor: Predictor,
+        journal: Journal,
+        alerts: Alerts,
+        candles: int | None = None,
+    ) -> None:
+        self.config, self.rules, self.predictor, self.alerts = config, rules, predictor, alerts
+        self.journal = journal
+        self.watchers: list[Watcher] = []
+        self.settled = 0
+        self.stopwatch = Stopwatch()
+        self.engine: Engine | None = None
+        self._candles = candles
+        self._inbox: asyncio.Queue[Event] = asyncio.Queue()
+        self._stopping = asyncio.Event()
+        self._stop_reason = ""
+        self._tasks: list[asyncio.Task[Any]] = []
+        key, secret = credentials(config.exchange)
+        self.store = CandleStore(config.pairs, predictor.lookback + MARGIN_CANDLES)
+        self.inlet = Inlet(self._inbox.put_nowait, self.stopwatch)
+        self.gateway = Gateway(key, secret, config.exchange.url, config.deadlines.request_s, self.inlet.frame)
+        self._backfill = Backfill(self.gateway)
+
+    def stop(self, reason: str) -> None:
+        """Begin to stop; positions are protected or flattened, as configured."""
+        if not self._stopping.is_set():
+            log.info("stopping: %s", reason)
+            self._stop_reason = reason
+            self._stopping.set()
+
+    async def run(self) -> dict[str, Any]:
+        """Trade until told to stop or the candles asked for are decided; gives the summary.
+
+        Raises
+        ------
+        BootError, Refused
+            If the daemon cannot trade this configuration.
+        JournalError
+            If the journal cannot be written; stops rest at the exchange.
+        ShutdownTimeout
+            If open orders or positions did not come to rest.
+        """
+        control = ControlServer(self.config.state_dir, self._answer)
+        await control.open()
+        self._spawn(self.alerts.run(), "alerts")
+        try:
+            instruments = await self._reach_exchange()
+            if instruments is None:
+                return self._summary(None, DaemonState())
+            state = self.journal.state() or DaemonState()
+            before = copy(state.counts)
+            engine = self.engine = Engine(self._settings(instruments), state)
+            await self._trade(engine, instruments)
+            return self._summary(engine, DaemonState(counts=before))
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await control.close()
+            await self.gateway.close()
+            self.journal.close(self.engine.state if self.engine else None)
+
+    def status(self) -> dict[str, Any]:
+        """What the daemon is doing, in plain values."""
+        engine = self.engine
+        if engine is None:
+            return {"phase": "waiting for the exchange", "model_set": self.predictor.id}
+        state = engine.state
+        return {
+            "phase": "stopping" if self._stopping.is_set() else "trading" if state.reconciled else "starting",
+            "mode": str(self.config.mode),
+            "paused": state.paused,
+            "rules": self.rules.name,
+            "model_set": self.predictor.id,
+            "equity": cash_text(engine.equity),
+            "cash": cash_text(state.cash),
+            "settled": utc_text(state.settled_bar) if state.settled_bar >= 0 else None,
+            "positions": [_position(engine, symbol) for symbol, desk in engine.desks.items() if desk.book.lot],
+            "counts": state.as_dict()["counts"],
+            "alerts": [text for _, text in list(self.alerts.recent)[-5:]],
+        }
+
+    # boot
+
+    async def _reach_exchange(self) -> tuple[Instrument, ...] | None:
+        """Open the gateway, waiting for the exchange as long as it takes; None if told to stop meanwhile."""
+        backoff = Backoff()
+        while not self._stopping.is_set():
+            try:
+                return await self.gateway.open(self.config.symbols)
+            except (OutcomeUnknown, NotSent) as error:
+                pause = backoff.next()
+                log.warning("the exchange cannot be reached (%s); trying again in %.1f s", error, pause)
+            try:
+                async with asyncio.timeout(pause):
+                    await self._stopping.wait()
+            except TimeoutError:
+                pass
+        return None
+
+    def _settings(self, instruments: tuple[Instrument, ...]) -> Settings:
+        deadlines = self.config.deadlines
+        patience = Patience(
+            answer_ms=int(deadlines.answer_s * 1000), read_back_ms=int(deadlines.stop_read_back_s * 1000)
+        )
+        return Settings(
+            deployment=self.journal.deployment,
+            instruments=instruments,
+            timeframes=tuple(Timeframe.parse(t) for t in self.config.timeframes),
+            decision=self.config.decision,
+            rules=self.rules,
+            max_hold_bars=self.predictor.max_hold_bars,
+            batch_ms=int(deadlines.batch_s * 1000),
+            patience=patience,
+        )
+
+    async def _check_market(self, state: DaemonState) -> None:
+        """A journal of another market's time would bar every decision: say so instead."""
+        _, forming = await self._backfill.newest(self.config.symbols[0], self.config.decision_timeframe, 1)
+        if 0 <= forming < state.settled_bar:
+            raise BootError(
+                f"the journal in {self.config.state_dir} has decided the candle of {utc_text(state.settled_bar)}, "
+                f"but the exchange is at {utc_text(forming)}: it is of another market; give another state_dir"
+            )
+
+    # the loop
+
+    async def _trade(self, engine: Engine, instruments: tuple[Instrument, ...]) -> None:
+        by_symbol = {i.symbol: i for i in instruments}
+        own = prefix(self.journal.deployment)
+        inference = Inference(self.predictor, self.store, self._backfill, self.config.decision, by_symbol)
+        reconciliation = Reconciliation(self.gateway, by_symbol, self.journal.last_fill, own)
+        execution = Execution(
+            self.gateway, by_symbol, reconciliation, inference, self.alerts, self._inbox.put_nowait, self._order_sent
+        )
+        try:
+            await self._check_market(engine.state)
+            await self._open_streams(engine, by_symbol, execution, inference)
+            await self._loop(engine, execution)
+        finally:
+            await execution.close()
+            inference.close()
+
+    async def _open_streams(
+        self, engine: Engine, instruments: dict[str, Instrument], execution: Execution, inference: Inference
+    ) -> None:
+        """The private stream first, so that nothing is lost between the account's truth and the first event."""
+        deadlines, state = self.config.deadlines, engine.state
+        settled = state.settled_bar + self.config.decision.ms if state.settled_bar >= 0 else -1
+        feed = CandleFeed(self.store, self._backfill, self._candle, deadlines.close_s, settled)
+
+        async def reconcile() -> None:
+            await asyncio.shield(execution.reconcile("the private stream came to life"))
+
+        async def catch_up() -> None:
+            await feed.catch_up()
+            await inference.warm_up()
+
+        put = self._inbox.put_nowait
+        private = PrivateStream(self.gateway, put, reconcile, first_data_s=deadlines.first_data_s)
+        market = MarketStream(
+            self.gateway,
+            put,
+            catch_up,
+            pairs=self.config.pairs,
+            first_data_s=deadlines.first_data_s,
+            data_s=deadlines.data_s,
+        )
+        self.inlet.open(instruments, feed, market, private, self.gateway)
+        self._spawn(self.inlet.run(), "inlet")
+        self._spawn(private.run(), "private")
+        self._spawn(self._after(private.live, market.run()), "market")
+        self._spawn(self._tick(), "tick")
+        self._spawn(self._sync_clock(), "clock")
+
+    async def _after(self, ready: asyncio.Event, work: Any) -> None:
+        try:
+            await ready.wait()
+        except asyncio.CancelledError:
+            work.close()
+            raise
+        await work
+
+    async def _loop(self, engine: Engine, execution: Execution) -> None:
+        stopping = asyncio.create_task(self._stopping.wait())
+        deadline = float("inf")
+        while True:
+            if stopping.done() and deadline == float("inf"):
+                deadline = time.monotonic() + self.config.deadlines.shutdown_s
+                self._begin_to_stop()
+            if stopping.done() and self._at_rest(engine):
+                return
+            if time.monotonic() > deadline:
+                raise ShutdownTimeout(
+                    f"not at rest {self.config.deadlines.shutdown_s:g} s after being told to stop; "
+                    f"stops rest at the exchange, and the next start takes over from there"
+                )
+            await self._step(engine, execution, await self._inbox.get())
+
+    async def _step(self, engine: Engine, execution: Execution, event: Event) -> None:
+        at = now_ms()
+        commands = engine.step(event, at)
+        self.journal.write(event, at, commands, engine.state)
+        for command in commands:
+            execution.start(command)
+            self._note(command)
+        for watcher in self.watchers:
+            watcher.stepped(event, commands)
+
+    def _note(self, command: Command) -> None:
+        match command:
+            case RecordDecisions():
+                self.stopwatch.decided(command.bar + self.config.decision.ms, time.monotonic_ns())
+            case Settled():
+                self.settled += 1
+                if self.settled == self._candles:
+                    self.stop(f"{self._candles} candles are decided")
+
+    def _order_sent(self, at_ns: int) -> None:
+        if self.engine is not None and self.engine.state.deciding >= 0:
+            self.stopwatch.ordered(self.engine.state.deciding + self.config.decision.ms, at_ns)
+
+    def _candle(self, event: CandleClosed | GapFound) -> None:
+        if not self._stopping.is_set():  # who is stopping decides nothing new
+            self._inbox.put_nowait(event)
+
+    # stopping
+
+    def _begin_to_stop(self) -> None:
+        if self.config.on_stop is OnStop.FLATTEN:
+            self._inbox.put_nowait(OperatorCommand(Order.FLATTEN, f"the daemon's stop ({self._stop_reason})"))
+
+    def _at_rest(self, engine: Engine) -> bool:
+        if not engine.state.reconciled:
+            return True
+        desks = engine.desks.values()
+        flat = all(d.book.lot is None for d in desks) or self.config.on_stop is OnStop.PROTECT
+        return flat and self._inbox.empty() and engine.state.deciding < 0 and all(d.at_rest for d in desks)
+
+    # around
+
+    def _spawn(self, work: Any, name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            log.critical("%s ended in an error", task.get_name(), exc_info=error)
+            self.alerts.tell("critical", f"{task.get_name()} ended in an error: {error!r}")
+            self.stop(f"{task.get_name()} failed")
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            if self._inbox.empty():  # any event carries the time as well
+                self._inbox.put_nowait(Tick())
+
+    async def _sync_clock(self) -> None:
+        while True:
+            await asyncio.sleep(CLOCK_SYNC_S)
+            try:
+                await self.gateway.sync_clock()
+            except (OutcomeUnknown, Refused) as error:
+                log.warning("the exchange's clock could not be read: %s", error)
+
+    async def _answer(self, verb: str, who: str) -> dict[str, Any]:
+        if verb == "status":
+            return self.status()
+        if verb not in tuple(Order):
+            return {"error": f"unknown verb {verb!r}; known are status, {', '.join(Order)}"}
+        if self.engine is None:
+            return {"error": "the daemon has not reached the exchange yet"}
+        self._inbox.put_nowait(OperatorCommand(Order(verb), who))
+        return {"taken": verb}
+
+    def _summary(self, engine: Engine | None, before: DaemonState) -> dict[str, Any]:
+        state = engine.state if engine else before
+        equity = engine.equity if engine else 0
+        return summary(self.settled, before.counts, state.counts, equity, state.cash, self.predictor.id, self.stopwatch)
+
+
+def _position(engine: Engine, symbol: str) -> dict[str, Any]:
+    desk = engine.desks[symbol]
+    lot, instrument = desk.book.lot, desk.instrument
+    assert lot is not None
+    return {
+        "symbol": symbol,
+        "side": "long" if lot.side > 0 else "short",
+        "quantity": instrument.quantity_text(lot.quantity),
+        "leverage": lot.leverage,
+        "stop": instrument.price_text(lot.stop),
+        "protected": desk.protected(),
+        "since": utc_text(lot.entry_time),
+    }

@@ -1,0 +1,87 @@
+"""The candle store: the newest candles of every (symbol, timeframe), in columns, ready for features.
+
+Filled by `daemon.candle_feed` alone, which keeps order; a window handed out is a copy that a worker thread may read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from market.candles import VALUES, Candle, Candles
+from market.timeframes import Timeframe
+
+Pair = tuple[str, str]
+
+
+class Column:
+    """A rolling run of candles of one pair, at least `capacity` of the newest."""
+
+    def __init__(self, timeframe: Timeframe, capacity: int) -> None:
+        self.timeframe = timeframe
+        self._capacity = capacity
+        self._times = np.empty(2 * capacity, dtype=np.int64)
+        self._values = np.empty((len(VALUES), 2 * capacity), dtype=np.float64)
+        self._end = 0
+
+    def __len__(self) -> int:
+        return self._end
+
+    @property
+    def last(self) -> int:
+        """Open time (ms) of the newest candle, -1 for none."""
+        return int(self._times[self._end - 1]) if self._end else -1
+
+    def append(self, candle: Candle) -> None:
+        """Add a candle newer than all that are held.
+
+        Raises
+        ------
+        ValueError
+            If it is not newer.
+        """
+        if candle.open_time <= self.last:
+            raise ValueError(f"candle of {candle.open_time} after {self.last}")
+        if self._end == len(self._times):
+            keep = self._capacity
+            self._times[:keep] = self._times[-keep:].copy()
+            self._values[:, :keep] = self._values[:, -keep:].copy()
+            self._end = keep
+        self._times[self._end] = candle.open_time
+        self._values[:, self._end] = _values(candle)
+        self._end += 1
+
+    def replace(self, candle: Candle) -> bool:
+        """Put a revised candle in place of the one of its open time; whether that changed anything."""
+        at = int(np.searchsorted(self._times[: self._end], candle.open_time))
+        if at == self._end or self._times[at] != candle.open_time:
+            return False
+        revised = np.array(_values(candle))
+        if np.array_equal(self._values[:, at], revised, equal_nan=True):
+            return False
+        self._values[:, at] = revised
+        return True
+
+    def window(self, until: int | None = None) -> Candles:
+        """A copy of what is held, up to and including the candle that opened at `until` (ms)."""
+        end = self._end
+        if until is not None:
+            end = int(np.searchsorted(self._times[:end], until, side="right"))
+        values = self._values[:, :end].copy()
+        return Candles(self.timeframe, self._times[:end].copy(), *values)
+
+
+class CandleStore:
+    """The columns of all subscribed pairs."""
+
+    def __init__(self, pairs: Iterable[Pair], capacity: int) -> None:
+        self.capacity = capacity
+        self.columns = {pair: Column(Timeframe.parse(pair[1]), capacity) for pair in pairs}
+
+    def __getitem__(self, pair: Pair) -> Column:
+        return self.columns[pair]
+
+
+def _values(candle: Candle) -> list[float]:
+    return [getattr(candle, name) for name in VALUES]

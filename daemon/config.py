@@ -1,0 +1,181 @@
+"""The schema of a daemon's configuration file, e.g. `configs/sandbox.yaml`: where it trades, what, and how it stops.
+
+Secrets never stand in the file: it names environment variables, or systemd hands them over as credential files. Only
+the sandbox, whose keys open nothing, may write them down.
+"""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+import configs
+from configs import ConfigError
+from market.timeframes import Timeframe
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class Mode(StrEnum):
+    """What is at stake."""
+
+    SANDBOX = "sandbox"
+    """The local exchange: nothing."""
+    PAPER = "paper"
+    """The local exchange fed by a real one's prices: nothing."""
+    LIVE = "live"
+    """A real account; also needs `--live` on the command line."""
+
+
+class OnStop(StrEnum):
+    """What happens to open positions when the daemon is told to stop."""
+
+    PROTECT = "protect"
+    """They stay open, each with its stop resting at the exchange."""
+    FLATTEN = "flatten"
+    """They are closed at market."""
+
+
+Seconds = Annotated[float, Field(gt=0, le=3_600)]
+Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,20}USDT$")]
+
+
+class Exchange(_Section):
+    """Where orders go."""
+
+    id: Literal["binanceusdm"] = Field("binanceusdm", description="The exchange, by its ccxt name.")
+    url: str | None = Field(
+        None, pattern=r"^http://[^/\s]+$", description="Base of a local exchange; empty for the real one."
+    )
+    key: str | None = Field(None, description="API key, in the sandbox alone.")
+    secret: str | None = Field(None, description="API secret, in the sandbox alone.")
+    key_name: str = Field(
+        "REGIMEN_API_KEY", description="Environment variable, or systemd credential, that holds the API key."
+    )
+    secret_name: str = Field(
+        "REGIMEN_API_SECRET", description="Environment variable, or systemd credential, that holds the API secret."
+    )
+
+
+class Deadlines(_Section):
+    """How long to wait, in seconds, before something is taken for failed."""
+
+    first_data_s: Seconds = Field(30, description="First kline after subscribing.")
+    data_s: Seconds = Field(60, description="Next kline of each stream.")
+    close_s: Seconds = Field(5, description="A candle's closing frame, once its successor has been seen.")
+    batch_s: Seconds = Field(10, description="Candles of the other symbols that close at the same instant.")
+    request_s: Seconds = Field(5, description="Reply to a request.")
+    answer_s: Seconds = Field(3, description="Outcome of an order before it is asked for.")
+    stop_read_back_s: Seconds = Field(1, description="Confirmation of a stop before it is asked for again.")
+    shutdown_s: Seconds = Field(30, description="Coming to rest, or closing positions, when told to stop.")
+
+
+class Alerts(_Section):
+    """Whom to tell."""
+
+    urls: tuple[str, ...] = Field((), description="Apprise URLs; `env:NAME` reads one from the environment.")
+    level: Literal["info", "warning", "critical"] = Field("warning", description="Least level that is sent.")
+
+
+class DaemonConfig(_Section):
+    """One way of running the daemon."""
+
+    mode: Mode = Field(description="sandbox, paper or live.")
+    exchange: Exchange = Exchange()
+    symbols: tuple[Symbol, ...] = Field(min_length=1, max_length=50, description="Instruments, entries in this order.")
+    timeframes: tuple[str, ...] = Field(("1h",), min_length=1, description="Klines to subscribe to.")
+    decision_timeframe: str = Field("1h", description="A decision is made at each close of this timeframe.")
+    model_set: str = Field("champion", pattern=r"^[\w.-]+$", description="champion, latest, starter, or a set's id.")
+    model_sets: Path = Field(
+        Path("../models"), description="Folder that holds the stores `sets` and `starter`; relative to this file."
+    )
+    rules: Path = Field(Path("live_config.yaml"), description="The trading rules; relative to this file.")
+    state_dir: Path = Field(Path("../var/daemon"), description="Folder of the journal; relative to this file.")
+    deadlines: Deadlines = Deadlines()
+    on_stop: OnStop = Field(OnStop.PROTECT, description="protect leaves positions with their stops.")
+    alerts: Alerts = Alerts()
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("timeframes", "decision_timeframe")
+    @classmethod
+    def _readable(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for text in (value,) if isinstance(value, str) else value:
+            if str(Timeframe.parse(text)) != text:
+                raise ValueError(f"write {Timeframe.parse(text)} for {text}")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DaemonConfig:
+        if len(set(self.symbols)) != len(self.symbols):
+            raise ValueError("symbols: one is named twice")
+        if self.decision_timeframe not in self.timeframes:
+            raise ValueError(f"decision_timeframe {self.decision_timeframe} must be one of timeframes")
+        if self.mode is Mode.LIVE and self.exchange.url:
+            raise ValueError("exchange.url: mode live trades at the exchange itself; remove it, or set mode: sandbox")
+        if self.mode is not Mode.LIVE and not self.exchange.url:
+            raise ValueError(f"exchange.url: mode {self.mode} needs the address of a local exchange")
+        if self.mode is Mode.LIVE and (self.exchange.key or self.exchange.secret):
+            raise ValueError("exchange: keys of a real account do not belong in a file; use key_name and secret_name")
+        return self
+
+    @property
+    def decision(self) -> Timeframe:
+        return Timeframe.parse(self.decision_timeframe)
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Every subscribed (symbol, timeframe), shorter timeframes first."""
+        ordered = sorted(self.timeframes, key=lambda t: Timeframe.parse(t).ms)
+        return tuple((s, t) for t in ordered for s in self.symbols)
+
+
+def load_config(path: Path) -> DaemonConfig:
+    """The configuration in a YAML file, its relative paths taken from the file's folder.
+
+    Raises
+    ------
+    ConfigError
+        Naming line and column of each mistake.
+    """
+    config = configs.load(path, DaemonConfig)
+    folder = path.resolve().parent
+    return config.model_copy(
+        update={
+            "model_sets": (folder / config.model_sets.expanduser()).resolve(),
+            "rules": (folder / config.rules.expanduser()).resolve(),
+            "state_dir": (folder / config.state_dir.expanduser()).resolve(),
+        }
+    )
+
+
+def credentials(exchange: Exchange) -> tuple[str, str]:
+    """API key and secret: from the file (sandbox), a systemd credential, or the environment.
+
+    Raises
+    ------
+    ConfigError
+        If one of them is nowhere.
+    """
+    return _secret(exchange.key, exchange.key_name), _secret(exchange.secret, exchange.secret_name)
+
+
+def alert_urls(alerts: Alerts) -> list[str]:
+    """The alert channels, `env:NAME` replaced by what the variable holds."""
+    return [_secret(None, url.removeprefix("env:")) if url.startswith("env:") else url for url in alerts.urls]
+
+
+def _secret(written: str | None, name: str) -> str:
+    if written:
+        return written
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if folder and (Path(folder) / name).is_file():
+        return (Path(folder) / name).read_text().strip()
+    if value := os.environ.get(name, "").strip():
+        return value
+    raise ConfigError([f"{name} is not set; export it, or hand it over as a systemd credential of that name"])

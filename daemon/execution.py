@@ -1,0 +1,283 @@
+"""Execution: does what the engine commands and reports what became of it, as events.
+
+Commands run as tasks of their own. Those that change something at the exchange keep their order within a symbol;
+questions do not wait behind them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from daemon.alerts import Alerts
+from daemon.backoff import insist
+from daemon.commands import (
+    Alert,
+    AskOrder,
+    AskStop,
+    CancelStop,
+    Command,
+    MarketOrder,
+    PlaceStop,
+    Predict,
+    Reconcile,
+    SetLeverage,
+    StopOrder,
+    Submit,
+)
+from daemon.events import Event, Failed, LeverageRead, OrderStatus, OrderUpdated, StopUpdated, Unresolved
+from daemon.gateway import (
+    ALREADY_SO,
+    DUPLICATE_ID,
+    NO_SUCH_ORDER,
+    UNKNOWN_ORDER,
+    Gateway,
+    GatewayError,
+    OutcomeUnknown,
+    Refused,
+    sent_ns,
+)
+from daemon.inference import Inference
+from daemon.reconciliation import Reconciliation
+from daemon.wire import Payload, order_updated, stop_row
+from market.instruments import Instrument
+
+log = logging.getLogger("daemon.execution")
+
+SIDE = {1: "BUY", -1: "SELL"}
+READ_BACK_PAUSES_S = (0.0, 0.05, 0.2)
+"""A stop that was just acknowledged may not be found at once."""
+
+
+class Execution:
+    """Carries commands out.
+
+    Parameters
+    ----------
+    emit : callable
+        Takes the events in which results come back.
+    on_order_sent : callable
+        Told the monotonic instant (ns) at which a market order left.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        instruments: Mapping[str, Instrument],
+        reconciliation: Reconciliation,
+        inference: Inference,
+        alerts: Alerts,
+        emit: Callable[[Event], None],
+        on_order_sent: Callable[[int], None],
+    ) -> None:
+        self._gateway, self._instruments, self._reconciliation = gateway, instruments, reconciliation
+        self._inference, self._alerts, self._emit, self._on_order_sent = inference, alerts, emit, on_order_sent
+        self._turns = {symbol: asyncio.Lock() for symbol in instruments}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._reconciling: asyncio.Task[None] | None = None
+        self._reconcile_again = False
+
+    def start(self, command: Command) -> None:
+        """Begin a command; commands that only record are the journal's and need nothing done."""
+        match command:
+            case Predict():
+                self._spawn(self._predict(command))
+            case SetLeverage():
+                self._spawn(self._in_turn(command.symbol, self._set_leverage(command)))
+            case Submit():
+                order = command.approved.order
+                self._spawn(self._in_turn(order.symbol, self._submit(order)))
+            case PlaceStop():
+                stop = command.approved.order
+                self._spawn(self._in_turn(stop.symbol, self._place_stop(stop)))
+            case CancelStop():
+                self._spawn(self._in_turn(command.symbol, self._cancel_stop(command)))
+            case AskOrder():
+                self._spawn(self._ask_order(command))
+            case AskStop():
+                self._spawn(self._ask_stop(command.symbol, command.client_id))
+            case Reconcile():
+                self.reconcile(command.reason)
+            case Alert():
+                self._alerts.tell(command.level, command.text)
+            case _:
+                pass
+
+    def reconcile(self, reason: str) -> asyncio.Task[None]:
+        """Ask for the exchange's truth until it is told; a request while one is under way has it asked once more."""
+        log.info("reconciling: %s", reason)
+        self._reconcile_again = True
+        if self._reconciling is None or self._reconciling.done():
+            self._reconciling = self._spawn(self._reconcile())
+        return self._reconciling
+
+    async def close(self) -> None:
+        """Give up what is under way; what became of it is asked at the next start."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.critical("a command ended in an error", exc_info=error)
+            self._alerts.tell("critical", f"a command ended in an error: {error!r}")
+
+    async def _in_turn(self, symbol: str, work: Coroutine[Any, Any, None]) -> None:
+        async with self._turns[symbol]:
+            await work
+
+    async def _predict(self, command: Predict) -> None:
+        self._emit(await self._inference.predict(command.bar, command.symbols))
+
+    async def _reconcile(self) -> None:
+        while self._reconcile_again:
+            self._reconcile_again = False
+            for event in await insist(self._reconciliation.ask, "reconciliation", GatewayError):
+                self._emit(event)
+
+    async def _set_leverage(self, command: SetLeverage) -> None:
+        symbol = command.symbol
+        try:
+            await self._allowing(ALREADY_SO, "fapiPrivatePostMarginType", symbol=symbol, marginType="ISOLATED")
+            await self._gateway.call("fapiPrivatePostLeverage", {"symbol": symbol, "leverage": command.leverage})
+            (term,) = await self._gateway.call("fapiPrivateGetSymbolConfig", {"symbol": symbol})
+        except (Refused, OutcomeUnknown) as error:
+            self._emit(Failed(symbol, "SetLeverage", "", getattr(error, "code", 0), str(error)))
+            return
+        isolated = str(term["marginType"]).upper() == "ISOLATED"
+        self._emit(LeverageRead(symbol, int(term["leverage"]), isolated))
+
+    async def _allowing(self, codes: frozenset[int], endpoint: str, **params: object) -> None:
+        try:
+            await self._gateway.call(endpoint, params)
+        except Refused as error:
+            if error.code not in codes:
+                raise
+
+    async def _submit(self, order: MarketOrder) -> None:
+        instrument = self._instruments[order.symbol]
+        params = {
+            "symbol": order.symbol,
+            "side": SIDE[order.side],
+            "type": "MARKET",
+            "quantity": instrument.quantity_text(order.quantity),
+            "newClientOrderId": order.client_id,
+            "newOrderRespType": "RESULT",
+        }
+        if order.reduce_only:
+            params["reduceOnly"] = "true"
+        try:
+            reply = await self._timed("fapiPrivatePostOrder", params)
+        except OutcomeUnknown as error:
+            self._emit(Unresolved(order.symbol, order.client_id, str(error)))
+        except Refused as error:
+            if error.code == DUPLICATE_ID:  # an open order of ours has this id already: ask what became of it
+                self._emit(Unresolved(order.symbol, order.client_id, str(error)))
+            else:
+                self._emit(Failed(order.symbol, "Submit", order.client_id, error.code, error.message))
+        else:
+            self._emit(order_updated(instrument, order.client_id, reply["status"], reply["executedQty"]))
+
+    async def _timed(self, endpoint: str, params: Mapping[str, Any]) -> Any:
+        sent: list[int] = []
+        sent_ns.set(sent)
+        try:
+            return await self._gateway.call(endpoint, params)
+        finally:
+            sent_ns.set(None)
+            if sent:
+                self._on_order_sent(sent[0])
+
+    async def _place_stop(self, stop: StopOrder) -> None:
+        instrument = self._instruments[stop.symbol]
+        params = {
+            "symbol": stop.symbol,
+            "algoType": "CONDITIONAL",
+            "type": "STOP_MARKET",
+            "side": SIDE[stop.side],
+            "quantity": instrument.quantity_text(stop.quantity),
+            "triggerPrice": instrument.price_text(stop.trigger),
+            "workingType": "MARK_PRICE",
+            "reduceOnly": "true",
+            "clientAlgoId": stop.client_id,
+        }
+        try:
+            await self._gateway.call("fapiPrivatePostAlgoOrder", params)
+        except OutcomeUnknown as error:
+            self._emit(Unresolved(stop.symbol, stop.client_id, str(error)))
+            return
+        except Refused as error:
+            if error.code != DUPLICATE_ID:
+                self._emit(Failed(stop.symbol, "PlaceStop", stop.client_id, error.code, error.message))
+                return
+        accepted = StopUpdated(
+            stop.symbol, stop.client_id, OrderStatus.ACCEPTED, stop.side, stop.trigger, stop.quantity
+        )
+        self._emit(accepted)
+        for pause in READ_BACK_PAUSES_S:
+            await asyncio.sleep(pause)
+            if await self._ask_stop(stop.symbol, stop.client_id, absence_counts=pause == READ_BACK_PAUSES_S[-1]):
+                return
+
+    async def _cancel_stop(self, command: CancelStop) -> None:
+        try:
+            await self._gateway.call("fapiPrivateDeleteAlgoOrder", {"clientAlgoId": command.client_id})
+        except OutcomeUnknown as error:
+            self._emit(Unresolved(command.symbol, command.client_id, str(error)))
+        except Refused as error:
+            if error.code in (UNKNOWN_ORDER, NO_SUCH_ORDER):  # gone already: filled, cancelled or never there
+                await self._ask_stop(command.symbol, command.client_id)
+            else:
+                self._emit(Failed(command.symbol, "CancelStop", command.client_id, error.code, error.message))
+        else:
+            self._emit(StopUpdated(command.symbol, command.client_id, OrderStatus.CANCELED))
+
+    async def _ask_order(self, command: AskOrder) -> None:
+        symbol, client_id = command.symbol, command.client_id
+        try:
+            row = await self._gateway.call("fapiPrivateGetOrder", {"symbol": symbol, "origClientOrderId": client_id})
+            await self._emit_fills(symbol, str(row["orderId"]), client_id)
+        except Refused as error:
+            if error.code == NO_SUCH_ORDER:
+                self._emit(OrderUpdated(symbol, client_id, OrderStatus.ABSENT))
+            else:
+                log.warning("%s: asking about order %s was refused: %s", symbol, client_id, error)
+        except OutcomeUnknown as error:
+            log.warning("%s: no answer about order %s: %s", symbol, client_id, error)
+        else:
+            self._emit(order_updated(self._instruments[symbol], client_id, row["status"], row["executedQty"]))
+
+    async def _ask_stop(self, symbol: str, client_id: str, absence_counts: bool = True) -> bool:
+        """Tell what became of a stop; False if that is not known. The engine asks again in its own time."""
+        try:
+            row = await self._gateway.call("fapiPrivateGetAlgoOrder", {"clientAlgoId": client_id})
+            await self._emit_stop_fills(symbol, row)
+        except Refused as error:
+            if error.code not in (NO_SUCH_ORDER, UNKNOWN_ORDER):
+                log.warning("%s: asking about stop %s was refused: %s", symbol, client_id, error)
+            elif absence_counts:
+                self._emit(StopUpdated(symbol, client_id, OrderStatus.ABSENT, read_back=True))
+                return True
+            return False
+        except OutcomeUnknown as error:
+            log.warning("%s: no answer about stop %s: %s", symbol, client_id, error)
+            return False
+        self._emit(stop_row(self._instruments[symbol], row))
+        return True
+
+    async def _emit_stop_fills(self, symbol: str, row: Payload) -> None:
+        if order_id := str(row.get("actualOrderId") or ""):
+            await self._emit_fills(symbol, order_id, row["clientAlgoId"])
+
+    async def _emit_fills(self, symbol: str, order_id: str, client_id: str) -> None:
+        for fill in await self._reconciliation.fills_of(symbol, order_id, client_id):
+            self._emit(fill)

@@ -1,0 +1,110 @@
+"""Inference: asks the model set about the stored candles, on a worker thread, so that the loop never waits for it.
+
+A prediction that cannot be made is a refusal with its reason, never a number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from daemon.backfill import Backfill
+from daemon.candle_store import CandleStore
+from daemon.events import Opinion, PredictionReady
+from daemon.gateway import GatewayError
+from market.candles import Candles
+from market.funding import Funding
+from market.instruments import Instrument
+from market.timeframes import Timeframe
+from models.inference import NotReady, Predictor
+from strategy.plan import Outlook
+
+log = logging.getLogger("daemon.inference")
+
+EXPIRED = "the model set has expired"
+
+
+class Inference:
+    """One predictor over one store.
+
+    Parameters
+    ----------
+    decision : Timeframe
+        Of the candles that are decided on; the predictor must read the same.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        store: CandleStore,
+        backfill: Backfill,
+        decision: Timeframe,
+        instruments: Mapping[str, Instrument],
+    ) -> None:
+        self.predictor = predictor
+        self._store, self._backfill, self._decision, self._instruments = store, backfill, decision, instruments
+        self._funding: dict[str, Funding] = {}
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
+
+    async def warm_up(self) -> None:
+        """Fetch the funding that the features of the stored candles look back on."""
+        for symbol in self._instruments:
+            await self._refresh_funding(symbol, 0)
+
+    async def predict(self, bar: int, symbols: Sequence[str]) -> PredictionReady:
+        """What the model set says at the close of the candle that opened at `bar` (ms), symbol by symbol."""
+        opinions = []
+        for symbol in symbols:
+            opinions.append(await self._opinion(symbol, bar))
+        return PredictionReady(bar, tuple(opinions), self.predictor.id)
+
+    def close(self) -> None:
+        """Let the worker thread go."""
+        self._worker.shutdown(wait=False, cancel_futures=True)
+
+    async def _opinion(self, symbol: str, bar: int) -> Opinion:
+        if bar + self._decision.ms > self.predictor.expires_ms:
+            return Opinion(symbol, None, EXPIRED)
+        await self._refresh_funding(symbol, bar + self._decision.ms)
+        candles = self._store[symbol, str(self._decision)].window(bar)[-self._store.capacity :]
+        if not len(candles) or candles.open_time[-1] != bar:
+            return Opinion(symbol, None, "its last candle is missing")
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._worker, self._ask, symbol, candles, self._funding.get(symbol))
+
+    def _ask(self, symbol: str, candles: Candles, funding: Funding | None) -> Opinion:
+        try:
+            said = self.predictor.predict(symbol, candles, funding)
+        except NotReady as refusal:
+            return Opinion(symbol, None, refusal.reason)
+        except Exception as error:  # whatever a model does, the positions must go on being looked after
+            log.exception("%s: inference failed", symbol)
+            return Opinion(symbol, None, f"inference failed: {error}")
+        horizons = tuple((h, p_long, p_short) for h, (p_long, p_short) in sorted(said.horizons.items()))
+        outlook = Outlook(said.p_long, said.p_short, said.regime)
+        return Opinion(symbol, outlook, "", horizons, said.regime_probabilities)
+
+    async def _refresh_funding(self, symbol: str, now: int) -> None:
+        """Ask for new rates once the next one has fallen due; without an answer the known ones serve."""
+        known = self._funding.get(symbol)
+        if known is not None and len(known) and now < int(known.time[-1]) + _spacing(known):
+            return
+        candles = self._store[symbol, str(self._decision)].window()
+        start = int(known.time[-1]) + 1 if known is not None and len(known) else int(candles.open_time[:1].sum())
+        try:
+            found = await self._backfill.funding(symbol, start)
+        except GatewayError as error:
+            log.warning("%s: funding rates could not be fetched: %s", symbol, error)
+            return
+        if known is not None:
+            found = Funding(np.concatenate([known.time, found.time]), np.concatenate([known.rate, found.rate]))
+        self._funding[symbol] = found
+
+
+def _spacing(funding: Funding) -> int:
+    """The time between the last two funding instants, ms; 8 h where there is only one."""
+    return int(funding.time[-1] - funding.time[-2]) if len(funding) > 1 else 8 * 3_600_000

@@ -1,0 +1,105 @@
+"""The inlet: every frame of every socket comes in here and leaves as an event, in order, or is logged as unreadable.
+
+A closing kline waits a moment for what is already readable on the private socket: an exchange tells of fills first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from daemon.candle_feed import CandleFeed
+from daemon.events import Event
+from daemon.gateway import Gateway
+from daemon.streams import MarketStream, PrivateStream
+from daemon.summary import Stopwatch
+from daemon.wire import KEY_EXPIRED, KlineFrame, UnreadablePayload, kline_frame, user_event
+from market.instruments import Instrument, InstrumentError
+from market.timeframes import Timeframe
+
+log = logging.getLogger("daemon.inlet")
+
+UNREADABLE = (UnreadablePayload, InstrumentError, KeyError, TypeError, ValueError, ArithmeticError)
+
+
+class Inlet:
+    """Takes frames from the gateway; until it is opened they are nobody's.
+
+    Attributes
+    ----------
+    prices : dict
+        Symbol -> last price seen in a kline frame.
+    """
+
+    def __init__(self, emit: Callable[[Event], None], stopwatch: Stopwatch) -> None:
+        self._emit, self._stopwatch = emit, stopwatch
+        self._klines: asyncio.Queue[KlineFrame] = asyncio.Queue()
+        self._instruments: Mapping[str, Instrument] = {}
+        self._feed: CandleFeed | None = None
+        self._market: MarketStream | None = None
+        self._private: PrivateStream | None = None
+        self._gateway: Gateway | None = None
+        self.prices: dict[str, float] = {}
+        self.unreadable = 0
+
+    def open(
+        self,
+        instruments: Mapping[str, Instrument],
+        feed: CandleFeed,
+        market: MarketStream,
+        private: PrivateStream,
+        gateway: Gateway,
+    ) -> None:
+        """From now on frames are turned into events."""
+        self._instruments, self._feed, self._gateway = instruments, feed, gateway
+        self._market, self._private = market, private
+
+    def frame(self, private: bool, frame: Any) -> None:
+        """One decoded frame, in the order in which its socket brought it."""
+        now_ns = time.monotonic_ns()
+        if not isinstance(frame, dict) or self._feed is None:
+            return
+        frame = frame.get("data", frame)
+        try:
+            if private:
+                self._user(frame)
+            elif frame.get("e") == "kline":
+                self._kline(kline_frame(frame), now_ns)
+        except UNREADABLE as error:
+            self._misread(private, frame, error)
+
+    async def run(self) -> None:
+        """Hand klines on, until cancelled."""
+        while True:
+            frame = await self._klines.get()
+            if self._gateway is not None and self._feed is not None:
+                if frame.closed:
+                    await self._gateway.private_quiet()
+                self._feed.frame(frame)
+
+    def _kline(self, frame: KlineFrame, now_ns: int) -> None:
+        if self._market is None:
+            return
+        self._market.heard((frame.symbol, frame.timeframe))
+        self.prices[frame.symbol] = frame.candle.close
+        if frame.closed:
+            closed_at = frame.candle.open_time + Timeframe.parse(frame.timeframe).ms
+            self._stopwatch.frame(closed_at, now_ns)
+        self._klines.put_nowait(frame)
+
+    def _user(self, frame: Mapping[str, Any]) -> None:
+        if frame.get("e") in KEY_EXPIRED and self._private is not None:
+            self._private.cut(f"the exchange ended the user stream ({frame['e']})")
+            return
+        for event in user_event(frame, self._instruments):
+            self._emit(event)
+
+    def _misread(self, private: bool, frame: object, error: Exception) -> None:
+        """What cannot be read of the account is asked for instead: the private stream starts over and reconciles."""
+        self.unreadable += 1
+        log.error("unreadable frame (%s: %s): %s", type(error).__name__, error, str(frame)[:500])
+        if private and self._private is not None:
+            self._private.cut("a frame could not be read")

@@ -1,0 +1,65 @@
+"""Logs: one JSON object a line on stderr, or plain lines on a terminal; what looks like a secret is never rendered."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+import structlog
+
+_SECRET_KEY = re.compile(r"secret|token|password|signature|api_?key|listen_?key|authorization|x-mbx", re.IGNORECASE)
+_SECRET_TEXT = re.compile(
+    r"((?:signature|listenKey|apiKey|api_key|secret|token|password)[\"']?\s*[=:]\s*[\"']?)[^\s&\"',}]+", re.IGNORECASE
+)
+HIDDEN = "[hidden]"
+
+
+def set_up(level: str, to: Path | None = None) -> None:
+    """Send the logs of the whole process to stderr, or to the end of the file `to`."""
+    stream: IO[str] = sys.stderr if to is None else to.open("a", encoding="utf-8", buffering=1)
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    plain = stream.isatty()
+    last: list[Any] = [structlog.processors.format_exc_info] if not plain else []
+    render: Any = structlog.dev.ConsoleRenderer() if plain else structlog.processors.JSONRenderer(_json)
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last, redact, render],
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for noisy in ("asyncio", "aiohttp", "ccxt", "urllib3", "apprise", "numexpr"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+
+
+def redact(logger: Any, name: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Hide values by their key, at any depth, and secrets written into texts, before anything is rendered."""
+    for key in list(entry):
+        entry[key] = _clean(key, entry[key])
+    return entry
+
+
+def _clean(key: object, value: Any) -> Any:
+    if isinstance(key, str) and _SECRET_KEY.search(key):
+        return HIDDEN
+    if isinstance(value, dict):
+        return {k: _clean(k, v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(None, v) for v in value]
+    return _SECRET_TEXT.sub(rf"\1{HIDDEN}", value) if isinstance(value, str) else value
+
+
+def _json(entry: Any, **_: Any) -> str:
+    return orjson.dumps(entry, default=str).decode()

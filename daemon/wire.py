@@ -1,0 +1,252 @@
+"""Binance USDT-M payloads into events: decimal text becomes integers here and nowhere else in the daemon.
+
+Pure functions over one frame or row. Payloads as in the exchange's documentation: User Data Streams, Account Trade
+List, Query Algo Order; amounts are texts, absent ones null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+from daemon.events import (
+    BalanceUpdated,
+    Event,
+    Filled,
+    OrderStatus,
+    OrderUpdated,
+    PositionUpdated,
+    RestingStop,
+    StopUpdated,
+)
+from market.candles import Candle
+from market.fills import RATE
+from market.instruments import CASH, Instrument
+
+Payload = Mapping[str, Any]
+Instruments = Mapping[str, Instrument]
+
+CONFIGURED_ELSEWHERE = "ACCOUNT_CONFIG_UPDATE"
+KEY_EXPIRED = ("listenKeyExpired", "eventStreamTerminated")
+
+ORDER_STATUS = {
+    "NEW": OrderStatus.ACCEPTED,
+    "NEW_INSURANCE": OrderStatus.ACCEPTED,
+    "NEW_ADL": OrderStatus.ACCEPTED,
+    "PARTIALLY_FILLED": OrderStatus.PARTIAL,
+    "FILLED": OrderStatus.FILLED,
+    "CANCELED": OrderStatus.CANCELED,
+    "REJECTED": OrderStatus.REJECTED,
+    "EXPIRED": OrderStatus.EXPIRED,
+    "EXPIRED_IN_MATCH": OrderStatus.EXPIRED,
+}
+
+STOP_STATUS = {
+    "NEW": OrderStatus.ACCEPTED,
+    "TRIGGERING": OrderStatus.TRIGGERING,
+    "TRIGGERED": OrderStatus.TRIGGERED,
+    "CANCELED": OrderStatus.CANCELED,
+    "REJECTED": OrderStatus.REJECTED,
+    "EXPIRED": OrderStatus.EXPIRED,
+}
+
+
+class UnreadablePayload(Exception):
+    """The exchange sent something this program does not know how to read; the message names the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class KlineFrame:
+    """One kline push: the candle as it stands, and whether the exchange says it is closed."""
+
+    symbol: str
+    timeframe: str
+    closed: bool
+    candle: Candle
+
+
+def units(text: object) -> int:
+    """An amount of quote currency in cash units; what is finer than 1e-8 is rounded."""
+    return int((Decimal(str(text)) * CASH).to_integral_value(ROUND_HALF_EVEN)) if text not in (None, "") else 0
+
+
+def funding_rate(text: str) -> int:
+    """A funding rate in 1e-8 of the notional; finer digits are rounded."""
+    return int((Decimal(text) * RATE).to_integral_value(ROUND_HALF_EVEN))
+
+
+def side(word: str) -> int:
+    """+1 for BUY, -1 for SELL."""
+    try:
+        return {"BUY": 1, "SELL": -1}[word]
+    except KeyError:
+        raise UnreadablePayload(f"side {word!r}") from None
+
+
+def signed_steps(instrument: Instrument, text: str) -> int:
+    """A position amount, negative when short, in steps."""
+    steps = instrument.steps(text.removeprefix("-"))
+    return -steps if text.startswith("-") else steps
+
+
+def kline_frame(frame: Payload) -> KlineFrame:
+    """A kline frame; a value the exchange does not know is NaN."""
+    k = frame["k"]
+    values = (k["o"], k["h"], k["l"], k["c"], k["v"], k["q"], k["n"], k["V"], k["Q"])
+    candle = Candle(int(k["t"]), *(_number(v) for v in values))
+    return KlineFrame(str(k["s"]), str(k["i"]), k["x"] is True, candle)
+
+
+def kline_row(row: list[Any]) -> Candle:
+    """A row of the klines endpoint: open time, OHLC, volume, close time, quote volume, trades, taker volumes."""
+    return Candle(int(row[0]), *(_number(row[i]) for i in (1, 2, 3, 4, 5, 7, 8, 9, 10)))
+
+
+def _number(value: object) -> float:
+    return float("nan") if value in (None, "") else float(str(value))
+
+
+def user_event(frame: Payload, instruments: Instruments) -> Iterator[Event]:
+    """The events of one user-stream frame, for the instruments we trade; others are not ours to act on."""
+    match frame.get("e"):
+        case "ORDER_TRADE_UPDATE":
+            yield from _order_frame(frame["o"], instruments)
+        case "ALGO_UPDATE":
+            yield from _stop_frame(frame["o"], instruments)
+        case "ACCOUNT_UPDATE":
+            yield from _account_frame(frame["a"], instruments)
+
+
+def _order_frame(order: Payload, instruments: Instruments) -> Iterator[Event]:
+    instrument = instruments.get(order["s"])
+    if instrument is None:
+        return
+    quantity = instrument.steps(order["l"])
+    # a liquidation's executions come as CALCULATED, and it closes with a frame that fills nothing
+    if order["x"] in ("TRADE", "CALCULATED") and quantity:
+        yield Filled(
+            symbol=instrument.symbol,
+            client_id=order["c"],
+            trade_id=int(order["t"]),
+            side=side(order["S"]),
+            price=instrument.ticks(order["L"]),
+            quantity=quantity,
+            fee=units(order.get("n")) if order.get("N") == instrument.quote else 0,
+            time=int(order["T"]),
+        )
+    yield order_updated(instrument, order["c"], order["X"], order["z"])
+
+
+def order_updated(instrument: Instrument, client_id: str, status: str, filled: str) -> OrderUpdated:
+    """The state of a plain order from its words."""
+    return OrderUpdated(instrument.symbol, client_id, _known(ORDER_STATUS, status), instrument.steps(filled))
+
+
+def _stop_frame(stop: Payload, instruments: Instruments) -> Iterator[Event]:
+    instrument = instruments.get(stop["s"])
+    if instrument is not None:
+        yield StopUpdated(
+            symbol=instrument.symbol,
+            client_id=stop["caid"],
+            status=stop_status(stop["X"], stop.get("aq")),
+            side=side(stop["S"]),
+            trigger=instrument.ticks(stop["tp"]),
+            quantity=instrument.steps(stop["q"]),
+            message=stop.get("rm") or "",
+        )
+
+
+def stop_row(instrument: Instrument, row: Payload) -> StopUpdated:
+    """A conditional order as the exchange answers when asked."""
+    return StopUpdated(
+        symbol=instrument.symbol,
+        client_id=row["clientAlgoId"],
+        status=stop_status(row["algoStatus"], row.get("actualQty")),
+        side=side(row["side"]),
+        trigger=instrument.ticks(row["triggerPrice"]),
+        quantity=instrument.steps(row["quantity"]),
+        read_back=True,
+    )
+
+
+def resting_stop(instrument: Instrument, row: Payload) -> RestingStop:
+    """A row of the open conditional orders."""
+    quantity = instrument.steps(row.get("quantity") or "0")
+    trigger = instrument.ticks(row["triggerPrice"])
+    return RestingStop(row["clientAlgoId"], side(row["side"]), trigger, quantity)
+
+
+def stop_status(word: str, executed: object) -> OrderStatus:
+    """The state of a conditional order; FINISHED means its market order ended, having filled something or not."""
+    if word == "FINISHED":
+        return OrderStatus.FILLED if Decimal(str(executed or 0)) > 0 else OrderStatus.EXPIRED
+    return _known(STOP_STATUS, word)
+
+
+def _account_frame(account: Payload, instruments: Instruments) -> Iterator[Event]:
+    cause = str(account["m"])
+    named = [p["s"] for p in account.get("P", ())]
+    about = named[0] if len(set(named)) == 1 and named[0] in instruments else ""
+    quotes = {i.quote for i in instruments.values()}
+    for balance in account.get("B", ()):
+        if balance["a"] in quotes:
+            yield BalanceUpdated(units(balance["wb"]), units(balance["bc"]), cause, about)
+    for position in account.get("P", ()):
+        instrument = instruments.get(position["s"])
+        if instrument is not None and position.get("ps", "BOTH") == "BOTH":
+            quantity = signed_steps(instrument, position["pa"])
+            yield PositionUpdated(instrument.symbol, quantity, units(position["iw"]), cause)
+
+
+def trade_row(instrument: Instrument, row: Payload, client_id: str) -> Filled:
+    """A row of the account's trades; the row does not name its order's client id."""
+    return Filled(
+        symbol=instrument.symbol,
+        client_id=client_id,
+        trade_id=int(row["id"]),
+        side=side(row["side"]),
+        price=instrument.ticks(row["price"]),
+        quantity=instrument.steps(row["qty"]),
+        fee=units(row["commission"]) if row.get("commissionAsset") == instrument.quote else 0,
+        time=int(row["time"]),
+    )
+
+
+def instrument_from(info: Payload, bracket: Payload | None) -> Instrument:
+    """The instrument of a row of exchangeInfo and the first of its leverage brackets."""
+    filters = {f["filterType"]: f for f in info["filters"]}
+    lots = [filters[name] for name in ("LOT_SIZE", "MARKET_LOT_SIZE") if name in filters]
+    step = max(_plain(lot["stepSize"]) for lot in lots)
+    smallest = max(Decimal(lot["minQty"]) for lot in lots)
+    tier = bracket["brackets"][0] if bracket else None
+    return Instrument(
+        symbol=info["symbol"],
+        base=info["baseAsset"],
+        quote=info["quoteAsset"],
+        tick=_plain(filters["PRICE_FILTER"]["tickSize"]),
+        step=step,
+        min_quantity=int(-(-smallest // step)),
+        min_notional=units(filters["MIN_NOTIONAL"]["notional"]) if "MIN_NOTIONAL" in filters else 0,
+        maintenance_bps=_bps_up(tier["maintMarginRatio"]) if tier else Instrument.maintenance_bps,
+        max_leverage=int(tier["initialLeverage"]) if tier else Instrument.max_leverage,
+    )
+
+
+def _plain(text: str) -> Decimal:
+    """A grid size without trailing zeros and without an exponent."""
+    size = Decimal(text).normalize()
+    return size if size.as_tuple().exponent <= 0 else size.quantize(Decimal(1))  # type: ignore[operator]
+
+
+def _bps_up(ratio: object) -> int:
+    """A maintenance rate in 1e-4, rounded up: liquidation is never thought farther than it is."""
+    exact = Decimal(str(ratio)) * 10_000
+    return int(-(-exact // 1))
+
+
+def _known(table: Mapping[str, OrderStatus], word: str) -> OrderStatus:
+    if word not in table:
+        raise UnreadablePayload(f"order status {word!r}")
+    return table[word]
