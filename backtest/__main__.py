@@ -7,11 +7,10 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import click
-from models.inference import Predictor
-from models.modelset import ModelSet, ModelSetError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -24,6 +23,8 @@ from market.history import HistoryError
 from market.instruments import InstrumentError, cash
 from market.timeframes import Timeframe
 from models import modelset
+from models.inference import Predictor
+from models.modelset import ModelSet, ModelSetError
 from strategy.live_config import load_rules
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,34 +33,25 @@ BAD_DATA = 7
 INTERRUPTED = 130
 
 
-class _Instant(click.ParamType):
-    """An instant in UTC: ``2024-06-01`` or ``2024-06-01T12:00``; becomes integer ms."""
-
-    name = "TIME"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        try:
-            instant = datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is no time; write 2024-06-01 or 2024-06-01T12:00 (UTC)", param, ctx)
-        return int(instant.replace(tzinfo=instant.tzinfo or UTC).timestamp() * 1000)
+def _instant(text: str) -> int:
+    """An instant in UTC, ``2024-06-01`` or ``2024-06-01T12:00``, in ms."""
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is no time; write 2024-06-01 or 2024-06-01T12:00 (UTC)") from error
+    return int(instant.replace(tzinfo=instant.tzinfo or UTC).timestamp() * 1000)
 
 
-class _Ppm(click.ParamType):
-    """A small fraction, exact to 1e-6: ``0.0005`` is 0.05 %; becomes integer ppm."""
-
-    name = "FRACTION"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        try:
-            ppm = float(str(value)) * 1e6
-        except ValueError:
-            self.fail(f"{value!r} is no number; write a fraction such as 0.0005", param, ctx)
-        if not 0 <= ppm <= 100_000 or abs(ppm - round(ppm)) > 1e-6:
-            self.fail(f"{value} is not between 0 and 0.1 in steps of 0.000001", param, ctx)
-        return round(ppm)
+def _ppm(text: str) -> int:
+    """A small fraction, exact to 1e-6, in ppm: ``0.0005`` is 0.05 %."""
+    try:
+        ppm = Decimal(text) * 1_000_000
+        fits = 0 <= ppm <= 100_000 and ppm % 1 == 0
+    except InvalidOperation as error:
+        raise click.BadParameter(f"{text!r} is no number; write a fraction such as 0.0005") from error
+    if not fits:
+        raise click.BadParameter(f"{text} is not between 0 and 0.1 in steps of 0.000001")
+    return int(ppm)
 
 
 class _Shown:
@@ -108,11 +100,29 @@ class _Shown:
     type=click.Path(path_type=Path),
     help="Trading rules. Default: configs/live_config.yaml; for the starter set configs/demo_config.yaml.",
 )
-@click.option("--from", "start", type=_Instant(), help="First instant tested, UTC. Default: the first prediction.")
-@click.option("--to", "end", type=_Instant(), help="First instant no longer tested, UTC. Default: the data's end.")
+@click.option(
+    "--from", "start", type=_instant, metavar="TIME", help="First instant tested, UTC. Default: the first prediction."
+)
+@click.option(
+    "--to", "end", type=_instant, metavar="TIME", help="First instant no longer tested, UTC. Default: the data's end."
+)
 @click.option("--cash", "wallet", default="10000", show_default=True, help="Cash at the start, quote currency.")
-@click.option("--taker-fee", default="0.0005", type=_Ppm(), show_default=True, help="Fee, fraction of the notional.")
-@click.option("--slippage", default="0.0001", type=_Ppm(), show_default=True, help="Slippage, fraction of the price.")
+@click.option(
+    "--taker-fee",
+    default="0.0005",
+    type=_ppm,
+    metavar="FRACTION",
+    show_default=True,
+    help="Fee, fraction of the notional.",
+)
+@click.option(
+    "--slippage",
+    default="0.0001",
+    type=_ppm,
+    metavar="FRACTION",
+    show_default=True,
+    help="Slippage, fraction of the price.",
+)
 @click.option("--days", default=90, type=click.IntRange(1, 3650), show_default=True, help="Synthetic market: days.")
 @click.option("--seed", default=1, type=int, show_default=True, help="Synthetic market: seed.")
 @click.option("--trades", default=10, type=click.IntRange(0), show_default=True, help="Show this many last trades.")

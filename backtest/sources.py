@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models.inference import Predictor
-
 from backtest.broker import Costs
 from backtest.engine import BacktestError
 from backtest.tape import SymbolFrame
@@ -18,6 +16,7 @@ from market.candles import Candles
 from market.funding import Funding
 from market.instruments import Instrument
 from market.timeframes import Timeframe
+from models.inference import Predictor
 from strategy.live_config import Rules
 
 Progress = Callable[[str, int, int], None]
@@ -75,7 +74,9 @@ def from_files(files: Sequence[Path], funding: Sequence[Path], symbols: Sequence
         raise BacktestError(f"{unnamed}: its name does not begin with a symbol such as BTCUSDT; say it by --symbol")
     if funding and len(funding) != len(files):
         raise BacktestError(f"{len(files)} data files and {len(funding)} funding files: give one --funding for each")
-    rates = [history.read_funding(f) for f in funding] or [None] * len(files)
+    rates: list[Funding | None] = [None] * len(files)
+    if funding:
+        rates = [history.read_funding(f) for f in funding]
     return [Series(catalogue.instrument(n), history.read(f), r) for n, f, r in zip(names, files, rates, strict=True)]
 
 

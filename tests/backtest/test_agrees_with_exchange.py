@@ -30,15 +30,17 @@ from market.instruments import CASH
 from market.timeframes import Timeframe
 from market.trades import Trade
 from models.prediction import PredictionHistory
+from strategy import live_config
 from strategy.decide import plan
-from strategy.live_config import LiveConfig, Rules
+from strategy.live_config import Entry, LiveConfig, Rules
 from strategy.plan import Enter, Exit, Holding, Memory, Outlook, Reason, Situation, SymbolState, Tighten
 
 HOUR = 3_600_000
 START = 1_704_067_200_000
 SEEDS, COSTS = range(6), Costs(500, 100)
 HOURLY, QUARTER = Timeframe.parse("1h"), Timeframe.parse("15m")
-BUSY = replace(LiveConfig().rules(), long_exit=400_000_000, max_hold_bars=4, liquidation_cooldown=3)
+THRESHOLDS = LiveConfig(entry=Entry(long=0.55, short=0.55), exit=live_config.Exit(long=0.40, short=0.48))
+BUSY = replace(THRESHOLDS.rules(), max_hold_bars=4, liquidation_cooldown=3)
 
 
 def rough_market(random: Generator, bars: int, timeframe: Timeframe, price: float) -> Candles:

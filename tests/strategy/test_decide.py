@@ -6,8 +6,9 @@ from dataclasses import replace
 from decimal import Decimal
 
 from market.instruments import CASH, Instrument
+from strategy import live_config
 from strategy.decide import plan
-from strategy.live_config import LiveConfig, Rules
+from strategy.live_config import Entry, LiveConfig, Rules
 from strategy.plan import (
     HIGH,
     LOW,
@@ -25,7 +26,8 @@ from strategy.plan import (
 )
 
 HOUR = 3_600_000
-RULES = LiveConfig().rules()
+THRESHOLDS = LiveConfig(entry=Entry(long=0.55, short=0.55), exit=live_config.Exit(long=0.48, short=0.48))
+RULES = THRESHOLDS.rules()
 BTC = Instrument("BTCUSDT", "BTC", tick=Decimal("0.1"))
 ETH = Instrument("ETHUSDT", "ETH", tick=Decimal("0.1"))
 SETTLED = Memory(regime=LOW)
