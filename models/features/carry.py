@@ -44,8 +44,9 @@ def funding_score(hours: int) -> Feature:
         # whole numbers sum exactly, so that a window's sum does not depend on where the history begins
         sums = _sums(s.funding.rate)
         mean = (sums[end] - sums[first]) / count / 1e8 * UNIT
-        squares = _sums(s.funding.rate // 100 * (s.funding.rate // 100))
-        spread = np.sqrt(np.maximum((squares[end] - squares[first]) / count * 1e-12 * UNIT**2 - mean**2, 0))
+        squares = _sums(s.funding.rate**2)
+        mean_square = (squares[end] - squares[first]) / count / 1e16 * UNIT**2
+        spread = np.sqrt(np.maximum(mean_square - mean**2, 0))
         return _known(s, hours, ratio(units[np.maximum(end - 1, 0)] - mean, spread, 0.01))
 
     return Feature(f"funding_score_{hours}h", hours, ("funding",), formula)
