@@ -91,6 +91,7 @@ class Daemon:
         self.settled = 0
         self.stopwatch = Stopwatch()
         self.engine: Engine | None = None
+        self.failure = ""
         self._candles = candles
         self._inbox: asyncio.Queue[Event] = asyncio.Queue()
         self._stopping = asyncio.Event()
@@ -101,6 +102,11 @@ class Daemon:
         self.inlet = Inlet(self._inbox.put_nowait, self.stopwatch)
         self.gateway = Gateway(key, secret, config.exchange.url, config.deadlines.request_s, self.inlet.frame)
         self._backfill = Backfill(self.gateway)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stopping.is_set()
 
     def stop(self, reason: str) -> None:
         """Begin to stop; positions are protected or flattened, as configured."""
@@ -148,7 +154,7 @@ class Daemon:
             return {"phase": "waiting for the exchange", "model_set": self.predictor.id}
         state = engine.state
         return {
-            "phase": "stopping" if self._stopping.is_set() else "trading" if state.reconciled else "starting",
+            "phase": "stopping" if self.stopping else "trading" if state.reconciled else "starting",
             "mode": str(self.config.mode),
             "paused": state.paused,
             "rules": self.rules.name,
@@ -329,7 +335,8 @@ class Daemon:
         if not task.cancelled() and (error := task.exception()):
             log.critical("%s ended in an error", task.get_name(), exc_info=error)
             self.alerts.tell("critical", f"{task.get_name()} ended in an error: {error!r}")
-            self.stop(f"{task.get_name()} failed")
+            self.failure = f"{task.get_name()} ended in an error: {error!r}"
+            self.stop(self.failure)
 
     async def _tick(self) -> None:
         while True:

@@ -1,0 +1,107 @@
+"""The doctor: what must be in order before the daemon is started, checked one by one."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from configs import ConfigError
+from daemon.alerts import Alerts, AlertsError
+from daemon.config import DaemonConfig, alert_urls, credentials, load_config
+from daemon.gateway import Gateway, GatewayError
+from daemon.lock import Lock, LockError
+from daemon.orders import RECEIVE_WINDOW_MS
+from models.inference import Predictor
+from models.modelset import ModelSetError, resolve
+from strategy.live_config import load_rules
+
+LEAST_FREE_BYTES = 200 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    good: bool
+    text: str
+
+
+async def examine(path: Path) -> AsyncIterator[Finding]:
+    """Look at everything that the configuration at `path` needs; stops early if that cannot be read."""
+    try:
+        config = load_config(path)
+        rules = load_rules(config.rules)
+    except ConfigError as error:
+        yield Finding("configuration", False, str(error))
+        return
+    yield Finding("configuration", True, f"{config.mode}, {', '.join(config.symbols)}, rules {rules.name}")
+    yield _model_set(config)
+    yield _state_dir(config.state_dir)
+    yield _alerts(config)
+    async for finding in _exchange(config):
+        yield finding
+
+
+def _model_set(config: DaemonConfig) -> Finding:
+    try:
+        predictor = Predictor.load(resolve(config.model_set, config.model_sets))
+    except ModelSetError as error:
+        return Finding("model set", False, str(error))
+    if predictor.timeframe != config.decision:
+        text = f"{predictor.id} reads {predictor.timeframe} candles, decisions are made at {config.decision}"
+        return Finding("model set", False, text)
+    left = (predictor.expires_ms - time.time_ns() // 1_000_000) // 86_400_000
+    return Finding("model set", left > 0, f"{predictor.id}, expires in {left} days")
+
+
+def _state_dir(folder: Path) -> Finding:
+    try:
+        with Lock(folder):
+            free = shutil.disk_usage(folder).free
+    except LockError as error:
+        return Finding("state directory", True, str(error))
+    except OSError as error:
+        return Finding("state directory", False, f"{folder}: {error.strerror}; check the path and its permissions")
+    enough = free >= LEAST_FREE_BYTES
+    return Finding("state directory", enough, f"{folder}, {free // 2**20:,} MiB free")
+
+
+def _alerts(config: DaemonConfig) -> Finding:
+    try:
+        urls = alert_urls(config.alerts)
+        Alerts(urls, config.alerts.level)
+    except (ConfigError, AlertsError) as error:
+        return Finding("alerts", False, str(error))
+    return Finding("alerts", True, f"{len(urls)} channels" if urls else "none; nobody will be told")
+
+
+async def _exchange(config: DaemonConfig) -> AsyncIterator[Finding]:
+    try:
+        key, secret = credentials(config.exchange)
+    except ConfigError as error:
+        yield Finding("credentials", False, str(error))
+        return
+    gateway = Gateway(key, secret, config.exchange.url, config.deadlines.request_s, _ignore)
+    try:
+        before = time.time_ns()
+        server = int((await gateway.call("fapiPublicGetTime"))["serverTime"])
+        after = time.time_ns()
+        skew = server - (before + after) // 2_000_000
+        round_trip = (after - before) / 1e6
+        yield Finding("exchange", True, f"{config.exchange.url or config.exchange.id}, {round_trip:.0f} ms away")
+        yield Finding("clock", abs(skew) < RECEIVE_WINDOW_MS // 2, f"{skew:+d} ms from the exchange's")
+        instruments = await gateway.open(config.symbols)
+        yield Finding("account", True, "one-way, single-asset; " + ", ".join(i.symbol for i in instruments))
+    except GatewayError as error:
+        yield Finding("exchange", False, str(error))
+    finally:
+        await gateway.close()
+
+
+def _ignore(private: bool, frame: Any) -> None:
+    """Nothing is subscribed here."""

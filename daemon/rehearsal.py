@@ -1,0 +1,96 @@
+"""The rehearsal: the local exchange as a child process and a daemon on it, with a state directory of its own.
+
+What `make run` starts. Nothing in the daemon knows that it is one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from market import history
+from market.timeframes import Timeframe
+
+START_S = 60.0
+END_S = 10.0
+
+
+class RehearsalError(Exception):
+    """The local exchange did not start; the message holds what it said."""
+
+
+def exchange_options(
+    data: list[Path], symbols: list[str], funding: list[Path], decision: Timeframe, lookback: int
+) -> list[str]:
+    """The local exchange's options for a rehearsal: enough warm-up for the features, or half of what there is.
+
+    Raises
+    ------
+    market.history.HistoryError
+        If a history cannot be read.
+    """
+    options = ["--symbols", ",".join(symbols), "--port", "0"]
+    if not data:
+        return [*options, "--timeframe", str(decision), "--warmup", str(lookback)]
+    shortest = min((history.read(path) for path in data), key=len)
+    warmup = min(lookback * decision.ratio(shortest.timeframe), len(shortest) // 2)
+    options += ["--data", ",".join(map(str, data)), "--warmup", str(warmup)]
+    return [*options, "--funding", ",".join(map(str, funding))] if funding else options
+
+
+def symbol_of(path: Path, default: str) -> str:
+    """The symbol that a history's file name begins with, e.g. ``BTCUSDT-spot-15m.parquet``."""
+    name = path.name.split("-")[0].split(".")[0].split("_")[0]
+    return name if name.isupper() and name.endswith("USDT") and len(name) > 4 else default
+
+
+@asynccontextmanager
+async def local_exchange(options: list[str], log: Path) -> AsyncIterator[str]:
+    """The base URL of a local exchange that lives as long as the context; its log goes to the file `log`.
+
+    Raises
+    ------
+    RehearsalError
+        If it does not come up.
+    """
+    with log.open("wb") as errors:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "market.exchange", *options, stdout=asyncio.subprocess.PIPE, stderr=errors,
+            start_new_session=True,  # Ctrl-C is the daemon's to hear: it closes first
+        )  # fmt: skip
+        try:
+            yield await _url(child, log)
+        finally:
+            await _end(child)
+
+
+async def _url(child: asyncio.subprocess.Process, log: Path) -> str:
+    assert child.stdout is not None
+    try:
+        async with asyncio.timeout(START_S):
+            line = await child.stdout.readline()
+    except TimeoutError:
+        line = b""
+    if not line:
+        raise RehearsalError(f"the local exchange did not start: {_last_words(log)}")
+    return str(json.loads(line)["url"])
+
+
+def _last_words(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-5:]) or "it said nothing"
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    if child.returncode is not None:
+        return
+    child.terminate()
+    try:
+        async with asyncio.timeout(END_S):
+            await child.wait()
+    except TimeoutError:
+        child.kill()
+        await child.wait()

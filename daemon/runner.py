@@ -1,0 +1,162 @@
+"""The runner: gathers what a daemon needs, runs it under signals with somebody looking on, and says how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from configs import ConfigError
+from daemon import logs
+from daemon.alerts import Alerts, AlertsError
+from daemon.app import MARGIN_CANDLES, BootError, Daemon, ShutdownTimeout
+from daemon.config import DaemonConfig, Mode, alert_urls
+from daemon.gateway import GatewayError
+from daemon.journal import FILE, Journal, JournalError
+from daemon.lock import Lock, LockError
+from daemon.rehearsal import RehearsalError, exchange_options, local_exchange, symbol_of
+from daemon.view import Lines, LiveView
+from market.history import HistoryError
+from market.timeframes import TimeframeError
+from models.inference import Predictor
+from models.modelset import STARTER, ModelSetError, resolve
+from strategy.live_config import load_rules
+
+FAILURE, CONFIGURATION, TIMEOUT, DATA, INTERRUPTED = 1, 4, 5, 7, 130
+LOG_FILE = "daemon.log"
+EXCHANGE_LOG = "exchange.log"
+ALERTS_DRAIN_S = 5.0
+CODES: tuple[tuple[type[Exception], int], ...] = (
+    (ConfigError, CONFIGURATION),
+    (AlertsError, CONFIGURATION),
+    (BootError, CONFIGURATION),
+    (GatewayError, CONFIGURATION),
+    (ModelSetError, DATA),
+    (HistoryError, DATA),
+    (TimeframeError, DATA),
+    (RehearsalError, FAILURE),
+    (ShutdownTimeout, TIMEOUT),
+    (LockError, FAILURE),
+    (JournalError, FAILURE),
+    (OSError, FAILURE),
+)
+
+
+class Ended(Exception):
+    """The daemon did not start or did not end well; with the exit code that says which."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def run_daemon(config: DaemonConfig, candles: int | None, as_json: bool) -> int:
+    """Run a daemon on the exchange of its configuration; gives the exit code, or raises Ended."""
+
+    async def work() -> int:
+        return await _attended(config, _predictor(config), candles, as_json)
+
+    return _told(config, as_json, work)
+
+
+def run_rehearsal(
+    config: DaemonConfig, candles: int | None, as_json: bool, data: list[Path], funding: list[Path], pace: list[str]
+) -> int:
+    """Run a daemon and a local exchange for it; the journal of the last rehearsal is removed."""
+
+    async def work() -> int:
+        for file in config.state_dir.glob(f"{FILE}*"):
+            file.unlink()
+        predictor = _predictor(config)
+        symbols = [symbol_of(path, config.symbols[0]) for path in data] or list(config.symbols)
+        lookback = predictor.lookback + MARGIN_CANDLES + 1
+        options = exchange_options(data, symbols, funding, config.decision, lookback)
+        async with local_exchange([*options, *pace], config.state_dir / EXCHANGE_LOG) as url:
+            exchange = config.exchange.model_copy(update={"url": url})
+            ours = config.model_copy(update={"exchange": exchange, "symbols": tuple(symbols)})
+            return await _attended(ours, predictor, candles, as_json)
+
+    return _told(config, as_json, work)
+
+
+def _told(config: DaemonConfig, as_json: bool, work: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    """Under the lock and with logs set up, every known failure becomes one message and one exit code."""
+    try:
+        with Lock(config.state_dir):
+            logs.set_up(config.log_level, config.state_dir / LOG_FILE if _pictured(as_json) else None)
+            return asyncio.run(work())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return INTERRUPTED
+    except tuple(kind for kind, _ in CODES) as error:
+        raise Ended(str(error), next(code for kind, code in CODES if isinstance(error, kind))) from error
+
+
+def _pictured(as_json: bool) -> bool:
+    return not as_json and sys.stdout.isatty()
+
+
+def _predictor(config: DaemonConfig) -> Predictor:
+    """The model set asked for, opened and verified.
+
+    Raises
+    ------
+    ModelSetError
+        If there is none of that name, or it cannot be used.
+    ConfigError
+        If it does not fit the configuration.
+    """
+    predictor = Predictor.load(resolve(config.model_set, config.model_sets))
+    if predictor.timeframe != config.decision:
+        told = f"model set {predictor.id} reads {predictor.timeframe} candles"
+        raise ConfigError([f"{told}, decision_timeframe is {config.decision}; make them agree"])
+    if config.mode is Mode.LIVE and predictor.model_set.path.parent.name == STARTER:
+        told = f"model set {predictor.id} is the starter set, which knows the synthetic market alone"
+        raise ConfigError([f"{told}; train and promote one before trading on a real account"])
+    return predictor
+
+
+async def _attended(config: DaemonConfig, predictor: Predictor, candles: int | None, as_json: bool) -> int:
+    """Run the daemon with somebody looking on, and print what it did."""
+    alerts = Alerts(alert_urls(config.alerts), config.alerts.level)
+    daemon = Daemon(config, load_rules(config.rules), predictor, Journal(config.state_dir), alerts, candles)
+    _listen_to_signals(daemon)
+    picture: asyncio.Task[None] | None = None
+    if _pictured(as_json):
+        view = LiveView(daemon, Console())
+        daemon.watchers.append(view)
+        picture = asyncio.create_task(view.run())
+    elif not as_json:
+        daemon.watchers.append(Lines(daemon, Console(width=10_000)))
+    try:
+        summary = await daemon.run()
+        await alerts.drain(ALERTS_DRAIN_S)
+    finally:
+        if picture is not None:
+            picture.cancel()
+            await asyncio.gather(picture, return_exceptions=True)
+    if as_json:
+        click.echo(json.dumps(summary))
+    if daemon.failure:
+        raise Ended(daemon.failure, FAILURE)
+    return 0
+
+
+def _listen_to_signals(daemon: Daemon) -> None:
+    """The first signal stops the daemon in good order, the second at once."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+
+    def stop(number: signal.Signals) -> None:
+        if daemon.stopping and task is not None:
+            task.cancel()
+        daemon.stop(number.name)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)

@@ -1,0 +1,232 @@
+"""The view: the daemon as a person sees it. On a terminal a live picture, elsewhere a line a decision.
+
+It only looks: at the engine's state after each step, and at the prices that pass the inlet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from daemon.commands import Command, RecordDecisions, RecordTrade
+from daemon.engine import Engine
+from daemon.events import CandleClosed, Event, Opinion
+from market.instruments import CASH, Instrument
+from market.timeframes import utc_text
+from market.trades import Trade
+from strategy.plan import Decision
+
+if TYPE_CHECKING:
+    from daemon.app import Daemon
+
+REGIME = {-1: "unsettled", 0: "low", 1: "mid", 2: "high"}
+REGIME_STYLE = {-1: "dim", 0: "green", 1: "yellow", 2: "red"}
+BLOCKS = "▁▂▃▄▅▆▇█"
+SPARK = 48
+ROWS = 8
+REFRESH_S = 0.2
+
+
+class Lines:
+    """Off a terminal: one line a decision and a trade, on stdout."""
+
+    def __init__(self, daemon: Daemon, console: Console) -> None:
+        self._daemon, self._console = daemon, console
+
+    def stepped(self, event: Event, commands: Sequence[Command]) -> None:
+        engine = self._daemon.engine
+        if engine is None:
+            return
+        for command in commands:
+            match command:
+                case RecordDecisions():
+                    for decision in command.decisions:
+                        self._say(decision_line(engine, command.bar, command.equity, decision))
+                case RecordTrade():
+                    self._say(trade_line(engine.desks[command.trade.symbol].instrument, command.trade))
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+class LiveView:
+    """On a terminal: a picture that is drawn again a few times a second."""
+
+    def __init__(self, daemon: Daemon, console: Console) -> None:
+        self._daemon, self._console = daemon, console
+        self._closes: dict[str, deque[float]] = {s: deque(maxlen=SPARK) for s in daemon.config.symbols}
+        self._decided: deque[tuple[int, Decision]] = deque(maxlen=ROWS)
+        self._last: dict[str, Decision] = {}
+        self._trades: deque[Trade] = deque(maxlen=ROWS)
+        self._began = time.monotonic()
+
+    def stepped(self, event: Event, commands: Sequence[Command]) -> None:
+        if isinstance(event, CandleClosed) and event.timeframe == self._daemon.config.decision_timeframe:
+            self._closes[event.symbol].append(event.candle.close)
+        for command in commands:
+            match command:
+                case RecordDecisions():
+                    for decision in command.decisions:
+                        self._decided.append((command.bar, decision))
+                        self._last[decision.symbol] = decision
+                case RecordTrade():
+                    self._trades.append(command.trade)
+
+    async def run(self) -> None:
+        """Draw until cancelled; the last picture stays on the screen."""
+        with Live(self.picture(), console=self._console, auto_refresh=False, transient=False) as live:
+            try:
+                while True:
+                    live.update(self.picture(), refresh=True)
+                    await asyncio.sleep(REFRESH_S)
+            finally:
+                live.update(self.picture(), refresh=True)
+
+    def picture(self) -> Panel:
+        """The whole picture as it stands now."""
+        daemon, engine = self._daemon, self._daemon.engine
+        title = f"[bold]Regimen[/] · {daemon.config.mode} · rules {daemon.rules.name} · model set {daemon.predictor.id}"
+        if engine is None:
+            return Panel(Text("waiting for the exchange …", style="dim"), title=title, border_style="blue")
+        parts: list[RenderableType] = [
+            self._account(engine),
+            *(self._symbol(engine, s) for s in daemon.config.symbols),
+            self._history(engine),
+        ]
+        if daemon.alerts.recent:
+            level, text = daemon.alerts.recent[-1]
+            style = {"info": "dim", "warning": "yellow", "critical": "bold red"}[level]
+            parts.append(Text(text, style=style, no_wrap=True, overflow="ellipsis"))
+        style = "yellow" if engine.state.paused else "blue"
+        return Panel(Group(*parts), title=title, border_style=style)
+
+    def _account(self, engine: Engine) -> Text:
+        state, counts = engine.state, engine.state.counts
+        where = utc_text(state.settled_bar) if state.settled_bar >= 0 else "no candle yet"
+        text = Text.assemble(
+            ("equity ", "dim"), (money(engine.equity), "bold"), ("  cash ", "dim"), money(state.cash),
+            ("  candle ", "dim"), where, ("  candles ", "dim"), str(self._daemon.settled),
+            ("  orders ", "dim"), str(counts.orders), ("  trades ", "dim"), str(counts.trades),
+            ("  missed ", "dim"), str(counts.missed_candles),
+        )  # fmt: skip
+        if state.paused:
+            text.append("  ENTRIES PAUSED", "bold yellow")
+        return text
+
+    def _symbol(self, engine: Engine, symbol: str) -> Panel:
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="dim", no_wrap=True)
+        grid.add_column(no_wrap=True, overflow="ellipsis")
+        price = self._daemon.inlet.prices.get(symbol)
+        spark = sparkline([*self._closes[symbol], *([price] if price else [])])
+        grid.add_row("price", Text.assemble((f"{price:,.2f}" if price else "–", "bold"), "  ", (spark, "cyan")))
+        regime = engine.desks[symbol].book.memory.regime
+        opinion = engine.state.opinions.get(symbol)
+        grid.add_row("regime", Text.assemble((REGIME[regime], REGIME_STYLE[regime]), ("  " + _shares(opinion), "dim")))
+        for row in _outlook(opinion):
+            grid.add_row(*row)
+        grid.add_row("position", _position(engine, symbol, price))
+        if last := self._last.get(symbol):
+            grid.add_row("decision", Text.assemble((last.action, "bold"), f" · {last.reason} · {last.detail}"))
+        return Panel(grid, title=symbol, title_align="left", border_style="dim")
+
+    def _history(self, engine: Engine) -> Table:
+        both = Table.grid(expand=True, padding=(0, 1))
+        both.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+        both.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+        decided = [Text(f"{utc_text(b)} {d.symbol} {d.action}: {d.reason}", style="dim") for b, d in self._decided]
+        traded = [Text(trade_line(engine.desks[t.symbol].instrument, t), style=_gain(t.profit)) for t in self._trades]
+        for row in range(max(len(decided), len(traded))):
+            both.add_row(*(column[row] if row < len(column) else Text() for column in (decided, traded)))
+        return both
+
+
+def decision_line(engine: Engine, bar: int, equity: int, decision: Decision) -> str:
+    """One decision in one line: candle, price, outlook, what and why, and the equity it was made with."""
+    symbol = decision.symbol
+    instrument, opinion = engine.desks[symbol].instrument, engine.state.opinions.get(symbol)
+    outlook = opinion.outlook if opinion else None
+    said = f"long {outlook.p_long:.3f} short {outlook.p_short:.3f}" if outlook else "no prediction"
+    regime = REGIME[engine.desks[symbol].book.memory.regime]
+    close = instrument.price_text(engine.state.closes[symbol][1])
+    why = f"{decision.reason}" + (f" ({decision.detail})" if decision.detail else "")
+    return f"{utc_text(bar)} {symbol} {close} {regime} {said} → {decision.action}: {why} · equity {money(equity)}"
+
+
+def trade_line(instrument: Instrument, trade: Trade) -> str:
+    """One closed trade in one line."""
+    side = "long" if trade.side > 0 else "short"
+    prices = f"{instrument.price_text(trade.entry_price)} → {instrument.price_text(trade.exit_price)}"
+    quantity = instrument.quantity_text(trade.quantity)
+    sign = "+" if trade.profit >= 0 else ""
+    closed = utc_text(trade.exit_time)
+    return f"{closed} {trade.symbol} {side} {quantity} {prices} {sign}{money(trade.profit)} ({trade.reason})"
+
+
+def money(units: int) -> str:
+    """An amount of cash units with two digits."""
+    return f"{units / CASH:,.2f}"
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Block characters that rise and fall with the values."""
+    if len(values) < 2:
+        return ""
+    low, high = min(values), max(values)
+    scale = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
+    return "".join(BLOCKS[round((v - low) * scale)] for v in values)
+
+
+def _gain(profit: int) -> str:
+    return "green" if profit >= 0 else "red"
+
+
+def _shares(opinion: Opinion | None) -> str:
+    if opinion is None or opinion.regime_probabilities is None:
+        return ""
+    return "  ".join(f"{REGIME[i]} {p:.0%}" for i, p in enumerate(opinion.regime_probabilities))
+
+
+def _outlook(opinion: Opinion | None) -> list[tuple[str, Text]]:
+    """A row a side: the probability the rules look at, then each horizon's as a bar."""
+    if opinion is None or opinion.outlook is None:
+        return [("outlook", Text(opinion.refusal if opinion else "–", style="dim"))]
+    rows = []
+    for name, at, whole in (("long", 1, opinion.outlook.p_long), ("short", 2, opinion.outlook.p_short)):
+        style = "green" if name == "long" else "magenta"
+        text = Text.assemble((f"{whole:.3f} ", "bold"))
+        for horizon in opinion.horizons:
+            share = float(horizon[at])
+            text.append(f"  {horizon[0]:>2}h ", "dim").append(_bar(share), style).append(f" {share:.3f}", "dim")
+        rows.append((name, text))
+    return rows
+
+
+def _bar(share: float, width: int = 12) -> str:
+    filled = round(share * width)
+    return "━" * filled + "╌" * (width - filled)
+
+
+def _position(engine: Engine, symbol: str, price: float | None) -> Text:
+    desk = engine.desks[symbol]
+    lot, instrument = desk.book.lot, desk.instrument
+    if lot is None:
+        return Text("flat", style="dim")
+    side = "long" if lot.side > 0 else "short"
+    text = Text.assemble((f"{side} {instrument.quantity_text(lot.quantity)}", "bold"), f" at {lot.leverage}×")
+    if price:
+        profit = lot.side * (instrument.notional(instrument.nearest_ticks(price), lot.quantity) - lot.cost)
+        text.append(f"  {'+' if profit >= 0 else ''}{money(profit)}", _gain(profit))
+    text.append("  stop ", "dim").append(instrument.price_text(lot.stop), "red")
+    return text.append(
+        "  read back" if desk.protected() else "  NOT CONFIRMED", "dim" if desk.protected() else "bold red"
+    )
