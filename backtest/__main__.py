@@ -124,7 +124,7 @@ class _Shown:
     help="Slippage, fraction of the price.",
 )
 @click.option("--days", default=90, type=click.IntRange(1, 3650), show_default=True, help="Synthetic market: days.")
-@click.option("--seed", default=1, type=int, show_default=True, help="Synthetic market: seed.")
+@click.option("--seed", default=7, type=int, show_default=True, help="Synthetic market: seed.")
 @click.option("--trades", default=10, type=click.IntRange(0), show_default=True, help="Show this many last trades.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output, with every trade.")
 def backtest(

@@ -119,7 +119,7 @@ def frames(
         made.append(SymbolFrame(one.instrument, one.base, candles, one.funding, told))
         for reason, count in told.refusals.items():
             refusals[reason] = refusals.get(reason, 0) + count
-    start = start_ms if start_ms is not None else max(_first_prediction(f, predictor.lookback) for f in made)
+    start = start_ms if start_ms is not None else max(_first_prediction(f) for f in made)
     cut = [SymbolFrame(f.instrument, f.base.between(start, end_ms), f.decision, f.funding, f.predictions) for f in made]
     return cut, refusals
 
@@ -129,13 +129,14 @@ def market_return(frame: SymbolFrame) -> float | None:
     return float(frame.base.close[-1] / frame.base.open[0]) - 1 if len(frame.base) else None
 
 
-def _first_prediction(frame: SymbolFrame, lookback: int) -> int:
+def _first_prediction(frame: SymbolFrame) -> int:
     """Open time of the first decision candle with a prediction."""
     told = frame.predictions
     ready = told.open_time[told.regime >= 0]
     if not len(ready):
+        why = "; ".join(f"{reason} ({count})" for reason, count in told.refusals.items())
         raise BacktestError(
             f"{frame.instrument.symbol}: none of its {len(frame.decision)} {frame.decision.timeframe} candles can be "
-            f"predicted; this model set needs {lookback} candles without a hole before the first"
+            f"predicted: {why}; give a longer history, or the columns and the --funding this model set reads"
         )
     return int(ready[0])

@@ -71,7 +71,7 @@ def test_json_holds_every_trade_and_adds_up(files: tuple[Path, Path], capsys: py
 
 
 def test_the_same_question_has_the_same_answer(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    question = ("--model-set", "starter", "--data", files[0])
+    question = ("--model-set", "starter", "--data", files[0], "--funding", files[1])
     assert answer(capsys, *question) == answer(capsys, *question)
 
 
@@ -89,7 +89,7 @@ def test_a_range_is_tested_as_asked(
 def test_rules_can_be_chosen(files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     never = tmp_path / "never.yaml"
     never.write_text("name: never\nentry: {long: 1.0, short: 1.0}\n")
-    said = answer(capsys, "--model-set", "starter", "--data", files[0], "--rules", never)
+    said = answer(capsys, "--model-set", "starter", "--data", files[0], "--funding", files[1], "--rules", never)
     assert said["rules"] == "never"
     assert said["all"]["trades"] == 0
     assert said["total_return"] == 0
@@ -98,9 +98,12 @@ def test_rules_can_be_chosen(files: tuple[Path, Path], tmp_path: Path, capsys: p
 def test_two_symbols_are_tested_on_one_account(
     files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    second = tmp_path / "ETHUSDT-1h.parquet"
-    history.write(synthetic.generate("ETHUSDT", bars=2_600, timeframe=HOURLY, seed=77)[0], second)
-    said = answer(capsys, "--model-set", "starter", "--data", files[0], "--data", second)
+    candles, rates = synthetic.generate("ETHUSDT", bars=2_600, timeframe=HOURLY, seed=77)
+    klines, funding = tmp_path / "ETHUSDT-1h.parquet", tmp_path / "ETHUSDT-funding.parquet"
+    history.write(candles, klines)
+    history.write(rates, funding)
+    both = ("--data", files[0], "--funding", files[1], "--data", klines, "--funding", funding)
+    said = answer(capsys, "--model-set", "starter", *both)
     assert said["symbols"] == ["BTCUSDT", "ETHUSDT"]
     assert {t["symbol"] for t in said["trades"]} == {"BTCUSDT", "ETHUSDT"}
 
@@ -149,11 +152,11 @@ def damaged(market: Candles, how: str) -> Candles:
 
 @pytest.mark.parametrize("how", ["duplicate", "nan", "short"])
 def test_damaged_or_short_history_exits_7(
-    market: Candles, tmp_path: Path, how: str, capsys: pytest.CaptureFixture[str]
+    market: Candles, files: tuple[Path, Path], tmp_path: Path, how: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "BTCUSDT.parquet"
     history.write(damaged(market, how), file)
-    assert code_of("--model-set", "starter", "--data", file) == 7
+    assert code_of("--model-set", "starter", "--data", file, "--funding", files[1]) == 7
     assert "Traceback" not in capsys.readouterr().err
 
 
@@ -172,13 +175,13 @@ def test_a_range_without_candles_exits_7(files: tuple[Path, Path]) -> None:
 
 
 def test_a_gap_is_survived_and_its_candles_are_refused(
-    market: Candles, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    market: Candles, files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "BTCUSDT-gap.parquet"
     kept = np.ones(len(market), dtype=np.bool_)
     kept[2_400:2_405] = False
     history.write(market[kept], file)
-    said = answer(capsys, "--model-set", "starter", "--data", file)
+    said = answer(capsys, "--model-set", "starter", "--data", file, "--funding", files[1])
     assert said["predictions_refused"]
     assert said["decisions_by_reason"]["no prediction"] > 0
 
