@@ -19,7 +19,7 @@ from daemon.backoff import Backoff
 from daemon.candle_feed import CandleFeed
 from daemon.candle_store import CandleStore
 from daemon.commands import Command, RecordDecisions, Settled
-from daemon.config import DaemonConfig, OnStop, credentials
+from daemon.config import DaemonConfig, Mode, OnStop, credentials
 from daemon.control import ControlServer
 from daemon.desk import Patience
 from daemon.engine import Engine, Settings
@@ -215,7 +215,8 @@ class Daemon:
     async def _trade(self, engine: Engine, instruments: tuple[Instrument, ...]) -> None:
         by_symbol = {i.symbol: i for i in instruments}
         own = prefix(self.journal.deployment)
-        inference = Inference(self.predictor, self.store, self._backfill, self.config.decision, by_symbol)
+        real = self.config.mode is not Mode.SANDBOX
+        inference = Inference(self.predictor, self.store, self._backfill, self.config.decision, by_symbol, expires=real)
         reconciliation = Reconciliation(self.gateway, by_symbol, self.journal.last_fill, own)
         execution = Execution(
             self.gateway, by_symbol, reconciliation, inference, self.alerts, self._inbox.put_nowait, self._order_sent

@@ -35,6 +35,8 @@ class Inference:
     ----------
     decision : Timeframe
         Of the candles that are decided on; the predictor must read the same.
+    expires : bool
+        Whether the set's expiry counts; a replay's market time says nothing about a set's age.
     """
 
     def __init__(
@@ -44,8 +46,10 @@ class Inference:
         backfill: Backfill,
         decision: Timeframe,
         instruments: Mapping[str, Instrument],
+        expires: bool = True,
     ) -> None:
         self.predictor = predictor
+        self._expires_ms = predictor.expires_ms if expires else None
         self._store, self._backfill, self._decision, self._instruments = store, backfill, decision, instruments
         self._funding: dict[str, Funding] = {}
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
@@ -67,7 +71,7 @@ class Inference:
         self._worker.shutdown(wait=False, cancel_futures=True)
 
     async def _opinion(self, symbol: str, bar: int) -> Opinion:
-        if bar + self._decision.ms > self.predictor.expires_ms:
+        if self._expires_ms is not None and bar + self._decision.ms > self._expires_ms:
             return Opinion(symbol, None, EXPIRED)
         await self._refresh_funding(symbol, bar + self._decision.ms)
         candles = self._store[symbol, str(self._decision)].window(bar)[-self._store.capacity :]

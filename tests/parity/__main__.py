@@ -6,16 +6,19 @@ Prints `N trades, identical` and exits 0, or the first difference and exits 1.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from models.inference import Predictor
+import numpy as np
+import yaml
 from rich.console import Console
 from rich.progress import Progress
 
+import configs
 from backtest import sources
 from backtest.broker import Costs
 from backtest.engine import Result, run
@@ -25,7 +28,8 @@ from market.synthetic import generate
 from market.timeframes import Timeframe
 from market.trades import LIQUIDATION, STOP, Trade
 from models import modelset
-from strategy.live_config import Rules, load_rules
+from models.inference import Predictor
+from strategy.live_config import LiveConfig, Rules
 from tests.parity.compare import first_difference, missing_kinds
 from tests.parity.replay import ROOT, ReplayError, replay
 from tests.parity.splice import gap_against
@@ -33,6 +37,8 @@ from tests.parity.splice import gap_against
 COSTS = Costs(taker_ppm=500, slippage_ppm=100)
 CASH = cash(10_000)
 HOUR = Timeframe.parse("1h")
+ENTER_AND_LEAVE = (0.6, 0.3)
+"""Quantiles of what a set says at which a position is opened and closed."""
 GAP_STOP, GAP_LIQUIDATION = 0.025, 0.6
 """How far a spliced gap opens from the entry, as a fraction: beyond any stop, beyond any liquidation."""
 
@@ -61,6 +67,18 @@ class Market:
                 raise ReplayError("no long position stays open for four bars: nothing to cut a gap into")
             base = gap_against(base, long_lived[0], distance, instrument)
             self.series = sources.Series(instrument, base, self.series.funding)
+
+
+def lively(rules: Path, series: sources.Series, predictor: Predictor) -> LiveConfig:
+    """The parity rules with thresholds amid what this set says of this data, so that both sides come and go."""
+    told = predictor.predict_history(series.instrument.symbol, sources.aggregate(series.base, HOUR), series.funding)
+    if not np.isfinite(told.p_long).any():
+        raise ReplayError(f"the set predicts nothing on this data: {told.refusals}")
+    config = configs.load(rules, LiveConfig).model_dump()
+    for name, said in (("long", told.p_long), ("short", told.p_short)):
+        enter, leave = np.nanquantile(said, ENTER_AND_LEAVE)
+        config["entry"][name], config["exit"][name] = round(float(enter), 4), round(float(leave), 4)
+    return LiveConfig.model_validate(config)
 
 
 def _bars(trade: Trade) -> int:
@@ -100,17 +118,20 @@ def main(
 ) -> None:  # fmt: skip
     """Replay hours through daemon and exchange over sockets, backtest the same, and compare the trades one by one."""
     shared = Path(os.environ.get("REGIMEN_SHARED", ROOT.parent / "shared")) / "data"
-    if data is None and (shared / "BTCUSDT-um-1h.parquet").is_file():
-        data, funding = shared / "BTCUSDT-um-1h.parquet", shared / "BTCUSDT-um-funding.parquet"
+    if data is None and (shared / "BTCUSDT-spot-1h.parquet").is_file():
+        data, funding = shared / "BTCUSDT-spot-1h.parquet", shared / "BTCUSDT-um-funding.parquet"
     screen = Console(stderr=True)
     try:
         with tempfile.TemporaryDirectory() as scratch:
             work = keep or Path(scratch)
             work.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(work / "state", ignore_errors=True)
             predictor = Predictor.load(modelset.resolve(model_set, ROOT / "models"))
             warmup = predictor.lookback + 48
             series = _series(data, funding, warmup + bars, symbol, seed)
-            market = Market(series, predictor, load_rules(rules), warmup)
+            config = lively(rules, series, predictor)
+            (work / "rules.yaml").write_text(yaml.safe_dump(config.model_dump()))
+            market = Market(series, predictor, config.rules(), warmup)
             market.splice()
             expected = market.backtest()
             name = series.instrument.symbol
@@ -119,7 +140,7 @@ def main(
                 task = shown.add_task("bars", total=bars - 1)
                 outcome = replay(
                     work, [work / f"{name}-1h.parquet"], [name], [funding] if funding else [], "1h", warmup, bars,
-                    model_set, rules.resolve(), lambda done, of: shown.update(task, completed=done, total=of),
+                    model_set, work / "rules.yaml", lambda done, of: shown.update(task, completed=done, total=of),
                 )  # fmt: skip
     except ReplayError as error:
         click.echo(f"parity: {error}", err=True)

@@ -139,7 +139,7 @@ def _config(url: str, symbols: list[str], model_set: str, rules: Path, state: Pa
     """`configs/parity.yaml` with this run's addresses."""
     text = (ROOT / "configs" / "parity.yaml").read_text()
     told = {"url": url, "symbols": "[" + ", ".join(symbols) + "]", "model_set": model_set, "rules": str(rules)}
-    told["state_dir"] = str(state)
+    told |= {"state_dir": str(state), "model_sets": str(ROOT / "models")}
     lines = []
     for line in text.splitlines():
         key = line.strip().partition(":")[0]

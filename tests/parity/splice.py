@@ -7,7 +7,6 @@ open, and life goes on from there.
 from __future__ import annotations
 
 from dataclasses import replace
-from decimal import ROUND_HALF_UP, Decimal
 
 import numpy as np
 
@@ -23,7 +22,7 @@ def shifted(candles: Candles, index: int, factor: float, instrument: Instrument)
 
     def scaled(values: Floats) -> Floats:
         out = values.copy()
-        out[index:] = [float(_on_grid(v * factor, instrument.tick)) for v in values[index:]]
+        out[index:] = [float(t * instrument.tick) for t in instrument.ticks_column(values[index:] * factor).tolist()]
         return out
 
     moved = replace(candles, **{name: scaled(getattr(candles, name)) for name in PRICES})
@@ -40,7 +39,3 @@ def gap_against(candles: Candles, trade: Trade, distance: float, instrument: Ins
     entry = float(trade.entry_price * instrument.tick)
     wanted = entry * (1 - trade.side * distance)
     return shifted(candles, at, wanted / float(candles.open[at]), instrument)
-
-
-def _on_grid(price: float, tick: Decimal) -> Decimal:
-    return (Decimal(repr(price)) / tick).quantize(Decimal(1), rounding=ROUND_HALF_UP) * tick
