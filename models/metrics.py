@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from market.candles import Floats
 
@@ -35,12 +34,13 @@ class Interval:
 
 def auc(outcome: Floats, score: Floats) -> float:
     """Area under the ROC curve: the chance that a 1 scores above a 0, ties half; NaN if all outcomes are alike."""
-    ones = int(np.count_nonzero(outcome))
-    zeros = len(outcome) - ones
-    if not ones or not zeros:
+    ones, zeros = np.sort(score[outcome != 0]), np.sort(score[outcome == 0])
+    # NaN sorts last; a score that is none ranks nowhere.
+    if not len(ones) or not len(zeros) or np.isnan(ones[-1]) or np.isnan(zeros[-1]):
         return float("nan")
-    ranks = rankdata(score)
-    return float((ranks[outcome != 0].sum() - ones * (ones + 1) / 2) / (ones * zeros))
+    below = int(np.searchsorted(zeros, ones, "left").sum())
+    not_above = int(np.searchsorted(zeros, ones, "right").sum())
+    return (below + not_above) / (2 * len(ones) * len(zeros))
 
 
 def brier(outcome: Floats, probability: Floats) -> float:
