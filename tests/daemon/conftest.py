@@ -1,0 +1,93 @@
+"""What the daemon's tests stand on: a small real model set, configurations that use it, and gateways to an exchange."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from daemon.gateway import Gateway
+from market import synthetic
+from models.modelset import save
+from tests.local_exchange import PATIENCE
+from tests.models.conftest import HOUR, Market, make_set
+
+FEATURES = ("return_1", "return_2", "return_3", "return_5", "return_12", "volatility_6", "cci_20")
+LOOKBACK = 40
+"""Candles that are more than the set below looks back on."""
+RULES = {
+    "name": "TEST",
+    "entry": {"long": 0.01, "short": 0.01, "edge": 0.0},
+    "exit": {"long": 0.0, "short": 0.0, "max_hold_bars": 3},
+    "regimes": {"confirm": 1},
+    "cooldown": {"stop": 0, "liquidation": 0},
+}
+"""Always in the market: an entry at the first candle, out by time after three."""
+
+
+@pytest.fixture(scope="session")
+def model_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one small trained set in its store."""
+    root = tmp_path_factory.mktemp("models")
+    market = Market(*synthetic.generate("BTCUSDT", bars=1000, timeframe=HOUR, seed=7))
+    made = make_set(market, FEATURES)
+    save(made.manifest, made.files, root / "sets")
+    return root
+
+
+@pytest.fixture
+def configure(tmp_path: Path, model_root: Path) -> Callable[..., Path]:
+    """Writes a sandbox configuration for an exchange's URL; keywords replace its keys."""
+
+    def write(url: str, **changes: Any) -> Path:
+        (tmp_path / "rules.yaml").write_text(yaml.safe_dump(RULES))
+        keys = {
+            "mode": "sandbox",
+            "exchange": {"url": url, "key": "local", "secret": "local"},
+            "symbols": ["BTCUSDT"],
+            "model_set": "latest",
+            "model_sets": str(model_root),
+            "rules": "rules.yaml",
+            "state_dir": "state",
+        }
+        path = tmp_path / "daemon.yaml"
+        path.write_text(yaml.safe_dump(keys | changes))
+        return path
+
+    return write
+
+
+Frames = list[tuple[bool, Any]]
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Callable[..., Awaitable[tuple[Gateway, Frames]]]]:
+    """Opens gateways to an exchange's URL, on isolated margin, each with the list that its frames are kept in."""
+    opened: list[Gateway] = []
+
+    async def open_gateway(url: str, symbols: tuple[str, ...] = ("BTCUSDT",)) -> tuple[Gateway, Frames]:
+        frames: Frames = []
+        gateway = Gateway("local", "local", url, 2 * PATIENCE, lambda private, frame: frames.append((private, frame)))
+        opened.append(gateway)
+        await gateway.open(symbols)
+        for symbol in symbols:
+            await gateway.call("fapiPrivatePostMarginType", {"symbol": symbol, "marginType": "ISOLATED"})
+        return gateway, frames
+
+    yield open_gateway
+    for gateway in opened:
+        await gateway.close()
+
+
+async def until(true: Callable[[], object], what: str, seconds: float = 15) -> None:
+    """Wait until something holds."""
+    try:
+        async with asyncio.timeout(seconds * PATIENCE):
+            while not true():
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        pytest.fail(f"not within {seconds * PATIENCE:.0f} s: {what}")
