@@ -201,13 +201,13 @@ def _show_heads(console: Console, manifest: Manifest) -> None:
 
 def _expiry(manifest: Manifest) -> str:
     past = utc_ms(manifest.expires) <= time.time() * 1000
-    return f"{manifest.expires}" + (" [yellow](past)[/yellow]" if past else "")
+    return manifest.expires[:10] + (" [yellow](past)[/yellow]" if past else "")
 
 
 def _table(*columns: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, show_header=any(columns))
     for name in columns:
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name == "id")
     return table
 
 

@@ -38,6 +38,12 @@ class PlattCalibrator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def __init__(self, least_slope: float = 0.0) -> None:
         self.least_slope = least_slope
 
+    def __sklearn_tags__(self) -> Any:
+        """Two classes only."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        return tags
+
     def fit(self, X: Any, y: Any) -> PlattCalibrator:
         """Fit to logits X (N, 1) and outcomes y (N,) of two classes."""
         X, y = validate_data(self, X, y, dtype=np.float64)
@@ -78,4 +84,5 @@ class PlattCalibrator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Any:
         """The likelier class (N,)."""
-        return self.classes_[(self.decision_function(X) > 0).astype(np.int64)]
+        likelier = (self.decision_function(X) > 0).astype(np.int64)
+        return self.classes_[likelier]

@@ -99,6 +99,12 @@ class OnnxMember:
         self._clip = features.scaler.clip
         there = onnxruntime.get_available_providers()
         wanted = provider if provider != "auto" else "cuda" if _NAMES["cuda"] in there else "cpu"
+        unusable = ModelSetError(
+            f"the GPU cannot be used; onnxruntime offers {', '.join(there)}", file,
+            "install onnxruntime-gpu with a matching CUDA, or choose the provider cpu or auto",
+        )  # fmt: skip
+        if _NAMES[wanted] not in there:
+            raise unusable
         try:
             self._session = onnxruntime.InferenceSession(content, _options(onnxruntime), providers=_providers(wanted))
         except Exception as error:  # onnxruntime's errors share no base class
@@ -106,10 +112,7 @@ class OnnxMember:
         # onnxruntime falls back to the CPU without a word
         self.provider = "cuda" if self._session.get_providers()[0] == _NAMES["cuda"] else "cpu"
         if provider == "cuda" and self.provider != "cuda":
-            raise ModelSetError(
-                f"the GPU cannot be used; onnxruntime offers {', '.join(there)}", file,
-                "install onnxruntime-gpu with a matching CUDA, or choose the provider cpu or auto",
-            )  # fmt: skip
+            raise unusable
         self._check_shape(len(features.names), file)
         self.batch = BATCH if self._neighbours_do_not_matter(len(features.names)) else 1
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
+from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from market.candles import Floats
@@ -33,15 +34,23 @@ class LogisticStacker(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def __init__(self, l2: float = 10.0) -> None:
         self.l2 = l2
 
+    def __sklearn_tags__(self) -> Any:
+        """Two classes only, and rows may lack values in the fit."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        tags.input_tags.allow_nan = True
+        return tags
+
     def fit(self, X: Any, y: Any) -> LogisticStacker:
         """Fit to members' logits X (N, M) and outcomes y (N,); rows of X with NaN are left out."""
         X, y = validate_data(self, X, y, dtype=np.float64, ensure_all_finite="allow-nan")
+        kind = type_of_target(y)
+        if kind not in ("binary", "unknown"):
+            raise ValueError(f"Only binary classification is supported. The type of the target is {kind}.")
         told = np.isfinite(X).all(axis=1)
         if not told.any():
             raise ValueError(f"no row of {len(X)} has an answer from every member; none can be stacked")
         regression = LogisticRegression(C=1 / self.l2, max_iter=1000, tol=1e-8).fit(X[told], y[told])
-        if len(regression.classes_) > 2:
-            raise ValueError("Only binary classification is supported. The type of the target is multiclass.")
         self.classes_ = regression.classes_
         self.coefficients_ = regression.coef_[0].astype(np.float64)
         self.intercept_ = float(regression.intercept_[0])
@@ -50,7 +59,7 @@ class LogisticStacker(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def decision_function(self, X: Any) -> Floats:
         """Stacked logits (N,)."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+        X = validate_data(self, X, dtype=np.float64, reset=False, ensure_all_finite="allow-nan")
         return stacked(X, self.coefficients_, self.intercept_)
 
     def predict_proba(self, X: Any) -> Floats:
@@ -60,7 +69,8 @@ class LogisticStacker(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Any:
         """The likelier class (N,)."""
-        return self.classes_[(self.decision_function(X) > 0).astype(np.int64)]
+        likelier = (self.decision_function(X) > 0).astype(np.int64)
+        return self.classes_[likelier]
 
 
 def stacked(logits: Floats, coefficients: Floats, intercept: float) -> Floats:
