@@ -252,7 +252,7 @@ def _settings(key: str, secret: str, base: str | None, request_s: float) -> dict
     settings: dict[str, Any] = {
         "apiKey": key,
         "secret": secret,
-        "enableRateLimit": True,
+        "enableRateLimit": base is None,  # a fast-forwarded replay asks more in a minute than a market does in a day
         "rateLimiterAlgorithm": "rollingWindow",  # the default one makes an order after a pause wait 0.2 s
         "timeout": int(request_s * 1000),
         "streaming": {"keepAlive": KEEP_ALIVE_MS},
