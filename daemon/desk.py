@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from daemon import lots
 from daemon.commands import Alert, Command, Purpose, Reconcile, RecordTrade
-from daemon.events import Filled, LeverageRead, OrderUpdated, RestingStop, StopUpdated, SymbolTruth
+from daemon.events import Filled, LeverageRead, OrderStatus, OrderUpdated, RestingStop, StopUpdated, SymbolTruth
 from daemon.identity import prefix
 from daemon.orders import ORDER, STOP, State, absence_proven, after
 from daemon.state import Book, Counts, Lot, Stop, Working
@@ -37,6 +37,7 @@ class Patience:
     answer_ms: int = 3_000
     read_back_ms: int = 1_000
     partial_ms: int = 500
+    trigger_ms: int = 3_000
     retry_ms: int = 1_000
     stop_tries: int = 3
 
@@ -90,7 +91,7 @@ class Desk:
         book = self.book
         if event.trade_id in book.trades_seen:
             return []
-        book.trades_seen = [*book.trades_seen[1 - SEEN :], event.trade_id]
+        book.trades_seen, book.doubted = [*book.trades_seen[1 - SEEN :], event.trade_id], None
         order = book.order if book.order and book.order.client_id == event.client_id else None
         if order:
             order.executed += event.quantity
@@ -118,6 +119,8 @@ class Desk:
         if book.naked_since:
             self.counts.naked_max_ms = max(self.counts.naked_max_ms, at - book.naked_since)
         book.lot, book.margin, book.naked_since = None, 0, 0
+        if isinstance(book.goal, Enter):
+            book.goal = None  # it was entered and is over already: stopped before its stop was even read back
         if reason in (trades.STOP, trades.LIQUIDATION):
             stopped_bar = self.decision.floor(fill.time)
             book.memory = replace(book.memory, stopped_bar=stopped_bar, liquidated=reason == trades.LIQUIDATION)
@@ -140,9 +143,12 @@ class Desk:
             return []
         order.filled = max(order.filled, event.filled)
         order.state = after(ORDER, order.state, event.status)
-        if order.state is State.UNRESOLVED and absence_proven(order.sent_at, at):
+        absent = event.status is OrderStatus.ABSENT and absence_proven(order.sent_at, at)
+        if order.state is State.UNRESOLVED and absent:
             order.state = State.ABSENT
         if order.state in (State.REJECTED, State.EXPIRED, State.ABSENT) and not order.filled:
+            if order.purpose is not Purpose.ENTRY:
+                self.book.retry_at = at + self.patience.retry_ms
             return [self.alert("warning", f"{order.purpose} order {order.state}: {event.message or event.code}")]
         return []
 
@@ -150,10 +156,18 @@ class Desk:
         """What the exchange says of a stop; only a stop that was asked for and found as wanted is CONFIRMED."""
         book = self.book
         stop = book.stops.get(event.client_id)
+        rests, ours = event.status is OrderStatus.ACCEPTED, event.client_id.startswith(prefix(self.deployment))
+        if stop is None and rests and ours:  # given up as absent, and arrived after all
+            stop = Stop(event.client_id, event.side, event.trigger, event.quantity, State.SENT, at)
+            book.stops[event.client_id] = stop
         if stop is None:
             return []
         before = stop.state
         stop.state = after(STOP, before, event.status)
+        if rests:
+            stop.seen, stop.missing = at, False
+        if stop.state is State.ABSENT and stop.seen and not absence_proven(stop.seen, at):
+            stop.state, stop.missing = State.UNRESOLVED, True  # the answer may be older than the sighting: ask again
         if event.read_back and stop.state is State.RESTING:
             stop.side, stop.trigger, stop.quantity = event.side, event.trigger, event.quantity
             stop.state = State.CONFIRMED
@@ -167,18 +181,20 @@ class Desk:
 
     def leverage_read(self, event: LeverageRead) -> list[Command]:
         """Leverage and margin mode as they are; an entry that wanted others is given up, never sent hoping."""
-        book = self.book
+        book, goal = self.book, self._entry_awaiting_leverage()
         book.leverage, book.isolated, book.leverage_asked_at = event.leverage, event.isolated, 0
-        if (
-            not isinstance(book.goal, Enter)
-            or book.lot
-            or (event.leverage, event.isolated) == (book.goal.leverage, True)
-        ):
+        if goal is None or (event.leverage, event.isolated) == (goal.leverage, True):
             return []
         mode = "isolated" if event.isolated else "cross"
-        text = f"{book.goal.leverage}x isolated was set, {event.leverage}x {mode} reads back: entry given up"
+        text = f"{goal.leverage}x isolated was set, {event.leverage}x {mode} reads back: entry given up"
         book.goal = None
         return [self.alert("warning", text)]
+
+    def _entry_awaiting_leverage(self) -> Enter | None:
+        """The entry that the last setting of leverage was for; None if a late answer finds something else under way."""
+        book = self.book
+        awaited = isinstance(book.goal, Enter) and book.leverage_asked_at and not book.lot and not book.order
+        return book.goal if awaited and isinstance(book.goal, Enter) else None
 
     def unresolved(self, client_id: str) -> None:
         """An order was sent and nobody knows what became of it: it will be asked for, never resent blind."""
@@ -190,47 +206,62 @@ class Desk:
 
     def failed(self, command: str, client_id: str, code: int, message: str, at: int) -> list[Command]:
         """The exchange refused a command, or it could not be sent."""
-        book = self.book
-        if command == "SetLeverage":
-            book.goal, book.leverage_asked_at = None, 0
-            return [self.alert("warning", f"leverage could not be set, entry given up: {code} {message}")]
-        if book.order and book.order.client_id == client_id:
-            order, book.order = book.order, None
-            if order.purpose is Purpose.ENTRY:
-                book.goal = None
-                return [self.alert("warning", f"entry refused by the exchange: {code} {message}")]
-            book.retry_at = at + self.patience.retry_ms
-            return [
-                self.alert("warning", f"closing order refused by the exchange: {code} {message}"),
-                Reconcile(f"{self.symbol}: closing order refused ({code})"),
-            ]
-        stop = book.stops.get(client_id)
-        if stop is None or stop.over:
-            return []
-        if command == "CancelStop":
-            stop.state, stop.since = State.UNRESOLVED, at
-            return []
-        stop.state, stop.since = State.REJECTED, at
-        return self._stop_refused(book.lot, code, message, at) if book.lot else []
+        book, stop = self.book, self.book.stops.get(client_id)
+        match command:
+            case "SetLeverage" if self._entry_awaiting_leverage():
+                book.goal, book.leverage_asked_at = None, 0
+                return [self.alert("warning", f"leverage could not be set, entry given up: {code} {message}")]
+            case "Submit" if book.order and book.order.client_id == client_id:
+                return self._order_refused(book.order, code, message, at)
+            case "CancelStop" if stop and not stop.over:
+                stop.state, stop.since = State.UNRESOLVED, at
+            case "PlaceStop" if stop and not stop.over:
+                stop.state, stop.since = State.REJECTED, at
+                return self._stop_refused(book.lot, code, message, at) if book.lot else []
+        return []  # a question that was not answered is asked again in its own time
+
+    def _order_refused(self, order: Working, code: int, message: str, at: int) -> list[Command]:
+        book, book.order = self.book, None
+        if order.purpose is Purpose.ENTRY:
+            book.goal = None
+            return [self.alert("warning", f"entry refused by the exchange: {code} {message}")]
+        book.retry_at = at + self.patience.retry_ms
+        return [
+            self.alert("warning", f"closing order refused by the exchange: {code} {message}"),
+            Reconcile(f"{self.symbol}: closing order refused ({code})"),
+        ]
 
     def _stop_refused(self, lot: Lot, code: int, message: str, at: int) -> list[Command]:
         lot.stop_failures += 1
-        self.book.retry_at = at + self.patience.retry_ms
         if code == WOULD_TRIGGER or lot.stop_failures >= self.patience.stop_tries:
-            self.book.urgent = trades.UNPROTECTED
+            self.book.urgent = trades.UNPROTECTED  # and closed at once: no pause while nothing protects it
+        else:
+            self.book.retry_at = at + self.patience.retry_ms
         return [self.alert("critical", f"stop refused ({lot.stop_failures}): {code} {message}")]
 
-    def reconciled(self, truth: SymbolTruth, at: int) -> list[Command]:
-        """The exchange's truth replaces ours; what was under way is asked for by its id."""
+    def reconciled(self, truth: SymbolTruth, first: bool, at: int) -> list[Command]:
+        """The exchange's truth replaces ours; what was under way is asked for by its id.
+
+        `first` is the first truth of a life. A later one may have been overtaken by executions on the stream: a
+        position that differs is believed at second sight.
+        """
         book, out = self.book, list[Command]()
-        book.leverage, book.isolated, book.margin = truth.leverage, truth.isolated, truth.margin
+        if (truth.leverage, truth.isolated) != (book.leverage, book.isolated):
+            # overtaken or changed by hand: unknown, so that the next entry sets it
+            book.leverage, book.isolated = (truth.leverage, truth.isolated) if first else (0, False)
         have = book.lot.side * book.lot.quantity if book.lot else 0
-        if have != truth.quantity:
+        if have == truth.quantity:
+            book.doubted, book.margin = None, truth.margin
+        elif first or book.doubted == truth.quantity:
             text = f"the exchange holds {truth.quantity} steps, the journal {have}; the exchange's is taken"
             out.append(self.alert("critical", text))
             book.lot = self._adopted(truth, at) if truth.quantity else None
             book.naked_since = at if truth.quantity else 0
-        if book.lot:
+            book.doubted, book.margin = None, truth.margin
+        else:
+            book.doubted = truth.quantity
+            out.append(Reconcile(f"{self.symbol}: {truth.quantity} steps stated, {have} on record"))
+        if book.lot and book.doubted is None:
             book.lot.margin = truth.margin
         found = {s.client_id for s in truth.stops}
         for stop in book.stops.values():
@@ -246,8 +277,11 @@ class Desk:
         known = self.book.stops.get(found.client_id)
         if known is None and not found.client_id.startswith(prefix(self.deployment)):
             return [self.alert("warning", f"a stop of somebody else rests here and is left alone: {found.client_id}")]
+        # one that is over by what we know may have ended after it was seen: it proves nothing until it was asked for
+        sure = known is not None and not known.over and known.state is not State.TRIGGERED
+        state, since = (State.CONFIRMED, at) if sure else (State.UNRESOLVED, 0)
         self.book.stops[found.client_id] = Stop(
-            found.client_id, found.side, found.trigger, found.quantity, State.CONFIRMED, at
+            found.client_id, found.side, found.trigger, found.quantity, state, since, seen=at
         )
         return []
 

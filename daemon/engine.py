@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import isfinite
 
 from daemon import steering
-from daemon.commands import Alert, Command, Predict, RecordDecisions, Settled
+from daemon.commands import Alert, Command, Predict, Reconcile, RecordDecisions, Settled
 from daemon.desk import Desk, Patience
 from daemon.events import (
     BalanceUpdated,
@@ -39,7 +40,7 @@ from market.timeframes import Timeframe
 from market.trades import FLATTENED
 from strategy.decide import plan
 from strategy.live_config import Rules
-from strategy.plan import MID, Decision, Holding, Reason, Situation, SymbolState
+from strategy.plan import MID, Decision, Enter, Holding, Reason, Situation, SymbolState
 
 FUNDING = "FUNDING_FEE"
 
@@ -48,7 +49,8 @@ FUNDING = "FUNDING_FEE"
 class Settings:
     """What an engine is built for; `instruments` in configuration order, `batch_ms` how long late candles are awaited.
 
-    `max_hold_bars` is the model set's longest holding in decision candles.
+    `max_hold_bars` is the model set's longest holding in decision candles. `predict_ms` is how long inference may take,
+    `entry_ms` how old a decided entry may be when it is sent, and `settle_ms` how long a candle may hold up the next.
     """
 
     deployment: str
@@ -58,6 +60,9 @@ class Settings:
     rules: Rules
     max_hold_bars: int
     batch_ms: int = 10_000
+    predict_ms: int = 30_000
+    entry_ms: int = 30_000
+    settle_ms: int = 60_000
     patience: Patience = field(default_factory=Patience)
 
 
@@ -67,7 +72,9 @@ class Engine:
     def __init__(self, settings: Settings, state: DaemonState | None = None) -> None:
         self.settings = settings
         self.state = state or DaemonState()
-        self.state.reconciled = False
+        self.state.reconciled, self.state.waiting = False, {}
+        if self.state.predicting:  # a candle that was not decided yet is told again
+            self.state.deciding, self.state.predicting = -1, False
         self.desks = {
             i.symbol: Desk(
                 instrument=i,
@@ -93,7 +100,12 @@ class Engine:
 
     def step(self, event: Event, at: int) -> list[Command]:
         """Take in one event that arrived at `at` (ms) and say what shall be done."""
-        return self._take(event, at) + self._advance(at)
+        return (self._take(event, at) if self._about_us(event) else []) + self._advance(at)
+
+    def _about_us(self, event: Event) -> bool:
+        """Whether an event is about a symbol we trade, or about none."""
+        symbol = getattr(event, "symbol", None)
+        return symbol is None or symbol in self.desks or isinstance(event, BalanceUpdated)
 
     def _take(self, event: Event, at: int) -> list[Command]:
         match event:
@@ -151,11 +163,14 @@ class Engine:
                 book.lot.margin = event.margin
 
     def _reconciled(self, event: Reconciled, at: int) -> list[Command]:
-        state, out = self.state, list[Command]()
+        state, out, first = self.state, list[Command](), not self.state.reconciled
+        if not first and event.cash != state.cash:
+            out.append(Reconcile("the wallet differs"))  # whichever is older, the next answer is newer than both
         state.cash = event.cash
         for truth in event.symbols:
-            out += self._on(truth.symbol).reconciled(truth, at)
-        if not state.reconciled:
+            if truth.symbol in self.desks:
+                out += self._on(truth.symbol).reconciled(truth, first, at)
+        if first:
             # what a former life left undone is decided anew at the next candle; positions keep their stops
             state.reconciled, state.actions, state.pursuing, state.predicting = True, [], "", False
             for desk in self.desks.values():
@@ -171,7 +186,7 @@ class Engine:
             case Order.FLATTEN:
                 self.state.paused, self.state.actions = True, []
                 for desk in self.desks.values():
-                    if desk.book.lot:
+                    if desk.book.lot or desk.book.order:  # an entry under way is closed as soon as it is filled
                         desk.book.urgent = FLATTENED
                     desk.book.goal = None
         return [Alert("warning", f"{event.order} by {event.who}")]
@@ -215,7 +230,7 @@ class Engine:
         if not self._ready(closed, at):
             return []
         arrivals = state.waiting[closed]
-        state.deciding, state.predicting = closed - self.settings.decision.ms, True
+        state.deciding, state.predicting, state.began_at = closed - self.settings.decision.ms, True, at
         for symbol, close in arrivals.closes.items():
             state.closes[symbol] = (state.deciding, close)
         return [Predict(state.deciding, tuple(s for s in self.desks if s in arrivals.closes))]
@@ -225,10 +240,11 @@ class Engine:
         if event.bar != state.deciding or not state.predicting:
             return []
         state.predicting, state.model_set = False, event.model_set
-        opinions = {o.symbol: o for o in event.opinions}
+        opinions = {o.symbol: _in_numbers(o) for o in event.opinions}
         state.opinions.update(opinions)
         known = tuple(s for s in self.desks if s in state.closes)
-        late = any(self._ready(c, -1) for c in state.waiting if c - settings.decision.ms > event.bar)
+        # one symbol's newer candle is proof enough that this close is past
+        late = any(c - settings.decision.ms > event.bar for c in state.waiting)
         barred = Reason.PAUSED if state.paused else Reason.LATE if late else None
         situation = Situation(
             bar=event.bar,
@@ -270,7 +286,7 @@ class Engine:
         """Let every desk mend what is missing, work off the plan in its order, and settle the candle when all rest."""
         if not self.state.reconciled:
             return []
-        out: list[Command] = []
+        out = self._hurry(at)
         for desk in self.desks.values():
             out += self._steer(desk, at)
         out += self._work_off(at)
@@ -280,6 +296,33 @@ class Engine:
     def _steer(self, desk: Desk, at: int) -> list[Command]:
         close = self.state.closes.get(desk.symbol, (0, 0))[1]
         return steering.advance(desk, close, self.equity, at)
+
+    def _hurry(self, at: int) -> list[Command]:
+        """What takes too long is given up, so that one silent part does not hold up all the others."""
+        state, settings, out = self.state, self.settings, list[Command]()
+        taken = at - state.began_at
+        if state.deciding < 0:
+            return []
+        if state.predicting and taken >= settings.predict_ms:
+            refusals = tuple(Opinion(s, None, "inference did not answer in time") for s in self.desks)
+            return self._decide(PredictionReady(state.deciding, refusals, state.model_set))
+        if taken >= settings.entry_ms:
+            late = [a for a in state.actions if isinstance(a, Enter)]
+            state.actions = [a for a in state.actions if not isinstance(a, Enter)]
+            for desk in self.desks.values():
+                if isinstance(desk.book.goal, Enter) and not desk.book.order and not desk.book.lot:
+                    late.append(desk.book.goal)
+                    desk.book.goal = None
+            out += [Alert("warning", f"{a.symbol}: entry given up, it could not be sent in time") for a in late]
+        newer = any(self._ready(c, at) for c in state.waiting if c - settings.decision.ms > state.deciding)
+        if newer and taken >= settings.settle_ms:
+            text = f"the candle of {state.deciding} ms did not come to rest; the next one is decided without it"
+            out.append(Alert("critical", text))
+            for desk in self.desks.values():
+                desk.book.goal = None
+            state.actions, state.pursuing = [], ""
+            self._close_candle()
+        return out
 
     def _work_off(self, at: int) -> list[Command]:
         state, out = self.state, list[Command]()
@@ -300,6 +343,18 @@ class Engine:
         busy = state.deciding < 0 or state.predicting or state.actions or state.pursuing
         if busy or not all(d.at_rest for d in self.desks.values()):
             return []
-        bar, state.deciding, state.settled_bar = state.deciding, -1, state.deciding
+        return [Settled(self._close_candle())]
+
+    def _close_candle(self) -> int:
+        state = self.state
+        bar, state.deciding, state.predicting, state.settled_bar = state.deciding, -1, False, state.deciding
         state.waiting = {c: a for c, a in state.waiting.items() if c - self.settings.decision.ms > bar}
-        return [Settled(bar)]
+        return bar
+
+
+def _in_numbers(opinion: Opinion) -> Opinion:
+    """An opinion that can be decided on and written down: what is not a number is missing."""
+    outlook, horizons = opinion.outlook, tuple(h for h in opinion.horizons if all(map(isfinite, h)))
+    if outlook is None or (isfinite(outlook.p_long) and isfinite(outlook.p_short)):
+        return replace(opinion, horizons=horizons)
+    return Opinion(opinion.symbol, None, "the prediction is not a number", horizons)

@@ -50,9 +50,11 @@ def reduce(lot: Lot, fill: Filled, reason: str, instrument: Instrument, cash: in
     A liquidation costs the whole isolated margin whatever its price says: the rest goes to the insurance fund.
     """
     notional = instrument.notional(fill.price, fill.quantity)
-    share = lot.cost * fill.quantity // lot.quantity
+    share = fills.closed_share(lot.cost, lot.quantity, fill.quantity, lot.side)
     if reason == LIQUIDATION:
-        lot.realized -= lot.margin
+        lost = lot.margin * fill.quantity // lot.quantity  # all of it with the last of several executions
+        lot.realized -= lost
+        lot.margin -= lost
     else:
         lot.realized += fills.realized_profit(lot.side, share, notional)
     lot.cost -= share

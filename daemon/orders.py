@@ -110,6 +110,10 @@ STOP: dict[tuple[State, Says], State] = {
     (_S.CANCELED, Says.CANCELED): _S.CANCELED,
     (_S.CANCELED, Says.ABSENT): _S.CANCELED,
     (_S.CANCELED, Says.FILLED): _S.FILLED,
+    (_S.ABSENT, Says.ACCEPTED): _S.RESTING,  # it arrived after all: it rests, and must be cancelled or counted
+    (_S.ABSENT, Says.TRIGGERING): _S.TRIGGERED,
+    (_S.ABSENT, Says.TRIGGERED): _S.TRIGGERED,
+    (_S.ABSENT, Says.FILLED): _S.FILLED,
 }
 
 RECEIVE_WINDOW_MS = 5_000

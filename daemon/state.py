@@ -41,14 +41,15 @@ class Lot:
     realized: int = 0
     closed: int = 0
     exit_notional: int = 0
-    stops_placed: int = 0
     stop_failures: int = 0
-    exits_tried: int = 0
 
 
 @dataclass(slots=True)
 class Stop:
-    """A conditional order of ours; `since` is when its state last changed."""
+    """A conditional order of ours; `since` is when its state last changed.
+
+    `seen` is when the exchange last said that it rests, `missing` whether it has denied that since.
+    """
 
     client_id: str
     side: int
@@ -56,6 +57,8 @@ class Stop:
     quantity: int
     state: State
     since: int
+    seen: int = 0
+    missing: bool = False
 
     @property
     def over(self) -> bool:
@@ -67,6 +70,7 @@ class Working:
     """The one market order of a symbol that is under way.
 
     `filled` is what the exchange says was filled, `executed` what arrived as executions; it is done when they agree.
+    The exchange may fill less than `quantity` of a reduce-only order and call it filled.
     """
 
     client_id: str
@@ -84,7 +88,7 @@ class Working:
 
     @property
     def done(self) -> bool:
-        return self.state in OVER and self.executed >= self.filled
+        return self.state in OVER and self.executed >= max(self.filled, self.state is State.FILLED)
 
 
 @dataclass(slots=True)
@@ -93,6 +97,8 @@ class Book:
 
     `goal` is the action under way, decided at the candle `goal_bar`; `urgent` is the reason to close at once whatever
     the strategy says, empty for none. `naked_since` is when the position last became unprotected, 0 while it is not.
+    `doubted` is a position (signed steps) that the exchange stated once and that no execution explains. `attempts`
+    counts stops and closing orders, over all positions: two of them may begin in the same candle.
     """
 
     memory: Memory = field(default_factory=Memory)
@@ -108,6 +114,8 @@ class Book:
     retry_at: int = 0
     naked_since: int = 0
     urgent: str = ""
+    doubted: int | None = None
+    attempts: int = 0
     trades_seen: list[int] = field(default_factory=list)
 
 
@@ -137,9 +145,10 @@ class Arrivals:
 class DaemonState:
     """The whole state of an engine.
 
-    `deciding` is the decision candle (open time) under way or -1; `actions` what is left to do of its plan and
-    `pursuing` the symbol whose action is under way. `waiting` maps a close time to what arrived for it. `closes` holds
-    each symbol's last decision candle (open time) and its close in ticks, `opinions` what inference last said.
+    `deciding` is the decision candle (open time) under way or -1, since `began_at`; `actions` what is left to do of its
+    plan and `pursuing` the symbol whose action is under way. `waiting` maps a close time to what arrived for it.
+    `closes` holds each symbol's last decision candle (open time) and its close in ticks, `opinions` what inference last
+    said.
     """
 
     cash: int = 0
@@ -148,6 +157,7 @@ class DaemonState:
     model_set: str = ""
     books: dict[str, Book] = field(default_factory=dict)
     deciding: int = -1
+    began_at: int = 0
     predicting: bool = False
     actions: list[Action] = field(default_factory=list)
     pursuing: str = ""

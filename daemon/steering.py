@@ -24,6 +24,7 @@ from daemon.desk import Desk, wanted
 from daemon.identity import client_id
 from daemon.orders import State
 from daemon.state import Lot, Stop, Working
+from market import trades
 from strategy.plan import Enter, Exit, Tighten
 
 WAITING = (State.SENT, State.RESTING, State.UNRESOLVED, State.CANCELING, State.TRIGGERED)
@@ -115,8 +116,8 @@ def _close(desk: Desk, lot: Lot, purpose: Purpose, reason: str, at: int) -> list
     if at < book.retry_at:
         return []
     bar = book.goal_bar if purpose is Purpose.EXIT else lot.entry_bar
-    identity = client_id(desk.deployment, bar, desk.symbol, purpose, lot.exits_tried)
-    lot.exits_tried += 1
+    identity = client_id(desk.deployment, bar, desk.symbol, purpose, book.attempts)
+    book.attempts += 1
     order = MarketOrder(desk.symbol, identity, purpose, -lot.side, lot.quantity, reduce_only=True)
     return _submit(desk, approval.approve_close(order, lot), reason, at)
 
@@ -140,14 +141,18 @@ def _protect(desk: Desk, at: int) -> list[Command]:
         return _cancel(desk, live, at) if book.order is None else []
     if book.order and (book.order.purpose is not Purpose.ENTRY or at - book.naked_since < desk.patience.partial_ms):
         return []  # it is closing, or the rest of the entry is about to arrive
-    right = [s for s in live if wanted(s, lot) and s.state is not State.CANCELING]
+    right = [s for s in live if wanted(s, lot) and s.state is not State.CANCELING and not s.missing]
     if any(s.state is State.CONFIRMED for s in right):
         keep = next(s for s in right if s.state is State.CONFIRMED)
         return _cancel(desk, [s for s in live if s is not keep], at)
-    if right or book.urgent or at < book.retry_at or any(s.state is State.TRIGGERED for s in live):
+    if any(s.state is State.TRIGGERED for s in live):
+        if book.naked_since and at - book.naked_since >= desk.patience.trigger_ms:
+            book.urgent = book.urgent or trades.UNPROTECTED  # triggered, and nothing comes of it
         return []
-    identity = client_id(desk.deployment, lot.entry_bar, desk.symbol, Purpose.STOP, lot.stops_placed)
-    lot.stops_placed += 1
+    if right or book.urgent or at < book.retry_at:
+        return []
+    identity = client_id(desk.deployment, lot.entry_bar, desk.symbol, Purpose.STOP, book.attempts)
+    book.attempts += 1
     order = StopOrder(desk.symbol, identity, -lot.side, lot.quantity, lot.stop)
     approved = approval.approve_stop(order, lot)
     book.stops[identity] = Stop(identity, order.side, order.trigger, order.quantity, State.SENT, at)
