@@ -15,7 +15,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import click
 from rich.console import Console
 
-from configs import ConfigError, load
+from configs import ConfigError, load, schema_is_current, write_schema
 from market.history import HistoryError
 from market.synthetic import SyntheticError
 from models.features import FeatureError
@@ -23,7 +23,8 @@ from models.modelset import ROOT, ModelSetError
 from training.data import DataError, from_files, synthetic_market
 from training.spec import TrainingSpec
 
-FAILURE, USAGE, CONFIGURATION, DATA, INTERRUPTED = 1, 2, 4, 7, 130
+FAILURE, CONFIGURATION, DATA, INTERRUPTED = 1, 4, 7, 130
+SCHEMA = Path(__file__).resolve().parent.parent / "configs" / "training" / "training.schema.json"
 MOST_THREADS = 4
 """More threads do not help models this small."""
 
@@ -68,7 +69,7 @@ def run(
         spec = load(spec_file, TrainingSpec)
         spec = spec if seed is None else spec.model_copy(update={"seed": seed})
         bars = from_files(spec.data, data, funding) if data is not None else synthetic_market(spec.data)
-        # torch takes seconds to import; a wrong option or file is said before that.
+        # torch takes seconds to import, and a host that only trades has none: wrong options and files are said before.
         from training import report
         from training.progress import Steps
         from training.run import make_set
@@ -80,12 +81,24 @@ def run(
         _fail(str(error), CONFIGURATION)
     except (DataError, HistoryError, SyntheticError) as error:
         _fail(str(error), DATA)
+    except ModuleNotFoundError as error:
+        _fail(f"{error.name} is not installed; `make setup` installs what training needs", FAILURE)
     except (ModelSetError, OSError, RuntimeError) as error:
         _fail(str(error), FAILURE)
     if as_json:
         print(json.dumps(report.as_json(outcome), indent=2))
     else:
         report.show(outcome, Console(highlight=False))
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Only say whether the file is current (exit 1 if not).")
+def schema(check: bool) -> None:
+    """Write the JSON Schema of training specs beside them."""
+    if not check:
+        write_schema(TrainingSpec, SCHEMA)
+    elif not schema_is_current(TrainingSpec, SCHEMA):
+        _fail(f"{SCHEMA} is not current; run `python -m training schema`", FAILURE)
 
 
 def _fail(message: str, code: int) -> None:

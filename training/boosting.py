@@ -51,7 +51,7 @@ def grow_binary(rows: Rows, spec: LightGBMSpec, seed: int, threads: int) -> lgb.
     Raises
     ------
     LabelError
-        If the fitting or stopping rows know fewer than two classes.
+        If the fitting rows know fewer than two classes, or the stopping rows none.
     """
     return _grow(rows, spec, {"objective": "binary", "metric": "binary_logloss"}, 2, seed, threads)
 
@@ -62,7 +62,7 @@ def grow_regime(rows: Rows, spec: LightGBMSpec, seed: int, threads: int) -> lgb.
     Raises
     ------
     LabelError
-        If the fitting or stopping rows do not know all three regimes.
+        If the fitting rows do not know all three regimes, or the stopping rows none.
     """
     objective = {"objective": "multiclass", "num_class": REGIMES, "metric": "multi_logloss"}
     return _grow(rows, spec, objective, REGIMES, seed, threads)
@@ -84,13 +84,12 @@ def _grow(
     rows: Rows, spec: LightGBMSpec, objective: dict[str, Any], classes: int, seed: int, threads: int
 ) -> lgb.Booster:
     fit, stop = rows.fit[~np.isnan(rows.labels[rows.fit])], rows.stop[~np.isnan(rows.labels[rows.stop])]
-    for name, part in (("fitting", fit), ("early-stop", stop)):
-        found = np.unique(rows.labels[part])
-        if len(found) < classes:
-            raise LabelError(
-                f"the {len(part)} {name} rows hold {len(found)} of {classes} classes; "
-                f"give more bars, or a lower cost in the labels"
-            )
+    found = np.unique(rows.labels[fit])
+    if len(found) < classes or not len(stop):
+        raise LabelError(
+            f"the {len(fit)} fitting rows hold {len(found)} of {classes} classes, with {len(stop)} rows to stop on; "
+            f"give more bars"
+        )
     data = lgb.Dataset(rows.matrix[fit], rows.labels[fit], feature_name=list(rows.names), free_raw_data=True)
     watch = lgb.Dataset(rows.matrix[stop], rows.labels[stop], reference=data)
     settings = objective | {

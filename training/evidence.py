@@ -133,7 +133,7 @@ def canary(problem: Problem, spec: TrainingSpec, threads: int) -> Json:
 
 
 def _validation(problem: Problem, members: list[Answers], fused: Fused, spec: TrainingSpec, column: int) -> Json:
-    """Out-of-fold and calibrate-slice AUC: what weights were chosen by. Fitted on, so better than it will be."""
+    """Out-of-fold and calibrate-slice AUC: what weights were chosen by. Fitted on, so it flatters."""
     known = problem.targets[:, column]
     folded = np.flatnonzero(np.isfinite(fused.unseen[:, column]) & ~np.isnan(known))
     calibrate = problem.rows_in(problem.slices.calibrate)

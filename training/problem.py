@@ -111,14 +111,28 @@ def pose(bars: Bars, spec: TrainingSpec) -> Problem:
         left_out,
         lookback,
     )
-    for name, part in slices.items():
-        if len(problem.rows_in(part)) < len(part) // 2:
-            raise DataError(
-                f"{bars.source}: {len(part) - len(problem.rows_in(part))} of {len(part)} bars of the {name} slice "
-                f"(from {utc_text(int(bars.candles.open_time[part.start]))}) lack features because of holes or missing "
-                f"columns before them; fill the gaps, or choose features with shorter lookbacks (features.max_lookback)"
-            )
+    _check_slices(problem)
     return problem
+
+
+def _check_slices(problem: Problem) -> None:
+    """Each slice must have rows enough, and both outcomes of each head where something is fitted or judged."""
+    bars = problem.bars
+    for name, part in problem.slices.items():
+        rows = problem.rows_in(part)
+        since = f"the {name} slice (from {utc_text(int(bars.candles.open_time[part.start]))})"
+        if len(rows) < len(part) // 2:
+            raise DataError(
+                f"{bars.source}: {len(part) - len(rows)} of {len(part)} bars of {since} lack features, because of "
+                f"holes or missing values before them; fill the gaps, or lower features.max_lookback"
+            )
+        for key, known in problem.heads.items():
+            outcomes = known[rows]
+            if name != "stop" and len(np.unique(outcomes[~np.isnan(outcomes)])) < 2:
+                raise DataError(
+                    f"{bars.source}: {key} trades have one outcome alone in {since}; "
+                    f"give more bars, or lower labels.cost"
+                )
 
 
 def choose_features(bars: Bars, spec: FeatureSpec) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -157,12 +171,13 @@ def _edges(bars: Bars, volatility: Floats, slices: Slices, rows: Ints) -> tuple[
 def _why_none_ready(bars: Bars, names: tuple[str, ...], matrix: Floats, lookback: int) -> str:
     if len(bars.candles) < lookback:
         return f"{bars.source}: {len(bars.candles)} bars, the features need {lookback} for one row; give more bars"
+    if features.unbroken(bars.candles).max() < lookback:
+        holes = bars.candles.holes()
+        return (
+            f"{bars.source}: no stretch of {lookback} bars without a hole ({len(holes)} holes, the first from "
+            f"{utc_text(holes[0][0])} to {utc_text(holes[0][1])}); fill the gaps, or lower features.max_lookback"
+        )
     never = [name for name, column in zip(names, matrix.T, strict=True) if not np.isfinite(column).any()]
     if never:
         return f"{bars.source}: {', '.join(never[:5])} can be computed at no bar; leave them out (features.exclude)"
-    holes = bars.candles.holes()
-    first = f", the first from {utc_text(holes[0][0])} to {utc_text(holes[0][1])}" if holes else ""
-    return (
-        f"{bars.source}: no stretch of {lookback} bars without a hole or missing value ({len(holes)} holes{first}); "
-        f"fill the gaps, or choose features with shorter lookbacks (features.max_lookback)"
-    )
+    return f"{bars.source}: no bar has a value of every feature; leave out those with gaps (features.exclude)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import JsonValue
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -45,28 +46,37 @@ def show(outcome: Outcome, console: Console) -> None:
 
 
 def direction_table(told: Any) -> Table:
-    """AUC of each head on the untouched slice, beside its members and baselines, and its lead on volatility alone."""
-    table = Table(title="test slice, AUC [90 %]", title_justify="left")
-    for name in ("head", "ensemble", "Light GBM", "LSTM", "minus 24 h", "volat. clock", "logis- tic", "lead on volat."):
-        table.add_column(name, no_wrap=name in ("head", "ensemble", "lead on volat."))
+    """AUC of each head on the untouched slice with its 90 % interval, beside members and baselines.
+
+    A star marks a baseline that the ensemble leads by an interval wholly above 0.
+    """
+    table = _table("test slice, AUC [90 %]; * surely beaten")
+    for name in ("head", "ensemble", "Light\nGBM", "LSTM", "minus\n24 h", "volat.\nclock", "logis-\ntic"):
+        table.add_column(name, no_wrap=True)
     for key, head in told["heads"].items():
         members = {name.partition("_")[0]: figure for name, figure in head["members"].items()}
-        others = (members.get("lightgbm"), members.get("lstm"), *head["baselines"].values())
-        plain = (f"{figure['value']:.3f}" if figure else "-" for figure in others)
-        lead = head["lead_on_baselines"]["volatility_and_clock"]
-        table.add_row(key, _text(head["auc"]), *plain, _text(lead))
+        own = (f"{members[name]['value']:.3f}" if name in members else "-" for name in ("lightgbm", "lstm"))
+        rivals = (
+            f"{figure['value']:.3f}" + ("*" if (head["lead_on_baselines"][name]["low"] or 0) > 0 else " ")
+            for name, figure in head["baselines"].items()
+        )
+        table.add_row(key, _text(head["auc"]), *own, *rivals)
     return table
 
 
 def regime_table(told: Any) -> Table:
     """Accuracy, kappa and log-loss of the regime classifier, beside its baselines."""
-    table = Table(title="regime on the test slice [90 %]", title_justify="left")
-    for name in ("", "accuracy", "quadratic kappa", "log-loss"):
-        table.add_column(name)
+    table = _table("regime on the test slice [90 %]")
+    for name in ("", "accuracy", "kappa", "log-loss"):
+        table.add_column(name, no_wrap=True)
     for name, figures in {"regime": told, **told["baselines"]}.items():
         shown = (figures.get("accuracy"), figures.get("kappa"), figures.get("log_loss"))
-        table.add_row(name.replace("_", " "), *(_text(figure) for figure in shown))
+        table.add_row(name.replace("_and_", ", "), *(_text(figure) for figure in shown))
     return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
 
 
 def _text(figure: Any) -> str:

@@ -217,6 +217,16 @@ def _summary(heads: JsonValue) -> str:
 
 
 def _commit() -> str | None:
-    """The commit this code is at, None outside a checkout."""
-    asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=SOURCE, capture_output=True, text=True, check=False)
-    return asked.stdout.strip() or None
+    """The commit this code is at, marked if the code that makes sets was changed since; None outside a checkout."""
+    head = _git("rev-parse", "HEAD")
+    if head is None:
+        return None
+    return f"{head}-changed" if _git("status", "--porcelain", "--", "market", "models", "training") else head
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        asked = subprocess.run(["git", *arguments], cwd=SOURCE.parent, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return asked.stdout.strip() if asked.returncode == 0 else None

@@ -88,8 +88,8 @@ class LightGBMSpec(Part):
     rounds: Count = Field(300, description="Most trees.")
     patience: Count = Field(30, description="Trees without a better early-stop loss before it ends.")
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.03
-    leaves: Annotated[int, Field(ge=2, le=512)] = 12
-    min_leaf: Count = Field(200, description="Fewest rows in a leaf.")
+    leaves: Annotated[int, Field(ge=2, le=512)] = 8
+    min_leaf: Count = Field(400, description="Fewest rows in a leaf.")
     feature_fraction: Annotated[float, Field(gt=0, le=1)] = 0.5
     row_fraction: Annotated[float, Field(gt=0, le=1)] = 0.5
     l2: Annotated[float, Field(ge=0)] = 20.0
@@ -101,11 +101,11 @@ class LSTMSpec(Part):
     window: Annotated[int, Field(ge=2, le=512)] = Field(48, description="Bars it reads.")
     hidden: Annotated[int, Field(ge=1, le=1024)] = 32
     layers: Annotated[int, Field(ge=1, le=4)] = 1
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     epochs: Count = 12
     patience: Count = 3
     batch: Count = 256
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
     stride: Count = Field(2, description="Train on every so-manieth row; neighbouring windows agree almost entirely.")
     noise: Annotated[float, Field(ge=0)] = Field(0.1, description="Noise on scaled inputs, in training only.")
