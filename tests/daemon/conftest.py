@@ -87,7 +87,7 @@ async def until(true: Callable[[], object], what: str, seconds: float = 15) -> N
     """Wait until something holds."""
     try:
         async with asyncio.timeout(seconds * PATIENCE):
-            while not true():
+            while not true():  # noqa: ASYNC110 (what is waited for is outside this process)
                 await asyncio.sleep(0.01)
     except TimeoutError:
         pytest.fail(f"not within {seconds * PATIENCE:.0f} s: {what}")

@@ -193,7 +193,7 @@ async def test_a_hole_that_nobody_can_fill_is_told_as_a_gap(
     history.write(candles[(outage < WARMUP + 2) | (outage >= WARMUP + 8)], tmp_path / "outage.parquet")
     b = await bench(data=tmp_path / "outage.parquet")
     await b.feed.catch_up()
-    await b.place.turn(10)
+    await b.place.turn(4)
     for bar in (0, 1, 8, 9):
         b.feed.frame(await b.closed(bar))
     await b.rest()
