@@ -40,6 +40,7 @@ def main() -> None:
 @click.option("--funding", type=click.Path(path_type=Path), help="Funding history (parquet), where features read it.")
 @click.option("--synthetic", is_flag=True, help="Train on the synthetic market the spec describes.")
 @click.option("--out", default=ROOT / "sets", type=click.Path(path_type=Path), help="Where sets go  [models/sets]")
+@click.option("--symbol", help="Instrument of the history, instead of the spec's.")
 @click.option("--seed", type=int, help="Instead of the spec's seed.")
 @click.option("--threads", type=click.IntRange(1, 64), help="CPU threads  [default: cores, at most 4]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
@@ -50,6 +51,7 @@ def run(
     funding: Path | None,
     synthetic: bool,
     out: Path,
+    symbol: str | None,
     seed: int | None,
     threads: int | None,
     as_json: bool,
@@ -68,6 +70,8 @@ def run(
     try:
         spec = load(spec_file, TrainingSpec)
         spec = spec if seed is None else spec.model_copy(update={"seed": seed})
+        if symbol is not None:
+            spec = spec.model_copy(update={"data": spec.data.model_copy(update={"symbol": symbol})})
         bars = from_files(spec.data, data, funding) if data is not None else synthetic_market(spec.data)
         # torch takes seconds to import, and a host that only trades has none: wrong options and files are said before.
         from training import report
