@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from decimal import Decimal
 from functools import cache
@@ -171,9 +170,3 @@ def test_the_course_is_that_of_the_history() -> None:
 def test_a_number_out_of_range_is_refused(make: Callable[[], object], what: str) -> None:
     with pytest.raises(SyntheticError, match=what):
         make()
-
-
-def test_years_of_quarters_take_moments() -> None:
-    began = time.process_time()
-    synthetic.generate(bars=200_000, timeframe=QUARTER, seed=1)
-    assert time.process_time() - began < 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,9 +39,3 @@ def remake(made: Made) -> Callable[..., Made]:
         return Made(Manifest.model_validate(made.manifest.model_dump() | parts), made.files)
 
     return change
-
-
-@pytest.fixture(scope="session")
-def pace() -> float:
-    """How much longer than on a desk machine things may take: REGIMEN_TEST_PACE, 3 unless set."""
-    return float(os.environ.get("REGIMEN_TEST_PACE", "3"))

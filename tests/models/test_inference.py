@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -263,12 +262,3 @@ def test_a_gpu_that_is_not_there_is_refused_when_insisted_on_and_else_done_witho
 
 def test_golden_answers_are_reproducible(made: Made) -> None:
     assert with_golden(made.manifest, made.files).golden == made.manifest.golden
-
-
-def test_a_live_prediction_takes_milliseconds(predictor: Predictor, market: Market, pace: float) -> None:
-    window, took = market.candles[-predictor.lookback :], []
-    for _ in range(20):
-        began = time.process_time()
-        predictor.predict("BTCUSDT", window, market.funding)
-        took.append(time.process_time() - began)
-    assert np.median(took) < 0.025 * pace
