@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
 
-from daemon import steering
-from daemon.commands import Alert, Command, Predict, Reconcile, RecordDecisions, Settled
+from daemon import lots, steering
+from daemon.commands import Alert, Command, Predict, Reconcile, RecordDecisions, RecordTrade, Settled
 from daemon.desk import Desk, Patience
 from daemon.events import (
     BalanceUpdated,
@@ -19,6 +19,7 @@ from daemon.events import (
     Event,
     Failed,
     Filled,
+    FundingPaid,
     GapFound,
     LeverageRead,
     OperatorCommand,
@@ -34,7 +35,7 @@ from daemon.events import (
     Tick,
     Unresolved,
 )
-from daemon.state import Arrivals, Book, DaemonState
+from daemon.state import Arrivals, Book, DaemonState, Lot
 from market.instruments import Instrument
 from market.timeframes import Timeframe
 from market.trades import FLATTENED
@@ -42,7 +43,8 @@ from strategy.decide import plan
 from strategy.live_config import Rules
 from strategy.plan import MID, Decision, Enter, Holding, Reason, Situation, SymbolState
 
-FUNDING = "FUNDING_FEE"
+FUNDING, ORDER, RECONCILED = "FUNDING_FEE", "ORDER", "RECONCILED"
+HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ class Engine:
             case PredictionReady():
                 return self._decide(event)
             case Filled():
-                return self._on(event.symbol).filled(event, self.state.cash, at)
+                return self._filled(event, at)
             case OrderUpdated():
                 return self._on(event.symbol).order_updated(event, at)
             case StopUpdated():
@@ -123,6 +125,8 @@ class Engine:
                 self._margin(event)
             case BalanceUpdated():
                 self._balance(event)
+            case FundingPaid():
+                self._funding_found(event)
             case LeverageRead():
                 return self._on(event.symbol).leverage_read(event)
             case Unresolved():
@@ -149,10 +153,47 @@ class Engine:
     # the account
 
     def _balance(self, event: BalanceUpdated) -> None:
-        self.state.cash = event.cash
-        lot = self.desks[event.symbol].book.lot if event.symbol in self.desks else None
-        if event.cause == FUNDING and lot:
-            lot.funding -= event.change
+        book = self.desks[event.symbol].book if event.symbol in self.desks else None
+        if event.cause == RECONCILED and any(d.book.stated_at for d in self.desks.values()):
+            return  # it is the wallet after the executions that follow; `Reconciled` says the same behind them
+        self.state.cash, self.state.unstated = event.cash, 0
+        if book and event.cause == FUNDING and book.lot:
+            self._fund(book.lot, -event.change, event.time)
+        elif book and event.cause == ORDER:
+            book.stated_at = max(book.stated_at, event.time)
+
+    def _funding_found(self, event: FundingPaid) -> None:
+        lot = self._on(event.symbol).book.lot
+        if lot and self._fund(lot, event.amount, event.time):
+            self.state.unstated -= event.amount
+
+    def _fund(self, lot: Lot, amount: int, time: int) -> bool:
+        """Book a funding payment of a position, once; a payment without a time cannot be told from another."""
+        payment = (time // HOUR_MS, amount)
+        if time and (time <= lot.entry_time or payment in lot.payments):
+            return False
+        if time:
+            lot.payments.append(payment)
+        lot.funding += amount
+        return True
+
+    def _filled(self, event: Filled, at: int) -> list[Command]:
+        """An execution; one found by asking may precede the wallet it leads to, which is then reckoned."""
+        state, desk = self.state, self._on(event.symbol)
+        stated = not desk.book.stated_at or event.time <= desk.book.stated_at
+        before = lots.wallet_effect(desk.book.lot)
+        out = desk.filled(event, state.cash if stated else state.cash + state.unstated, at)
+        if stated:
+            return out
+        trades = [c.trade for c in out if isinstance(c, RecordTrade)]
+        after = sum(t.profit + t.funding for t in trades) + lots.wallet_effect(desk.book.lot)
+        state.unstated += after - before
+        return [
+            RecordTrade(replace(c.trade, cash_after=c.trade.cash_after + after - before))
+            if isinstance(c, RecordTrade)
+            else c
+            for c in out
+        ]
 
     def _margin(self, event: PositionUpdated) -> None:
         """A position of zero leaves the margin be: a liquidation that follows says what was lost by it."""
@@ -166,7 +207,7 @@ class Engine:
         state, out, first = self.state, list[Command](), not self.state.reconciled
         if not first and event.cash != state.cash:
             out.append(Reconcile("the wallet differs"))  # whichever is older, the next answer is newer than both
-        state.cash = event.cash
+        state.cash, state.unstated = event.cash, 0
         for truth in event.symbols:
             if truth.symbol in self.desks:
                 out += self._on(truth.symbol).reconciled(truth, first, at)

@@ -123,13 +123,28 @@ class PositionUpdated:
 class BalanceUpdated:
     """The wallet as the exchange states it, in cash units, and by how much it moved and why.
 
-    `cause` is the exchange's word (ORDER, FUNDING_FEE, DEPOSIT, WITHDRAW, …); `symbol` where it names one.
+    `cause` is the exchange's word (ORDER, FUNDING_FEE, DEPOSIT, WITHDRAW, …); `symbol` where it names one; `time` in
+    the exchange's milliseconds, 0 if it is not known.
     """
 
     cash: int
     change: int
     cause: str
     symbol: str = ""
+    time: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FundingPaid:
+    """A funding payment found by asking: `amount` in cash units (negative: received), `time` the exchange's, ms.
+
+    Those since the open position's entry come before `Reconciled`, in the order of time with the missing `Filled`s;
+    one that the stream told of already counts once.
+    """
+
+    symbol: str
+    amount: int
+    time: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +206,7 @@ class SymbolTruth:
 class Reconciled:
     """The exchange's whole truth about the account, asked at start and after every private reconnect.
 
-    It is preceded by `Filled` events for every execution since the last one the journal knows.
+    It is preceded by `Filled` events for every execution since the last one the journal knows, and by `FundingPaid`.
     """
 
     cash: int
@@ -252,6 +267,7 @@ Event = (
     | StopUpdated
     | PositionUpdated
     | BalanceUpdated
+    | FundingPaid
     | LeverageRead
     | Unresolved
     | Failed

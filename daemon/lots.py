@@ -15,6 +15,11 @@ def average_price(notional: int, quantity: int, unit: int) -> int:
     return (2 * notional + quantity * unit) // (2 * quantity * unit)
 
 
+def wallet_effect(lot: Lot | None) -> int:
+    """What a lot's executions have moved the wallet by so far, cash units."""
+    return lot.realized - lot.fees if lot else 0
+
+
 def increase(
     lot: Lot | None, fill: Filled, order: Working | None, instrument: Instrument, decision: Timeframe, stop_bps: int
 ) -> Lot:

@@ -22,7 +22,8 @@ class Lot:
 
     `quantity` and `cost` are what is open, `closed` and `exit_notional` what was closed already, `notional` and
     `opened` what was ever opened. `stop` is the trigger (ticks) wanted now, `stop_bps` its distance. `fees` and
-    `funding` are what it has cost so far, `margin` what the exchange holds for it.
+    `funding` are what it has cost so far, `margin` what the exchange holds for it. `payments` tells funding that is
+    told twice: the hour (since 1970) and the amount of each.
     """
 
     side: int
@@ -42,6 +43,7 @@ class Lot:
     closed: int = 0
     exit_notional: int = 0
     stop_failures: int = 0
+    payments: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -98,7 +100,8 @@ class Book:
     `goal` is the action under way, decided at the candle `goal_bar`; `urgent` is the reason to close at once whatever
     the strategy says, empty for none. `naked_since` is when the position last became unprotected, 0 while it is not.
     `doubted` is a position (signed steps) that the exchange stated once and that no execution explains. `attempts`
-    counts stops and closing orders, over all positions: two of them may begin in the same candle.
+    counts stops and closing orders, over all positions: two of them may begin in the same candle. `stated_at` is the
+    exchange's time of the last execution whose effect the wallet was stated with.
     """
 
     memory: Memory = field(default_factory=Memory)
@@ -116,6 +119,7 @@ class Book:
     urgent: str = ""
     doubted: int | None = None
     attempts: int = 0
+    stated_at: int = 0
     trades_seen: list[int] = field(default_factory=list)
 
 
@@ -145,6 +149,7 @@ class Arrivals:
 class DaemonState:
     """The whole state of an engine.
 
+    `cash` is the wallet as last stated, `unstated` what executions and funding found by asking have moved it by since.
     `deciding` is the decision candle (open time) under way or -1, since `began_at`; `actions` what is left to do of its
     plan and `pursuing` the symbol whose action is under way. `waiting` maps a close time to what arrived for it.
     `closes` holds each symbol's last decision candle (open time) and its close in ticks, `opinions` what inference last
@@ -152,6 +157,7 @@ class DaemonState:
     """
 
     cash: int = 0
+    unstated: int = 0
     reconciled: bool = False
     paused: bool = False
     model_set: str = ""

@@ -40,6 +40,7 @@ from daemon.events import (
     Event,
     Failed,
     Filled,
+    FundingPaid,
     LeverageRead,
     Opinion,
     OrderStatus,
@@ -383,11 +384,14 @@ class Bench:
         raise AssertionError(question)
 
     def _truth(self) -> list[Event]:
-        """Executions the daemon does not know, oldest first, then everything as it is."""
-        told: list[Event] = []
+        """Executions the daemon does not know and funding, oldest first, then everything as it is."""
+        found: list[Filled | FundingPaid] = [
+            FundingPaid(i.symbol, -i.amount, i.time) for i in self.market.incomes if i.kind == "FUNDING_FEE"
+        ]
         for fill in self.market.fills:
             seen = self.engine.state.books[fill.symbol].trades_seen
-            told += [f for f in self._filled(fill) if f.trade_id > max(seen, default=0)]
+            found += [f for f in self._filled(fill) if f.trade_id > max(seen, default=0)]
+        told: list[Event] = sorted(found, key=lambda e: e.time)  # funding comes first at its instant
         truths = []
         for symbol, settings in self.market.settings.items():
             p = self.market.ledger.positions.get(symbol)
@@ -446,15 +450,16 @@ class Bench:
                 continue
             self._stream_due = max(self._stream_due, self.now + self._latency())
             self._put_at(self._stream_due, "stream", told)
-            if self._chance(self.faults.twice) and not isinstance(event, book.AccountEvent):
-                self._put_at(self._stream_due + self.random.randint(0, 8_000), "stream", told)
+            if self._chance(self.faults.twice):  # what is absolute, such as the wallet, comes twice in a row
+                again = 0 if isinstance(event, book.AccountEvent) else self.random.randint(0, 8_000)
+                self._put_at(self._stream_due + again, "stream", told)
 
     def _translated(self, event: book.Event) -> list[Event]:
         match event:
             case book.AccountEvent():
                 p = event.position
                 held = PositionUpdated(event.symbol, *((p.side * p.quantity, p.margin) if p else (0, 0)), event.reason)
-                return [BalanceUpdated(event.cash, event.change, event.reason, event.symbol), held]
+                return [BalanceUpdated(event.cash, event.change, event.reason, event.symbol, event.time), held]
             case book.OrderEvent():
                 filled = self._filled(event.fill) if event.fill else []
                 return [*filled, self._order_state(event.order)]
