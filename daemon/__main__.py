@@ -123,11 +123,10 @@ def why(path: Path, as_json: bool, symbol: str | None, count: int) -> None:
     if as_json:
         click.echo(json.dumps(rows))
         return
-    table = Table("candle", "symbol", "action", "reason", "numbers", "equity", "model set")
     for row in rows:
-        known = (row["symbol"], row["action"], row["reason"], row["detail"], cash_text(row["equity"]), row["model_set"])
-        table.add_row(utc_text(row["bar"]), *map(str, known))
-    Console().print(table)
+        numbers = f" ({row['detail']})" if row["detail"] else ""
+        known = f"equity {cash_text(row['equity'])} · {row['model_set']}"
+        click.echo(f"{utc_text(row['bar'])} {row['symbol']} {row['action']}: {row['reason']}{numbers} · {known}")
 
 
 @main.command()

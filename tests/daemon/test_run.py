@@ -1,0 +1,324 @@
+"""The whole daemon as a process on a real local exchange: it trades, stops, is killed, restarts, and says why."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.journal import FILE, Journal
+from tests.local_exchange import PATIENCE, ROOT, LocalExchange
+
+Exchange = Callable[..., LocalExchange]
+Configure = Callable[..., Path]
+WARMUP = 150
+
+
+class Running:
+    """A daemon process."""
+
+    def __init__(self, config: Path, *options: str) -> None:
+        self.folder = config.parent / "state"
+        self.log = (config.parent / "daemon.log").open("a")
+        command = [sys.executable, "-m", "daemon", "run", "--config", str(config), *options]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=self.log, text=True)
+
+    def settled(self) -> int:
+        """Open time of the newest settled candle, -1 for none."""
+        if not (self.folder / FILE).exists():
+            return -1
+        with sqlite3.connect(f"file:{self.folder / FILE}?mode=ro", uri=True) as journal:
+            try:
+                (bar,) = journal.execute("SELECT max(bar) FROM settled").fetchone()
+            except sqlite3.OperationalError:  # its tables are about to be made
+                return -1
+        return -1 if bar is None else int(bar)
+
+    def wait(self, seconds: float = 60) -> tuple[int, str]:
+        """Its exit code and standard output, once it ends."""
+        out, _ = self.process.communicate(timeout=seconds * PATIENCE)
+        return self.process.returncode, out
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+        self.log.close()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Running]]:
+    started: list[Running] = []
+
+    def run(config: Path, *options: str) -> Running:
+        started.append(Running(config, *options))
+        return started[-1]
+
+    yield run
+    for daemon in started:
+        daemon.end()
+
+
+Start = Callable[..., Running]
+
+
+def until(true: Callable[[], object], what: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds * PATIENCE
+    while not true():
+        assert time.monotonic() < deadline, f"not within {seconds * PATIENCE:.0f} s: {what}"
+        time.sleep(0.01)
+
+
+def play(place: LocalExchange, daemon: Running, bars: int) -> None:
+    """Play bars, each once the daemon has settled the one before."""
+    until(lambda: place.state()["listening"], "the daemon listening")
+    for _ in range(bars):
+        opened = place.state()["market_time"]
+        place.advance()
+        until(lambda opened=opened: daemon.settled() >= opened, f"the candle of {opened} settled")
+
+
+def command(verb: str, config: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "daemon", verb, "--config", str(config), *options]
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60 * PATIENCE, check=False)
+
+
+def test_it_trades_and_prints_one_json_object(exchange: Exchange, configure: Configure, start: Start) -> None:
+    place = exchange(warmup=WARMUP, bars=100)
+    daemon = start(configure(place.url), "--candles", "12", "--json")
+    play(place, daemon, 12)
+    code, out = daemon.wait()
+    said = json.loads(out)
+    assert code == 0
+    assert (said["candles"], said["missed_candles"]) == (12, 0)
+    assert said["orders"] >= said["trades"] >= 2
+    assert 0 < said["seconds_naked_max"] < 1 * PATIENCE
+    assert 0 < said["latency_ms"]["p50"] <= said["latency_ms"]["p99"]
+    assert said["cash"] == place.state()["cash"]
+    assert [t.symbol for t in Journal(daemon.folder).trades()] == ["BTCUSDT"] * said["trades"]
+
+
+def test_several_symbols_and_timeframes_are_decided_as_one_batch(
+    exchange: Exchange, configure: Configure, start: Start
+) -> None:
+    place = exchange(symbols="BTCUSDT,ETHUSDT", timeframe="15m", warmup=WARMUP * 4, bars=100)
+    config = configure(place.url, symbols=["ETHUSDT", "BTCUSDT"], timeframes=["15m", "1h"])
+    daemon = start(config, "--candles", "3", "--json")
+    until(lambda: place.state()["listening"], "the daemon listening")
+    for hour in range(3):
+        place.advance(4)
+        until(lambda hour=hour: len(Journal(daemon.folder).decisions(99)) >= 2 * (hour + 1), f"hour {hour} decided")
+    code, out = daemon.wait()
+    assert code == 0
+    assert json.loads(out)["decisions"] >= 6
+    assert set(place.state()["positions"]) == {"BTCUSDT", "ETHUSDT"}
+
+
+def test_33_killed_with_a_position_it_finds_position_and_stop_again(
+    exchange: Exchange, configure: Configure, start: Start
+) -> None:
+    place = exchange(warmup=WARMUP, bars=100)
+    config = configure(place.url)
+    first = start(config)
+    play(place, first, 1)
+    first.process.kill()
+    first.wait()
+    before = place.state()
+    assert (len(before["positions"]), len(before["stops"])) == (1, 1)
+    second = start(config, "--candles", "5", "--json")
+    until(lambda: place.state()["listening"], "the second life listening")
+    play(place, second, 5)
+    code, _ = second.wait()
+    assert code == 0
+    trades = Journal(second.folder).trades()
+    assert trades[0].entry_time <= before["market_time"]  # the trade that the first life began
+    assert place.state()["imbalance"] == "0.00000000"
+
+
+def test_what_closed_while_it_was_away_is_decided_after_the_restart(
+    exchange: Exchange, configure: Configure, start: Start
+) -> None:
+    place = exchange(warmup=WARMUP, bars=100)
+    config = configure(place.url)
+    first = start(config)
+    play(place, first, 2)
+    first.process.kill()
+    first.wait()
+    settled = first.settled()
+    place.advance(4)
+    second = start(config)
+    until(lambda: second.settled() == settled + 4 * 3_600_000, "the missed candles settled")
+    decided = sorted(row["bar"] for row in Journal(second.folder).decisions(99))
+    assert set(decided) == set(range(settled - 3_600_000, settled + 4 * 3_600_000 + 1, 3_600_000))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_34_a_signal_leaves_a_protected_position(
+    exchange: Exchange, configure: Configure, start: Start, number: signal.Signals
+) -> None:
+    place = exchange(warmup=WARMUP, bars=100)
+    daemon = start(configure(place.url), "--json")
+    play(place, daemon, 1)
+    daemon.process.send_signal(number)
+    code, out = daemon.wait()
+    assert code == 0
+    assert json.loads(out)["candles"] == 1
+    state = place.state()
+    assert [s["quantity"] for s in state["stops"]] == [p["quantity"].lstrip("-") for p in state["positions"].values()]
+    assert not state["listening"]
+
+
+def test_a_signal_flattens_where_that_is_configured(exchange: Exchange, configure: Configure, start: Start) -> None:
+    place = exchange(warmup=WARMUP, bars=100)
+    daemon = start(configure(place.url, on_stop="flatten"))
+    play(place, daemon, 1)
+    assert place.state()["positions"]
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.wait()[0] == 0
+    assert (place.state()["positions"], place.state()["stops"]) == ({}, [])
+
+
+def test_status_why_pause_resume_and_flatten_on_a_running_daemon(
+    exchange: Exchange, configure: Configure, start: Start
+) -> None:
+    place = exchange(warmup=WARMUP, bars=100)
+    config = configure(place.url)
+    daemon = start(config)
+    play(place, daemon, 1)
+    status = json.loads(command("status", config, "--json").stdout)
+    assert (status["phase"], status["paused"], status["positions"][0]["protected"]) == ("trading", False, True)
+    assert command("flatten", config).returncode == 0
+    assert place.state()["positions"] == {}
+    assert json.loads(command("status", config, "--json").stdout)["paused"]
+    play(place, daemon, 1)
+    (last,) = json.loads(command("why", config, "--json", "-n", "1").stdout)
+    assert (last["action"], last["reason"]) == ("none", "entries paused by the operator")
+    assert command("resume", config).returncode == 0
+    play(place, daemon, 1)
+    assert place.state()["positions"]
+    daemon.process.send_signal(signal.SIGTERM)
+    daemon.wait()
+    assert command("status", config).returncode == 3
+    assert " signal (P(long) " in command("why", config).stdout
+
+
+def test_34_a_second_daemon_in_the_same_state_directory_is_refused(
+    exchange: Exchange, configure: Configure, start: Start
+) -> None:
+    place = exchange(warmup=WARMUP, bars=100)
+    config = configure(place.url)
+    daemon = start(config)
+    until(lambda: place.state()["listening"], "the daemon listening")
+    second = command("run", config)
+    assert second.returncode == 1
+    assert f"in use by another daemon (process {daemon.process.pid})" in second.stderr
+
+
+def test_an_exchange_that_is_not_there_is_waited_for(
+    exchange: Exchange, configure: Configure, start: Start, tmp_path: Path
+) -> None:
+    place = exchange(warmup=WARMUP, bars=100)
+    port = place.port
+    place.stop()
+    daemon = start(configure(place.url), "--candles", "1", "--json")
+    until(
+        lambda: "the exchange cannot be reached" in (tmp_path / "daemon.log").read_text(), "it says what it waits for"
+    )
+    again = exchange(warmup=WARMUP, bars=100, port=port)
+    play(again, daemon, 1)
+    assert daemon.wait()[0] == 0
+
+
+def test_a_signal_ends_it_while_it_waits_for_the_exchange(configure: Configure, start: Start, tmp_path: Path) -> None:
+    daemon = start(configure("http://127.0.0.1:9"), "--json")
+    until(lambda: "cannot be reached" in (tmp_path / "daemon.log").read_text(), "it waits")
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.wait()[0] == 0
+
+
+def test_a_broken_configuration_ends_with_code_4_and_every_line(configure: Configure) -> None:
+    config = configure("http://127.0.0.1:9", symbls=["X"])
+    ended = command("run", config)
+    assert ended.returncode == 4
+    assert "symbls: unknown key, did you mean 'symbols'?" in ended.stderr
+
+
+def test_a_model_set_that_is_not_there_ends_with_code_7(configure: Configure) -> None:
+    ended = command("run", configure("http://127.0.0.1:9", model_set="20200101T000000-0123456789ab"))
+    assert ended.returncode == 7
+    assert "no model set is called" in ended.stderr
+
+
+def test_live_needs_to_be_said_twice(configure: Configure) -> None:
+    assert command("run", configure("http://127.0.0.1:9"), "--live").returncode == 4
+    live = configure("", mode="live", exchange={})
+    ended = command("run", live)
+    assert ended.returncode == 4
+    assert "--live" in ended.stderr
+
+
+def test_a_journal_of_another_market_is_refused(exchange: Exchange, configure: Configure, start: Start) -> None:
+    place = exchange(warmup=WARMUP + 20, bars=100)
+    first = start(configure(place.url), "--candles", "1")
+    play(place, first, 1)
+    first.wait()
+    earlier = exchange(warmup=WARMUP, bars=100)
+    ended = command("run", configure(earlier.url))
+    assert ended.returncode == 4
+    assert "of another market" in ended.stderr
+
+
+def test_36_a_full_disk_ends_it_with_what_to_do_and_the_stop_stays(
+    exchange: Exchange, configure: Configure, start: Start, tmp_path: Path
+) -> None:
+    disk = tmp_path / "state"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("this machine does not let a test mount a small disk")
+    try:
+        place = exchange(warmup=WARMUP, bars=100)
+        daemon = start(configure(place.url))
+        play(place, daemon, 1)
+        (disk / "ballast").write_bytes(b"0" * (os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize))
+        for _ in range(6):
+            if daemon.process.poll() is None:
+                place.advance()
+                time.sleep(0.5)
+        assert daemon.wait()[0] == 1
+        assert "free the disk" in (tmp_path / "daemon.log").read_text()
+        assert len(place.state()["stops"]) == len(place.state()["positions"])
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_rehearsal_starts_its_own_exchange_and_prints_a_line_a_decision(configure: Configure) -> None:
+    config = configure("http://127.0.0.1:9")
+    ended = command("rehearse", config, "--candles", "4", "--speed", "18000")
+    assert ended.returncode == 0, ended.stderr
+    lines = [line for line in ended.stdout.splitlines() if "→ open" in line or "→ hold" in line or "→ close" in line]
+    assert len(lines) >= 4
+    assert "equity 10,000.00" in lines[0]
+
+
+def test_the_doctor_finds_what_is_wrong_before_it_hurts(exchange: Exchange, configure: Configure) -> None:
+    place = exchange(warmup=10, bars=10)
+    found: list[dict[str, Any]] = json.loads(command("doctor", configure(place.url), "--json").stdout)
+    assert {f["what"] for f in found if f["good"]} == {
+        "configuration", "model set", "state directory", "alerts", "exchange", "clock", "account",
+    }  # fmt: skip
+    place.stop()
+    ended = command("doctor", configure(place.url))
+    assert ended.returncode == 1
+    assert "cannot be reached" in ended.stdout
