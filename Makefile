@@ -12,7 +12,7 @@ export ORT_DISABLE_TELEMETRY := 1
 PIP := $(PY) -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test setup train lint format schema parity bench starter clean
+.PHONY: help run test setup train lint format schema parity bench starter picture clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ bench: $(VENV)/.full ## every performance figure of the project
 
 starter: $(VENV)/.full ## make the starter set again, on the synthetic market
 	@$(PY) -m training run --spec configs/training/starter.yaml --synthetic --out models/starter $(ARGS)
+
+picture: $(VENV)/.serving ## draw the terminal view for the README
+	@PYTHONPATH=. $(PY) docs/picture.py
 
 clean: ## remove what was built: environment, state, caches
 	@rm -rf $(VENV) var build .mypy_cache .pytest_cache .ruff_cache .hypothesis

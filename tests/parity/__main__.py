@@ -103,9 +103,8 @@ def _series(data: Path | None, funding: Path | None, rows: int, symbol: str | No
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--bars", default=2_000, show_default=True, type=click.IntRange(100), help="Hours to replay.")
-@click.option(
-    "--data", type=click.Path(path_type=Path), help="Klines; default: real BTC beside the checkout, else synthetic."
-)
+@click.option("--data", type=click.Path(path_type=Path), help="Klines [real BTC beside the checkout, else synthetic].")
+@click.option("--synthetic", is_flag=True, help="The synthetic market, whatever there is beside the checkout.")
 @click.option("--funding", type=click.Path(path_type=Path), help="Funding rates; default as for --data.")
 @click.option("--symbol", help="Symbol; default: as the file is named.")
 @click.option("--model-set", default="starter", show_default=True)
@@ -114,11 +113,11 @@ def _series(data: Path | None, funding: Path | None, rows: int, symbol: str | No
 @click.option("--keep", type=click.Path(path_type=Path), help="Folder to keep data, journal and logs in.")
 def main(
     bars: int, data: Path | None, funding: Path | None, symbol: str | None, model_set: str, rules: Path, seed: int,
-    keep: Path | None,
+    synthetic: bool, keep: Path | None,
 ) -> None:  # fmt: skip
     """Replay hours through daemon and exchange over sockets, backtest the same, and compare the trades one by one."""
     shared = Path(os.environ.get("REGIMEN_SHARED", ROOT.parent / "shared")) / "data"
-    if data is None and (shared / "BTCUSDT-spot-1h.parquet").is_file():
+    if data is None and not synthetic and (shared / "BTCUSDT-spot-1h.parquet").is_file():
         data, funding = shared / "BTCUSDT-spot-1h.parquet", shared / "BTCUSDT-um-funding.parquet"
     screen = Console(stderr=True)
     try:
@@ -135,11 +134,14 @@ def main(
             market.splice()
             expected = market.backtest()
             name = series.instrument.symbol
-            history.write(market.series.base, work / f"{name}-1h.parquet")
+            klines, rates = work / f"{name}-1h.parquet", work / f"{name}-funding.parquet"
+            history.write(market.series.base, klines)
+            if series.funding is not None:
+                history.write(series.funding, rates)
             with Progress(console=screen, disable=not screen.is_terminal) as shown:
                 task = shown.add_task("bars", total=bars - 1)
                 outcome = replay(
-                    work, [work / f"{name}-1h.parquet"], [name], [funding] if funding else [], "1h", warmup, bars,
+                    work, [klines], [name], [rates] if series.funding is not None else [], "1h", warmup, bars,
                     model_set, work / "rules.yaml", lambda done, of: shown.update(task, completed=done, total=of),
                 )  # fmt: skip
     except ReplayError as error:
