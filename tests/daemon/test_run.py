@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class Running:
         """Open time of the newest settled candle, -1 for none."""
         if not (self.folder / FILE).exists():
             return -1
-        with sqlite3.connect(f"file:{self.folder / FILE}?mode=ro", uri=True) as journal:
+        with closing(sqlite3.connect(f"file:{self.folder / FILE}?mode=ro", uri=True)) as journal:
             try:
                 (bar,) = journal.execute("SELECT max(bar) FROM settled").fetchone()
             except sqlite3.OperationalError:  # its tables are about to be made
@@ -287,9 +288,9 @@ def test_36_a_full_disk_ends_it_with_what_to_do_and_the_stop_stays(
     )
     if mounted.returncode:
         pytest.skip("this machine does not let a test mount a small disk")
+    place = exchange(warmup=WARMUP, bars=100)
+    daemon = start(configure(place.url))
     try:
-        place = exchange(warmup=WARMUP, bars=100)
-        daemon = start(configure(place.url))
         play(place, daemon, 1)
         (disk / "ballast").write_bytes(b"0" * (os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize))
         for _ in range(6):
@@ -300,6 +301,7 @@ def test_36_a_full_disk_ends_it_with_what_to_do_and_the_stop_stays(
         assert "free the disk" in (tmp_path / "daemon.log").read_text()
         assert len(place.state()["stops"]) == len(place.state()["positions"])
     finally:
+        daemon.end()
         subprocess.run(["umount", str(disk)], check=True)
 
 
