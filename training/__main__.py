@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ from market.synthetic import SyntheticError
 from models.features import FeatureError
 from models.modelset import ROOT, ModelSetError
 from training.data import DataError, from_files, synthetic_market
-from training.spec import TrainingSpec
+from training.spec import SYMBOL, TrainingSpec
 
 FAILURE, CONFIGURATION, DATA, INTERRUPTED = 1, 4, 7, 130
 SCHEMA = Path(__file__).resolve().parent.parent / "configs" / "training" / "training.schema.json"
@@ -67,6 +68,8 @@ def run(
         raise click.UsageError("give either --data FILE or --synthetic")
     if funding is not None and synthetic:
         raise click.UsageError("--funding goes with --data; the synthetic market brings its own")
+    if symbol is not None and not re.fullmatch(SYMBOL, symbol):
+        raise click.BadParameter(f"{symbol!r} is no symbol; write one like BTCUSDT", param_hint="--symbol")
     try:
         spec = load(spec_file, TrainingSpec)
         spec = spec if seed is None else spec.model_copy(update={"seed": seed})

@@ -10,6 +10,7 @@ from market.synthetic import SIGNAL
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+SYMBOL = r"^[A-Z0-9]{5,20}$"
 
 
 class Part(BaseModel):
@@ -21,7 +22,7 @@ class Part(BaseModel):
 class DataSpec(Part):
     """Which bars a set is made of."""
 
-    symbol: str = Field("BTCUSDT", pattern=r"^[A-Z0-9]{5,20}$", description="Instrument the set is trained on.")
+    symbol: str = Field("BTCUSDT", pattern=SYMBOL, description="Instrument the set is trained on.")
     venue: str = Field("binance-usdm", description="Exchange the history comes from; kept in the manifest.")
     timeframe: str = Field("1h", description="Length of a decision candle; shorter history is aggregated to it.")
     bars: Annotated[int, Field(ge=1000)] = Field(20_000, description="The last so many bars are used.")

@@ -47,6 +47,14 @@ def test_the_stacker_trusts_members_that_know_something() -> None:
     assert abs(found.coefficients_[2]) < 0.1
 
 
+def test_no_member_is_turned_against_itself_and_little_evidence_leaves_the_average() -> None:
+    x, y = sample()
+    x[:, 2] = x[:, 0] + 0.3 * x[:, 2] - y  # argues with another member's voice, against the outcome
+    assert LogisticStacker().fit(x, y).coefficients_.min() == 0
+    few = LogisticStacker(l2=10.0).fit(0.05 * x[:40, :2], y[:40])
+    np.testing.assert_allclose(few.coefficients_, 0.5, atol=0.05)
+
+
 def test_rows_without_an_answer_are_left_out_and_not_taken_for_even_odds() -> None:
     x, y = sample()
     whole = LogisticStacker().fit(x[:3000], y[:3000])
