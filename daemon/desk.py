@@ -99,6 +99,9 @@ class Desk:
             if order.executed >= order.quantity:
                 order.state = State.FILLED
         out, left = list[Command](), event
+        if book.adopted:
+            book.adopted = False
+            out.append(Reconcile(f"{self.symbol}: an execution after a position was taken over"))
         if book.lot and event.side == -book.lot.side:
             closing = min(event.quantity, book.lot.quantity)
             out += self._reduced(book.lot, replace(event, quantity=closing), order, cash, at)
@@ -254,9 +257,9 @@ class Desk:
             book.doubted, book.margin = None, truth.margin
         elif first or book.doubted == truth.quantity:
             text = f"the exchange holds {truth.quantity} steps, the journal {have}; the exchange's is taken"
-            out.append(self.alert("critical", text))
+            out += [self.alert("critical", text), Reconcile(f"{self.symbol}: a position was taken over")]
             book.lot = self._adopted(truth, at) if truth.quantity else None
-            book.naked_since = at if truth.quantity else 0
+            book.naked_since, book.adopted = at if truth.quantity else 0, True
             book.doubted, book.margin = None, truth.margin
         else:
             book.doubted = truth.quantity

@@ -115,6 +115,8 @@ class Engine:
                 self._candle(event, at)
             case PredictionReady():
                 return self._decide(event)
+            case Filled() | FundingPaid() if not self.state.reconciled:
+                self.state.held.append(event)
             case Filled():
                 return self._filled(event, at)
             case OrderUpdated():
@@ -205,7 +207,14 @@ class Engine:
 
     def _reconciled(self, event: Reconciled, at: int) -> list[Command]:
         state, out, first = self.state, list[Command](), not self.state.reconciled
-        if not first and event.cash != state.cash:
+        # what was missed is older than what the stream brought meanwhile
+        held, state.held = sorted(state.held, key=_when), []
+        for missed in held:
+            if isinstance(missed, Filled):
+                out += self._filled(missed, at)
+            else:
+                self._funding_found(missed)
+        if state.cash not in (0, event.cash):
             out.append(Reconcile("the wallet differs"))  # whichever is older, the next answer is newer than both
         state.cash, state.unstated = event.cash, 0
         for truth in event.symbols:
@@ -391,6 +400,11 @@ class Engine:
         bar, state.deciding, state.predicting, state.settled_bar = state.deciding, -1, False, state.deciding
         state.waiting = {c: a for c, a in state.waiting.items() if c - self.settings.decision.ms > bar}
         return bar
+
+
+def _when(event: Filled | FundingPaid) -> tuple[int, int]:
+    """Order of happening; at one instant funding precedes executions."""
+    return event.time, event.trade_id if isinstance(event, Filled) else -1
 
 
 def _in_numbers(opinion: Opinion) -> Opinion:

@@ -153,10 +153,22 @@ class Journal:
         return DaemonState.load(body) if body else None
 
     def last_fill(self, symbol: str) -> tuple[int, int] | None:
-        """Trade id and exchange time (ms) of the newest recorded execution of a symbol."""
-        query = sa.select(_fills.c.trade_id, _fills.c.time).where(_fills.c.symbol == symbol)
+        """Trade id and exchange time (ms) of a symbol's newest execution recorded before the last `Reconciled`.
+
+        Of later ones it is not certain that none was missed between them: a stream that came back may have brought a
+        newer execution before the missed ones were asked for.
+        """
+        reconciled = sa.select(sa.func.max(_events.c.seq)).where(_events.c.kind == "Reconciled").scalar_subquery()
+        told = sa.select(sa.func.json_extract(_events.c.body, "$.trade_id")).where(
+            _events.c.kind == "Filled",
+            _events.c.seq < reconciled,
+            sa.func.json_extract(_events.c.body, "$.symbol") == symbol,
+        )
+        query = sa.select(_fills.c.trade_id, _fills.c.time).where(_fills.c.symbol == symbol).limit(1)
         with self._told("read"), self._engine.connect() as db:
-            row = db.execute(query.order_by(_fills.c.trade_id.desc()).limit(1)).first()
+            row = db.execute(query.where(_fills.c.trade_id.in_(told)).order_by(_fills.c.trade_id.desc())).first()
+            if row is None and (first := db.execute(query.order_by(_fills.c.trade_id)).first()):
+                return first[0] - 1, first[1]  # all were recorded since: the first of them is asked for again
         return (row[0], row[1]) if row else None
 
     def decisions(self, count: int = 20, symbol: str | None = None) -> list[dict[str, Any]]:

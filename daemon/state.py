@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from daemon.commands import Purpose
-from daemon.events import Opinion
+from daemon.events import Filled, FundingPaid, Opinion
 from daemon.orders import OVER, State
 from strategy.plan import Action, Memory
 
@@ -101,7 +101,8 @@ class Book:
     the strategy says, empty for none. `naked_since` is when the position last became unprotected, 0 while it is not.
     `doubted` is a position (signed steps) that the exchange stated once and that no execution explains. `attempts`
     counts stops and closing orders, over all positions: two of them may begin in the same candle. `stated_at` is the
-    exchange's time of the last execution whose effect the wallet was stated with.
+    exchange's time of the last execution whose effect the wallet was stated with, `adopted` says that the position was
+    taken over as stated: an execution that comes afterwards may be part of it already.
     """
 
     memory: Memory = field(default_factory=Memory)
@@ -120,6 +121,7 @@ class Book:
     doubted: int | None = None
     attempts: int = 0
     stated_at: int = 0
+    adopted: bool = False
     trades_seen: list[int] = field(default_factory=list)
 
 
@@ -150,6 +152,7 @@ class DaemonState:
     """The whole state of an engine.
 
     `cash` is the wallet as last stated, `unstated` what executions and funding found by asking have moved it by since.
+    `held` are executions and funding that arrived before the first truth of this life: older ones may follow.
     `deciding` is the decision candle (open time) under way or -1, since `began_at`; `actions` what is left to do of its
     plan and `pursuing` the symbol whose action is under way. `waiting` maps a close time to what arrived for it.
     `closes` holds each symbol's last decision candle (open time) and its close in ticks, `opinions` what inference last
@@ -158,6 +161,7 @@ class DaemonState:
 
     cash: int = 0
     unstated: int = 0
+    held: list[Filled | FundingPaid] = field(default_factory=list)
     reconciled: bool = False
     paused: bool = False
     model_set: str = ""

@@ -220,6 +220,7 @@ class Bench:
         self._number = count()
         self._stream_due = self._candle_due = 0
         self._turn_due: dict[str, int] = {}
+        self._known: dict[str, int] = {}
         self._boot()
 
     # one life of the daemon
@@ -245,6 +246,8 @@ class Bench:
         self.now += self.random.randint(100, 8_000)
         while self._chance(self.faults.restless):
             self._nudge()
+        self._due = [d for d in self._due if d[2] == "do"]  # nobody listens meanwhile
+        heapq.heapify(self._due)
         self._boot()
 
     def replays_alike(self) -> None:
@@ -255,6 +258,8 @@ class Bench:
 
     def _step(self, event: Event) -> None:
         commands = self.engine.step(event, self.now)
+        if isinstance(event, Reconciled):
+            self._known = {s: max(b.trades_seen, default=0) for s, b in self.engine.state.books.items()}
         if self._chance(self.faults.kill):
             return self._kill()  # between the engine and the journal
         if not isinstance(event, Tick) or commands:
@@ -389,8 +394,7 @@ class Bench:
             FundingPaid(i.symbol, -i.amount, i.time) for i in self.market.incomes if i.kind == "FUNDING_FEE"
         ]
         for fill in self.market.fills:
-            seen = self.engine.state.books[fill.symbol].trades_seen
-            found += [f for f in self._filled(fill) if f.trade_id > max(seen, default=0)]
+            found += [f for f in self._filled(fill) if f.trade_id > self._known.get(fill.symbol, 0)]
         told: list[Event] = sorted(found, key=lambda e: e.time)  # funding comes first at its instant
         truths = []
         for symbol, settings in self.market.settings.items():
@@ -605,7 +609,9 @@ class Bench:
                 assert stop.client_id == rest[0][0], f"{symbol}: another stop rests than the one on record"
         assert state.cash == self.market.ledger.cash, "the wallets differ"
         assert self.market.ledger.imbalance() == 0
-        assert set(self.settled) == {c.candle.open_time for c in self.told}, "a candle was not settled"
+        unsettled = {c.candle.open_time for c in self.told} - set(self.settled)
+        given_up = {int(a.split()[3]) for a in self.alerts if "did not come to rest" in a}  # overtaken by the next one
+        assert unsettled <= given_up, f"not settled: {sorted(unsettled - given_up)}"
         assert DaemonState.load(state.dump()) == state, "a restart would read another state"
         self._nothing_doubled()
 

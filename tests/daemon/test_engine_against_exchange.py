@@ -16,11 +16,22 @@ from hypothesis import strategies as st
 
 from backtest.broker import Costs
 from backtest.engine import run
-from daemon.commands import AskStop, CancelStop, PlaceStop, Predict, RecordDecisions, RecordTrade, Settled, Submit
+from daemon.commands import (
+    AskStop,
+    CancelStop,
+    PlaceStop,
+    Predict,
+    Reconcile,
+    RecordDecisions,
+    RecordTrade,
+    Settled,
+    Submit,
+)
 from daemon.events import (
     BalanceUpdated,
     CandleClosed,
     Failed,
+    Filled,
     FundingPaid,
     LeverageRead,
     OperatorCommand,
@@ -182,6 +193,33 @@ def test_a_position_that_a_late_truth_denies_is_kept_until_the_second_look(play:
     assert play.engine.state.books["BTCUSDT"].lot is None
 
 
+def test_executions_before_the_first_truth_are_taken_in_the_order_in_which_they_happened(play: Play) -> None:
+    play.tell(Filled("BTCUSDT", "web-2", 2, -1, PRICE, 10, 5, START + 2))
+    play.tell(Filled("BTCUSDT", "web-1", 1, 1, PRICE, 10, 5, START + 1))
+    (trade,) = of(play.boot(), RecordTrade)
+    assert (trade.trade.side, trade.trade.entry_time) == (1, START + 1)
+
+
+def test_an_execution_after_a_position_was_taken_over_is_checked_against_the_exchange(play: Play) -> None:
+    play.boot(quantity=10, cost=BTC.notional(PRICE, 10))
+    assert of(play.fill("web-1", 1, 10), Reconcile)
+    play.tell(truth(10))
+    play.tell(truth(10))
+    lot = play.engine.state.books["BTCUSDT"].lot
+    assert lot is not None
+    assert lot.quantity == 10
+
+
+def test_missed_executions_are_asked_for_from_before_the_last_truth(play: Play) -> None:
+    play.boot()
+    play.fill("web-1", 1, 10)
+    assert play.journal.last_fill("BTCUSDT") == (0, START + HOUR)
+    play.tell(truth(10))
+    play.trade_id = 6
+    play.fill("web-2", -1, 10)
+    assert play.journal.last_fill("BTCUSDT") == (1, START + HOUR)
+
+
 def test_flatten_closes_an_entry_that_fills_afterwards(play: Play) -> None:
     play.boot()
     (leverage,) = play.candle(0, p_long=0.7)[1:]
@@ -310,7 +348,7 @@ def at_length(hours: int, seeds: int) -> None:
     for seed in range(seeds):
         for name, faults in ALONE.items():
             sys.stdout.write(f"seed {seed}, {name}: {len(stand(seed, faults, hours).trades)} trades\n")
-        for part in (0.3, 1.0, 2.0):
+        for part in (0.2, 0.6, 1.0):
             mixture = Faults(**{name: part * share for name, share in SHARES.items()}, split=seed % 2 == 0)
             trades = len(stand(seed, mixture, hours).trades)
             sys.stdout.write(f"seed {seed}, {part:g} of everything: {trades} trades\n")
