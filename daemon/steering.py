@@ -64,6 +64,9 @@ def _follow(desk: Desk, at: int) -> list[Command]:
 
 def _pursue(desk: Desk, close: int, equity: int, at: int) -> list[Command]:
     book = desk.book
+    if book.naked_since and at - book.naked_since >= desk.patience.trigger_ms and not book.urgent:
+        if any(s.state is State.TRIGGERED for s in desk.live_stops()):
+            book.urgent = trades.UNPROTECTED  # its stop has triggered, and nothing comes of it
     if book.urgent:
         if book.lot:
             return _close(desk, book.lot, Purpose.RESCUE, book.urgent, at)
@@ -145,11 +148,7 @@ def _protect(desk: Desk, at: int) -> list[Command]:
     if any(s.state is State.CONFIRMED for s in right):
         keep = next(s for s in right if s.state is State.CONFIRMED)
         return _cancel(desk, [s for s in live if s is not keep], at)
-    if any(s.state is State.TRIGGERED for s in live):
-        if book.naked_since and at - book.naked_since >= desk.patience.trigger_ms:
-            book.urgent = book.urgent or trades.UNPROTECTED  # triggered, and nothing comes of it
-        return []
-    if right or book.urgent or at < book.retry_at:
+    if right or book.urgent or at < book.retry_at or any(s.state is State.TRIGGERED for s in live):
         return []
     identity = client_id(desk.deployment, lot.entry_bar, desk.symbol, Purpose.STOP, book.attempts)
     book.attempts += 1
