@@ -115,7 +115,7 @@ class LSTMSpec(Part):
 class EnsembleSpec(Part):
     """How members become one probability."""
 
-    l2: Annotated[float, Field(gt=0)] = Field(10.0, description="Ridge on the stacker's coefficients.")
+    l2: Annotated[float, Field(gt=0)] = Field(10.0, description="Pull of the stacker towards the plain average.")
 
 
 class EvidenceSpec(Part):
