@@ -141,11 +141,15 @@ async def _attended(config: DaemonConfig, predictor: Predictor, candles: int | N
         if picture is not None:
             picture.cancel()
             await asyncio.gather(picture, return_exceptions=True)
-    if as_json:
-        click.echo(json.dumps(summary))
+    click.echo(json.dumps(summary) if as_json else _last_line(summary))
     if daemon.failure:
         raise Ended(daemon.failure, FAILURE)
     return 0
+
+
+def _last_line(summary: dict[str, Any]) -> str:
+    done = ", ".join(f"{summary[name]} {name}" for name in ("candles", "decisions", "orders", "trades"))
+    return f"stopped after {done}; equity {summary['equity']} USDT"
 
 
 def _listen_to_signals(daemon: Daemon) -> None:

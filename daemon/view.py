@@ -19,7 +19,7 @@ from rich.text import Text
 
 from daemon.commands import Command, RecordDecisions, RecordTrade
 from daemon.engine import Engine
-from daemon.events import CandleClosed, Event, Opinion
+from daemon.events import Event, Opinion
 from market.instruments import CASH, Instrument
 from market.timeframes import utc_text
 from market.trades import Trade
@@ -32,7 +32,7 @@ REGIME = {-1: "unsettled", 0: "low", 1: "mid", 2: "high"}
 REGIME_STYLE = {-1: "dim", 0: "green", 1: "yellow", 2: "red"}
 BLOCKS = "▁▂▃▄▅▆▇█"
 SPARK = 48
-ROWS = 8
+ROWS = 5
 REFRESH_S = 0.2
 
 
@@ -63,15 +63,12 @@ class LiveView:
 
     def __init__(self, daemon: Daemon, console: Console) -> None:
         self._daemon, self._console = daemon, console
-        self._closes: dict[str, deque[float]] = {s: deque(maxlen=SPARK) for s in daemon.config.symbols}
         self._decided: deque[tuple[int, Decision]] = deque(maxlen=ROWS)
         self._last: dict[str, Decision] = {}
         self._trades: deque[Trade] = deque(maxlen=ROWS)
         self._began = time.monotonic()
 
     def stepped(self, event: Event, commands: Sequence[Command]) -> None:
-        if isinstance(event, CandleClosed) and event.timeframe == self._daemon.config.decision_timeframe:
-            self._closes[event.symbol].append(event.candle.close)
         for command in commands:
             match command:
                 case RecordDecisions():
@@ -127,7 +124,8 @@ class LiveView:
         grid.add_column(style="dim", no_wrap=True)
         grid.add_column(no_wrap=True, overflow="ellipsis")
         price = self._daemon.inlet.prices.get(symbol)
-        spark = sparkline([*self._closes[symbol], *([price] if price else [])])
+        closes = self._daemon.store[symbol, self._daemon.config.decision_timeframe].window().close[-SPARK:]
+        spark = sparkline([*closes, *([price] if price else [])])
         grid.add_row("price", Text.assemble((f"{price:,.2f}" if price else "–", "bold"), "  ", (spark, "cyan")))
         regime = engine.desks[symbol].book.memory.regime
         opinion = engine.state.opinions.get(symbol)
@@ -139,15 +137,13 @@ class LiveView:
             grid.add_row("decision", Text.assemble((last.action, "bold"), f" · {last.reason} · {last.detail}"))
         return Panel(grid, title=symbol, title_align="left", border_style="dim")
 
-    def _history(self, engine: Engine) -> Table:
-        both = Table.grid(expand=True, padding=(0, 1))
-        both.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-        both.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-        decided = [Text(f"{utc_text(b)} {d.symbol} {d.action}: {d.reason}", style="dim") for b, d in self._decided]
-        traded = [Text(trade_line(engine.desks[t.symbol].instrument, t), style=_gain(t.profit)) for t in self._trades]
-        for row in range(max(len(decided), len(traded))):
-            both.add_row(*(column[row] if row < len(column) else Text() for column in (decided, traded)))
-        return both
+    def _history(self, engine: Engine) -> Group:
+        """The last decisions, then the last trades."""
+        lines = [Text(f"{utc_text(b)} {d.symbol} {d.action}: {d.reason}", style="dim") for b, d in self._decided]
+        lines += [Text(trade_line(engine.desks[t.symbol].instrument, t), style=_gain(t.profit)) for t in self._trades]
+        for line in lines:
+            line.no_wrap, line.overflow = True, "ellipsis"
+        return Group(*lines)
 
 
 def decision_line(engine: Engine, bar: int, equity: int, decision: Decision) -> str:
