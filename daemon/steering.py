@@ -64,9 +64,9 @@ def _follow(desk: Desk, at: int) -> list[Command]:
 
 def _pursue(desk: Desk, close: int, equity: int, at: int) -> list[Command]:
     book = desk.book
-    if book.naked_since and at - book.naked_since >= desk.patience.trigger_ms and not book.urgent:
-        if any(s.state is State.TRIGGERED for s in desk.live_stops()):
-            book.urgent = trades.UNPROTECTED  # its stop has triggered, and nothing comes of it
+    overdue = book.naked_since and at - book.naked_since >= desk.patience.trigger_ms
+    if overdue and not book.urgent and any(s.state is State.TRIGGERED for s in desk.live_stops()):
+        book.urgent = trades.UNPROTECTED  # its stop has triggered, and nothing comes of it
     if book.urgent:
         if book.lot:
             return _close(desk, book.lot, Purpose.RESCUE, book.urgent, at)
