@@ -18,7 +18,7 @@ help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: $(VENV)/.serving ## trade on the local exchange, synthetic or DATA=klines.parquet, and show it (Ctrl-C stops)
-	@$(PY) -m daemon rehearse $(if $(DATA),--data $(DATA)) $(ARGS)
+	@$(PY) -m daemon rehearse $(if $(DATA),--data $(DATA)) $(if $(FUNDING),--funding $(FUNDING)) $(ARGS)
 
 test: $(VENV)/.full ## set up and run every test
 	@$(PY) -m pytest $(ARGS)
@@ -26,7 +26,8 @@ test: $(VENV)/.full ## set up and run every test
 setup: $(VENV)/.full ## the full set-up alone: serving, training, tests
 
 train: $(VENV)/.full ## train a model set, on DATA=klines.parquet or the synthetic market
-	@$(PY) -m training run --spec $(SPEC) $(if $(DATA),--data $(DATA),--synthetic) $(ARGS)
+	@$(PY) -m training run --spec $(SPEC) $(if $(DATA),--data $(DATA),--synthetic) \
+	  $(if $(FUNDING),--funding $(FUNDING)) $(ARGS)
 
 lint: $(VENV)/.full ## ruff and mypy
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
@@ -34,11 +35,12 @@ lint: $(VENV)/.full ## ruff and mypy
 format: $(VENV)/.full ## let ruff put the code in form
 	@$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .
 
-schema: $(VENV)/.serving ## write the JSON Schemas of the configuration files
-	@$(PY) -m daemon schema
+schema: $(VENV)/.full ## write the JSON Schemas of the configuration files
+	@$(PY) -m daemon schema && $(PY) -m training schema
 
 parity: $(VENV)/.serving ## replay BARS real hours through daemon and exchange, and compare with the backtest trade by trade
-	@$(PY) -m tests.parity --bars $(BARS) $(if $(DATA),--data $(DATA)) $(ARGS)
+	@$(PY) -m tests.parity --bars $(BARS) $(if $(DATA),--data $(DATA)) \
+	  $(if $(FUNDING),--funding $(FUNDING)) $(ARGS)
 
 bench: $(VENV)/.full ## every performance figure of the project
 	@for b in benchmarks/*.py; do echo "== $$b"; PYTHONPATH=. $(PY) $$b || exit 1; done
