@@ -41,8 +41,8 @@ class _Section(BaseModel):
 class Entry(_Section):
     """When a position is opened."""
 
-    long: Probability = Field(0.51, description="Least calibrated P(long profitable) for a long.")
-    short: Probability = Field(0.44, description="Least calibrated P(short profitable) for a short.")
+    long: Probability = Field(0.54, description="Least calibrated P(long profitable) for a long.")
+    short: Probability = Field(0.45, description="Least calibrated P(short profitable) for a short.")
     edge: float = Field(0.02, ge=0, le=1, description="Least lead of the wanted side's probability over the other's.")
 
 
@@ -50,7 +50,7 @@ class Exit(_Section):
     """When a position is closed, stops apart."""
 
     long: float = Field(0.46, ge=0, le=1, description="A long is closed when P(long profitable) falls below this.")
-    short: float = Field(0.42, ge=0, le=1, description="A short is closed when P(short profitable) falls below this.")
+    short: float = Field(0.41, ge=0, le=1, description="A short is closed when P(short profitable) falls below this.")
     max_hold_bars: int | None = Field(
         None, ge=1, le=10_000, description="Longest holding in decision candles; empty: the model set's own."
     )

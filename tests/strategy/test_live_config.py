@@ -71,7 +71,7 @@ def test_a_typing_error_stops_the_start_with_a_suggestion() -> None:
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("exit: {long: 0.6}", "exit.long (0.6) is above entry.long (0.51)"),
+        ("exit: {long: 0.6}", "exit.long (0.6) is above entry.long (0.54)"),
         ("regimes: {low: {leverage: 2, stop: 0.09}}", "a stop must not be wider in a calmer regime"),
         ("size: {margin: 0.9}", "does not fit beside size.reserve"),
         ("regimes: {low: {leverage: 0, stop: 0.02}}", "greater than or equal to 1"),
