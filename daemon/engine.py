@@ -43,7 +43,7 @@ from strategy.decide import plan
 from strategy.live_config import Rules
 from strategy.plan import MID, Decision, Enter, Holding, Reason, Situation, SymbolState
 
-FUNDING, ORDER, RECONCILED = "FUNDING_FEE", "ORDER", "RECONCILED"
+FUNDING, ORDER = "FUNDING_FEE", "ORDER"
 HOUR_MS = 3_600_000
 
 
@@ -156,8 +156,6 @@ class Engine:
 
     def _balance(self, event: BalanceUpdated) -> None:
         book = self.desks[event.symbol].book if event.symbol in self.desks else None
-        if event.cause == RECONCILED and any(d.book.stated_at for d in self.desks.values()):
-            return  # it is the wallet after the executions that follow; `Reconciled` says the same behind them
         self.state.cash, self.state.unstated = event.cash, 0
         if book and event.cause == FUNDING and book.lot:
             self._fund(book.lot, -event.change, event.time)

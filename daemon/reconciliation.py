@@ -9,13 +9,12 @@ from collections.abc import Callable, Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
-from daemon.events import BalanceUpdated, Event, Filled, Reconciled, SymbolTruth
+from daemon.events import Event, Filled, FundingPaid, Reconciled, SymbolTruth
 from daemon.gateway import NO_SUCH_ORDER, Gateway, OutcomeUnknown, Refused
-from daemon.wire import Payload, resting_stop, signed_steps, trade_row, units
+from daemon.wire import Payload, funding_row, resting_stop, signed_steps, trade_row, units
 from market.instruments import CASH, Instrument
 
 TRIES = 5
-CAUSE = "RECONCILED"
 FIRST_LOOK = 50
 """How many of the account's newest trades are looked at when the journal knows none."""
 
@@ -41,25 +40,23 @@ class Reconciliation:
         self._client_ids: dict[tuple[str, str], str] = {}
 
     async def ask(self) -> list[Event]:
-        """Missing executions, oldest first, then `Reconciled`.
+        """Missing executions and funding payments, oldest first, then `Reconciled`.
 
         Raises
         ------
         Refused, OutcomeUnknown
             If a request fails, or the account does not hold still long enough to be read.
         """
-        fills = await self._missing_fills()
+        missed = await self._missed()
         for _ in range(TRIES):
             balances = await self._gateway.call("fapiPrivateV3GetBalance")
             positions = await self._gateway.call("fapiPrivateV3GetPositionRisk")
             settings = await self._gateway.call("fapiPrivateGetSymbolConfig")
             stops = await self._gateway.call("fapiPrivateGetOpenAlgoOrders")
-            after = await self._missing_fills()
-            if after == fills:
-                truth = self._truth(balances, positions, settings, stops)
-                wallet = [BalanceUpdated(truth.cash, 0, CAUSE)] if fills else []
-                return [*wallet, *fills, truth]
-            fills = after
+            again = await self._missed()
+            if again == missed:
+                return [*missed, self._truth(balances, positions, settings, stops)]
+            missed = again
         raise OutcomeUnknown(f"the account changed under each of {TRIES} looks")
 
     async def fills_of(self, symbol: str, order_id: str, client_id: str) -> list[Filled]:
@@ -67,11 +64,19 @@ class Reconciliation:
         rows = await self._gateway.call("fapiPrivateGetUserTrades", {"symbol": symbol, "orderId": order_id})
         return [trade_row(self._instruments[symbol], row, client_id) for row in rows]
 
-    async def _missing_fills(self) -> list[Filled]:
-        found: list[Filled] = []
+    async def _missed(self) -> list[Filled | FundingPaid]:
+        """What happened since the last known execution; at one instant funding comes first, as it does there."""
+        found: list[Filled | FundingPaid] = []
         for symbol in self._instruments:
-            found += await self._fills_since(symbol, self._last_fill(symbol))
-        return sorted(found, key=lambda f: (f.time, f.trade_id))
+            last = self._last_fill(symbol)
+            found += await self._fills_since(symbol, last)
+            if last is not None:
+                found += await self._funding_since(symbol, last[1])
+        return sorted(found, key=lambda e: (e.time, e.trade_id if isinstance(e, Filled) else -1))
+
+    async def _funding_since(self, symbol: str, start: int) -> list[FundingPaid]:
+        query = {"symbol": symbol, "incomeType": "FUNDING_FEE", "startTime": start, "limit": 1_000}
+        return [funding_row(row) for row in await self._gateway.call("fapiPrivateGetIncome", query)]
 
     async def _fills_since(self, symbol: str, last: tuple[int, int] | None) -> list[Filled]:
         bound = {"limit": FIRST_LOOK} if last is None else {"fromId": last[0] + 1, "limit": 1_000}

@@ -15,6 +15,7 @@ from daemon.events import (
     BalanceUpdated,
     Event,
     Filled,
+    FundingPaid,
     OrderStatus,
     OrderUpdated,
     PositionUpdated,
@@ -116,7 +117,7 @@ def user_event(frame: Payload, instruments: Instruments) -> Iterator[Event]:
         case "ALGO_UPDATE":
             yield from _stop_frame(frame["o"], instruments)
         case "ACCOUNT_UPDATE":
-            yield from _account_frame(frame["a"], instruments)
+            yield from _account_frame(frame["a"], int(frame["T"]), instruments)
 
 
 def _order_frame(order: Payload, instruments: Instruments) -> Iterator[Event]:
@@ -185,14 +186,14 @@ def stop_status(word: str, executed: object) -> OrderStatus:
     return _known(STOP_STATUS, word)
 
 
-def _account_frame(account: Payload, instruments: Instruments) -> Iterator[Event]:
+def _account_frame(account: Payload, time: int, instruments: Instruments) -> Iterator[Event]:
     cause = str(account["m"])
     named = [p["s"] for p in account.get("P", ())]
     about = named[0] if len(set(named)) == 1 and named[0] in instruments else ""
     quotes = {i.quote for i in instruments.values()}
     for balance in account.get("B", ()):
         if balance["a"] in quotes:
-            yield BalanceUpdated(units(balance["wb"]), units(balance["bc"]), cause, about)
+            yield BalanceUpdated(units(balance["wb"]), units(balance["bc"]), cause, about, time)
     for position in account.get("P", ()):
         instrument = instruments.get(position["s"])
         if instrument is not None and position.get("ps", "BOTH") == "BOTH":
@@ -212,6 +213,11 @@ def trade_row(instrument: Instrument, row: Payload, client_id: str) -> Filled:
         fee=units(row["commission"]) if row.get("commissionAsset") == instrument.quote else 0,
         time=int(row["time"]),
     )
+
+
+def funding_row(row: Payload) -> FundingPaid:
+    """A row of the account's income that is a funding fee; what the wallet lost was paid."""
+    return FundingPaid(str(row["symbol"]), -units(row["income"]), int(row["time"]))
 
 
 def instrument_from(info: Payload, bracket: Payload | None) -> Instrument:
