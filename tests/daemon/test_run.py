@@ -287,31 +287,33 @@ def test_a_journal_of_another_market_is_refused(exchange: Exchange, configure: C
     assert "of another market" in ended.stderr
 
 
-def test_36_a_full_disk_ends_it_with_what_to_do_and_the_stop_stays(
-    exchange: Exchange, configure: Configure, start: Start, tmp_path: Path
-) -> None:
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of one MiB at the place of the state directory."""
     disk = tmp_path / "state"
     disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True, check=False
-    )
-    if mounted.returncode:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("this machine does not let a test mount a small disk")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_36_a_full_disk_ends_it_with_what_to_do_and_the_stop_stays(
+    exchange: Exchange, configure: Configure, small_disk: Path, start: Start, tmp_path: Path
+) -> None:
     place = exchange(warmup=WARMUP, bars=100)
     daemon = start(configure(place.url))
-    try:
-        play(place, daemon, 1)
-        (disk / "ballast").write_bytes(b"0" * (os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize))
-        for _ in range(6):
-            if daemon.process.poll() is None:
-                place.advance()
-                time.sleep(0.5)
-        assert daemon.wait()[0] == 1
-        assert "free the disk" in (tmp_path / "daemon.log").read_text()
-        assert len(place.state()["stops"]) == len(place.state()["positions"])
-    finally:
-        daemon.end()
-        subprocess.run(["umount", str(disk)], check=True)
+    play(place, daemon, 1)
+    space = os.statvfs(small_disk)
+    (small_disk / "ballast").write_bytes(b"0" * (space.f_bavail * space.f_bsize))
+    for _ in range(6):
+        if daemon.process.poll() is None:
+            place.advance()
+            time.sleep(0.5)
+    assert daemon.wait()[0] == 1
+    assert "free the disk" in (tmp_path / "daemon.log").read_text()
+    assert len(place.state()["stops"]) == len(place.state()["positions"])
 
 
 def test_a_rehearsal_starts_its_own_exchange_and_prints_a_line_a_decision(configure: Configure) -> None:
