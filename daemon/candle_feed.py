@@ -178,7 +178,7 @@ class CandleFeed:
             if problem := candle.problem():
                 log.warning("%s %s candle of %s refused: %s", *lane.pair, utc_text(candle.open_time), problem)
             else:
-                self._accept(lane, candle, live=False)
+                self._accept(lane, candle, live=lane.parked.pop(candle.open_time, None) is not None)
         self._take_parked(lane)
 
     def _first_told(self, lane: Lane, forming: int) -> int:
@@ -195,8 +195,7 @@ class CandleFeed:
             if problem := candle.problem():
                 log.warning("%s %s candle of %s refused: %s", *lane.pair, utc_text(candle.open_time), problem)
             elif candle.open_time == lane.due:
-                lane.parked.pop(candle.open_time, None)
-                self._accept(lane, candle, live=False)
+                self._accept(lane, candle, live=lane.parked.pop(candle.open_time, None) is not None)
             elif candle.open_time > lane.due:
                 lane.parked.setdefault(candle.open_time, candle)
         self._take_parked(lane)

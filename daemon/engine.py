@@ -249,6 +249,7 @@ class Engine:
             return
         arrivals = state.waiting.setdefault(closed, Arrivals(at + self.settings.batch_ms))
         arrivals.pairs.add((event.symbol, event.timeframe))
+        arrivals.live &= event.live
         if event.timeframe == str(decision):
             ticks = self._on(event.symbol).instrument.nearest_ticks(event.candle.close)
             arrivals.closes[event.symbol] = ticks
@@ -291,8 +292,10 @@ class Engine:
         opinions = {o.symbol: _in_numbers(o) for o in event.opinions}
         state.opinions.update(opinions)
         known = tuple(s for s in self.desks if s in state.closes)
-        # one symbol's newer candle is proof enough that this close is past
-        late = any(c - settings.decision.ms > event.bar for c in state.waiting)
+        # a newer candle of any symbol proves that this close is past; one that was fetched is of unknown age
+        closed = event.bar + settings.decision.ms
+        arrivals = state.waiting.get(closed)
+        late = any(c > closed for c in state.waiting) or not (arrivals and arrivals.live)
         barred = Reason.PAUSED if state.paused else Reason.LATE if late else None
         situation = Situation(
             bar=event.bar,

@@ -32,7 +32,7 @@ class OrderStatus(StrEnum):
 class CandleClosed:
     """A final candle of a subscribed timeframe, in order and without a hole before it where one could be filled.
 
-    `live` is False for a candle that came by backfill rather than by the stream.
+    `live` is False where the stream brought no closing frame: the candle was fetched, nobody knows how long after.
     """
 
     symbol: str

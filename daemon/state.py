@@ -140,9 +140,10 @@ class Counts:
 @dataclass(slots=True)
 class Arrivals:
     """The (symbol, timeframe) pairs whose candle ended at one instant, when that is decided without the missing ones,
-    and each symbol's closing price in ticks."""
+    each symbol's closing price in ticks, and whether all came by the stream (`live`), not by backfill."""
 
     deadline: int
+    live: bool = True
     pairs: set[tuple[str, str]] = field(default_factory=set)
     closes: dict[str, int] = field(default_factory=dict)
 

@@ -39,7 +39,7 @@ class Reason(StrEnum):
     STOP_TOO_FAR = "stop not within half the way to liquidation"
     PAUSED = "entries paused by the operator"
     HALTED = "entries halted"
-    LATE = "a newer candle has closed already"
+    LATE = "too late for an entry"
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,20 +198,26 @@ async def _serve(server: Server, venue: Venue, speed: float | None, host: str, p
         except OSError as error:
             log.error("cannot listen on %s port %s: %s; choose another --port, or 0", host, port, error.strerror)
             return EXIT_FAILURE
+        stop = _listen_to_signals()
         port = runner.addresses[0][1]
         ready = {"port": port, "url": f"http://{host}:{port}", "ws_url": f"ws://{host}:{port}/ws"}
         click.echo(orjson.dumps(ready | {"market_time": venue.replay.time}).decode())
-        await _until_ended(server, speed, exit_at_end)
+        await _until_ended(server, stop, speed, exit_at_end)
         return 0
     finally:
         await runner.cleanup()
 
 
-async def _until_ended(server: Server, speed: float | None, exit_at_end: bool) -> None:
+def _listen_to_signals() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set; in place before anybody is told that the exchange serves."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _until_ended(server: Server, stop: asyncio.Event, speed: float | None, exit_at_end: bool) -> None:
     waits = [asyncio.create_task(stop.wait())]
     if exit_at_end:
         waits.append(asyncio.create_task(server.clock.ended.wait()))

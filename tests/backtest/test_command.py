@@ -146,7 +146,7 @@ def damaged(market: Candles, how: str) -> Candles:
             close[50] = np.nan
             return replace(market, close=close)
         case "short":
-            return market[:100]
+            return market[:30]
     raise AssertionError(how)
 
 

@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from daemon.commands import AskOrder, CancelStop, Command, PlaceStop, Predict, RecordTrade, SetLeverage, Settled, Submit
+from daemon.commands import (
+    AskOrder,
+    CancelStop,
+    Command,
+    PlaceStop,
+    Predict,
+    RecordDecisions,
+    RecordTrade,
+    SetLeverage,
+    Settled,
+    Submit,
+)
 from daemon.engine import Engine, Settings
 from daemon.events import (
     BalanceUpdated,
@@ -37,7 +48,7 @@ from market.candles import Candle
 from market.instruments import CASH, Instrument
 from market.timeframes import Timeframe
 from strategy.live_config import LiveConfig
-from strategy.plan import Outlook
+from strategy.plan import Outlook, Reason
 
 HOUR = 3_600_000
 START = 1_700_000_000_000 // HOUR * HOUR
@@ -287,3 +298,13 @@ def test_the_journal_replays_to_the_same_commands(play: Play, tmp_path: Path) ->
     play.candle(1, p_long=0.3, p_short=0.7)
     again = Engine(SETTINGS)
     assert [again.step(event, at) for event, at, _ in said] == [commands for _, _, commands in said]
+
+
+def test_a_candle_that_had_to_be_fetched_is_decided_but_opens_nothing(play: Play) -> None:
+    play.boot()
+    candle = Candle(START, 30_000.0, 30_000.0, 30_000.0, 30_000.0, 1.0)
+    play.tell(CandleClosed("BTCUSDT", "1h", candle, live=False))
+    said = play.tell(PredictionReady(START, (Opinion("BTCUSDT", Outlook(0.7, 0.3, 1)),), "set-1"))
+    assert of(said, SetLeverage) == of(said, Submit) == []
+    (record,) = of(said, RecordDecisions)
+    assert record.decisions[0].reason is Reason.LATE

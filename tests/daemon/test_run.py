@@ -20,6 +20,7 @@ from click.testing import CliRunner, Result
 
 from daemon.__main__ import main
 from daemon.journal import FILE, Journal
+from market.instruments import cash
 from tests.local_exchange import PATIENCE, ROOT, LocalExchange
 
 Exchange = Callable[..., LocalExchange]
@@ -169,6 +170,28 @@ def test_what_closed_while_it_was_away_is_decided_after_the_restart(
     until(lambda: second.settled() == settled + 4 * 3_600_000, "the missed candles settled")
     decided = sorted(row["bar"] for row in Journal(second.folder).decisions(99))
     assert set(decided) == set(range(settled - 3_600_000, settled + 4 * 3_600_000 + 1, 3_600_000))
+
+
+def test_funding_that_fell_due_while_it_was_away_is_in_the_books(
+    exchange: Exchange, configure: Configure, start: Start
+) -> None:
+    place = exchange(warmup=WARMUP, bars=100)
+    config = configure(place.url, on_stop="flatten")
+    first = start(config)
+    play(place, first, 1)
+    first.process.kill()
+    first.wait()
+    place.advance(9)  # across a funding instant
+    second = start(config)
+    until(lambda: place.state()["listening"], "the second life listening")
+    until(lambda: second.settled() >= place.state()["market_time"] - 3_600_000, "the missed candles settled")
+    second.process.send_signal(signal.SIGTERM)
+    assert second.wait()[0] == 0
+    state, trades = place.state(), Journal(second.folder).trades()
+    assert (state["positions"], state["stops"]) == ({}, [])
+    assert cash(state["funding"]) != 0
+    assert sum(t.funding for t in trades) == cash(state["funding"])
+    assert sum(t.profit for t in trades) == cash(state["cash"]) - cash(10_000)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

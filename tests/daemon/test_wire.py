@@ -84,7 +84,7 @@ def test_a_stops_life_is_told_in_our_words(recorded: Any, name: str, status: Ord
 
 def test_an_account_frame_tells_wallet_and_the_one_way_position(recorded: Any) -> None:
     wallet, position = user_event(recorded("ws/account_update.json"), OURS)
-    assert wallet == BalanceUpdated(units("122624.12345678"), units("50.12345678"), "ORDER", "BTCUSDT")
+    assert wallet == BalanceUpdated(units("122624.12345678"), units("50.12345678"), "ORDER", "BTCUSDT", 1564745798939)
     assert position == PositionUpdated("BTCUSDT", 0, 0, "ORDER")
 
 
