@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
 
-from daemon import lots, steering
-from daemon.commands import Alert, Command, Predict, Reconcile, RecordDecisions, RecordTrade, Settled
+from daemon import steering
+from daemon.account import Account
+from daemon.commands import Alert, Command, Predict, RecordDecisions, Settled
 from daemon.desk import Desk, Patience
 from daemon.events import (
     BalanceUpdated,
@@ -35,16 +36,13 @@ from daemon.events import (
     Tick,
     Unresolved,
 )
-from daemon.state import Arrivals, Book, DaemonState, Lot
+from daemon.state import Arrivals, Book, DaemonState
 from market.instruments import Instrument
 from market.timeframes import Timeframe
 from market.trades import FLATTENED
 from strategy.decide import plan
 from strategy.live_config import Rules
 from strategy.plan import MID, Decision, Enter, Holding, Reason, Situation, SymbolState
-
-FUNDING, ORDER = "FUNDING_FEE", "ORDER"
-HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +87,7 @@ class Engine:
             )
             for i in settings.instruments
         }
+        self.account = Account(self.state, self.desks)
 
     @property
     def equity(self) -> int:
@@ -118,17 +117,17 @@ class Engine:
             case Filled() | FundingPaid() if not self.state.reconciled:
                 self.state.held.append(event)
             case Filled():
-                return self._filled(event, at)
+                return self.account.filled(event, at)
             case OrderUpdated():
                 return self._on(event.symbol).order_updated(event, at)
             case StopUpdated():
                 return self._on(event.symbol).stop_updated(event, at)
             case PositionUpdated():
-                self._margin(event)
+                self.account.margin(event)
             case BalanceUpdated():
-                self._balance(event)
+                self.account.balance(event)
             case FundingPaid():
-                self._funding_found(event)
+                self.account.funding(event)
             case LeverageRead():
                 return self._on(event.symbol).leverage_read(event)
             case Unresolved():
@@ -152,72 +151,11 @@ class Engine:
     def _on(self, symbol: str) -> Desk:
         return self.desks[symbol]
 
-    # the account
-
-    def _balance(self, event: BalanceUpdated) -> None:
-        book = self.desks[event.symbol].book if event.symbol in self.desks else None
-        self.state.cash, self.state.unstated = event.cash, 0
-        if book and event.cause == FUNDING and book.lot:
-            self._fund(book.lot, -event.change, event.time)
-        elif book and event.cause == ORDER:
-            book.stated_at = max(book.stated_at, event.time)
-
-    def _funding_found(self, event: FundingPaid) -> None:
-        lot = self._on(event.symbol).book.lot
-        if lot and self._fund(lot, event.amount, event.time):
-            self.state.unstated -= event.amount
-
-    def _fund(self, lot: Lot, amount: int, time: int) -> bool:
-        """Book a funding payment of a position, once; a payment without a time cannot be told from another."""
-        payment = (time // HOUR_MS, amount)
-        if time and (time <= lot.entry_time or payment in lot.payments):
-            return False
-        if time:
-            lot.payments.append(payment)
-        lot.funding += amount
-        return True
-
-    def _filled(self, event: Filled, at: int) -> list[Command]:
-        """An execution; one found by asking may precede the wallet it leads to, which is then reckoned."""
-        state, desk = self.state, self._on(event.symbol)
-        stated = not desk.book.stated_at or event.time <= desk.book.stated_at
-        before = lots.wallet_effect(desk.book.lot)
-        out = desk.filled(event, state.cash if stated else state.cash + state.unstated, at)
-        if stated:
-            return out
-        trades = [c.trade for c in out if isinstance(c, RecordTrade)]
-        after = sum(t.profit + t.funding for t in trades) + lots.wallet_effect(desk.book.lot)
-        state.unstated += after - before
-        return [
-            RecordTrade(replace(c.trade, cash_after=c.trade.cash_after + after - before))
-            if isinstance(c, RecordTrade)
-            else c
-            for c in out
-        ]
-
-    def _margin(self, event: PositionUpdated) -> None:
-        """A position of zero leaves the margin be: a liquidation that follows says what was lost by it."""
-        book = self._on(event.symbol).book
-        if event.quantity:
-            book.margin = event.margin
-            if book.lot:
-                book.lot.margin = event.margin
+    # the account and its operator
 
     def _reconciled(self, event: Reconciled, at: int) -> list[Command]:
-        state, out, first = self.state, list[Command](), not self.state.reconciled
-        # what was missed is older than what the stream brought meanwhile
-        held, state.held = sorted(state.held, key=_when), []
-        for missed in held:
-            if isinstance(missed, Filled):
-                out += self._filled(missed, at)
-            else:
-                self._funding_found(missed)
-        if state.cash not in (0, event.cash):
-            out.append(Reconcile("the wallet differs"))  # whichever is older, the next answer is newer than both
-        state.cash, state.unstated = event.cash, 0
-        for truth in event.symbols:
-            if truth.symbol in self.desks:
-                out += self._on(truth.symbol).reconciled(truth, first, at)
+        state, first = self.state, not self.state.reconciled
+        out = self.account.reconciled(event, first, at)
         if first:
             # what a former life left undone is decided anew at the next candle; positions keep their stops
             state.reconciled, state.actions, state.pursuing, state.predicting = True, [], "", False
@@ -401,11 +339,6 @@ class Engine:
         bar, state.deciding, state.predicting, state.settled_bar = state.deciding, -1, False, state.deciding
         state.waiting = {c: a for c, a in state.waiting.items() if c - self.settings.decision.ms > bar}
         return bar
-
-
-def _when(event: Filled | FundingPaid) -> tuple[int, int]:
-    """Order of happening; at one instant funding precedes executions."""
-    return event.time, event.trade_id if isinstance(event, Filled) else -1
 
 
 def _in_numbers(opinion: Opinion) -> Opinion:
