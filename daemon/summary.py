@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -51,7 +52,7 @@ def percentile_ms(samples_ns: Sequence[int], share: float) -> float | None:
 def summary(
     settled: int, before: Counts, now: Counts, equity: int, cash: int, model_set: str, watch: Stopwatch
 ) -> dict[str, Any]:
-    """What happened since `before`: candles decided, decisions, orders, trades, and the latencies."""
+    """What happened since `before`: candles decided, decisions, orders, trades, the latencies, and the peak memory."""
     counts = {name: value - asdict(before)[name] for name, value in asdict(now).items()}
     return {
         "candles": settled,
@@ -65,6 +66,7 @@ def summary(
         "model_set": model_set,
         "latency_ms": _latencies(watch.orders_ns),
         "decision_latency_ms": _latencies(watch.decisions_ns),
+        "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
 
 
