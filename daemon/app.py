@@ -42,6 +42,7 @@ from strategy.live_config import Rules
 log = logging.getLogger("daemon.app")
 
 TICK_S = 0.25
+ALERTS_DRAIN_S = 5.0
 CLOCK_SYNC_S = 1_800.0
 MARGIN_CANDLES = 64
 """Candles kept beyond the predictor's lookback, so that one that closed a while ago can still be predicted."""
@@ -139,7 +140,11 @@ class Daemon:
             engine = self.engine = Engine(self._settings(instruments), state)
             await self._trade(engine, instruments)
             return self._summary(engine, DaemonState(counts=before))
+        except Exception as error:
+            self.alerts.tell("critical", f"the daemon ends: {error}")
+            raise
         finally:
+            await self.alerts.drain(ALERTS_DRAIN_S)
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -320,7 +325,7 @@ class Daemon:
 
     def _at_rest(self, engine: Engine) -> bool:
         if not engine.state.reconciled:
-            return True
+            return self.config.on_stop is OnStop.PROTECT
         desks = engine.desks.values()
         flat = all(d.book.lot is None for d in desks) or self.config.on_stop is OnStop.PROTECT
         return flat and self._inbox.empty() and engine.state.deciding < 0 and all(d.at_rest for d in desks)

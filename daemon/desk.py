@@ -35,6 +35,7 @@ class Patience:
     """How long to wait, in ms, before asking again or trying again, and how often a stop is tried."""
 
     answer_ms: int = 3_000
+    fills_ms: int = 250
     read_back_ms: int = 1_000
     partial_ms: int = 500
     trigger_ms: int = 3_000
@@ -180,6 +181,8 @@ class Desk:
             book.lot.stop_failures = 0
         if book.lot and stop.state is State.REJECTED and before is not State.REJECTED:
             return self._stop_refused(book.lot, event.code, event.message, at)
+        if book.lot and stop.state is State.ABSENT and before is not State.ABSENT and not stop.seen:
+            return self._stop_lost(book.lot)
         return []
 
     def leverage_read(self, event: LeverageRead) -> list[Command]:
@@ -233,6 +236,13 @@ class Desk:
             self.alert("warning", f"closing order refused by the exchange: {code} {message}"),
             Reconcile(f"{self.symbol}: closing order refused ({code})"),
         ]
+
+    def _stop_lost(self, lot: Lot) -> list[Command]:
+        """A stop was sent and never arrived: another is placed at once, but not for ever."""
+        lot.stop_failures += 1
+        if lot.stop_failures >= self.patience.stop_tries:
+            self.book.urgent = trades.UNPROTECTED
+        return [self.alert("critical", f"stop never arrived ({lot.stop_failures})")]
 
     def _stop_refused(self, lot: Lot, code: int, message: str, at: int) -> list[Command]:
         lot.stop_failures += 1

@@ -44,6 +44,8 @@ from strategy.decide import plan
 from strategy.live_config import Rules
 from strategy.plan import MID, Decision, Enter, Holding, Reason, Situation, SymbolState
 
+PRIVATE = "private"
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -75,6 +77,8 @@ class Engine:
         self.state.reconciled, self.state.waiting = False, {}
         if self.state.predicting:  # a candle that was not decided yet is told again
             self.state.deciding, self.state.predicting = -1, False
+        for i in settings.instruments:
+            self._on_this_grid(i)
         self.desks = {
             i.symbol: Desk(
                 instrument=i,
@@ -88,6 +92,14 @@ class Engine:
             for i in settings.instruments
         }
         self.account = Account(self.state, self.desks)
+
+    def _on_this_grid(self, instrument: Instrument) -> None:
+        """Ticks and steps of another grid mean nothing: what was counted in them is forgotten, the exchange asked."""
+        state, symbol, grid = self.state, instrument.symbol, f"{instrument.tick} {instrument.step}"
+        if state.grids.get(symbol, grid) != grid:
+            state.books[symbol] = Book(memory=state.books[symbol].memory)
+            state.closes.pop(symbol, None)
+        state.grids[symbol] = grid
 
     @property
     def equity(self) -> int:
@@ -141,8 +153,10 @@ class Engine:
             case OperatorCommand():
                 return self._obey(event)
             case StreamStale():
+                self.state.deaf |= event.stream == PRIVATE
                 return [Alert("warning", f"{event.stream} stream is stale: {event.reason}")]
             case StreamLive():
+                self.state.deaf &= event.stream != PRIVATE
                 return [Alert("info", f"{event.stream} stream is live")]
             case Tick():
                 pass
@@ -172,7 +186,8 @@ class Engine:
             case Order.FLATTEN:
                 self.state.paused, self.state.actions = True, []
                 for desk in self.desks.values():
-                    if desk.book.lot or desk.book.order:  # an entry under way is closed as soon as it is filled
+                    # an entry under way is closed as soon as it is filled; before the truth is known, whatever it shows
+                    if desk.book.lot or desk.book.order or not self.state.reconciled:
                         desk.book.urgent = FLATTENED
                     desk.book.goal = None
         return [Alert("warning", f"{event.order} by {event.who}")]
@@ -234,7 +249,7 @@ class Engine:
         closed = event.bar + settings.decision.ms
         arrivals = state.waiting.get(closed)
         late = any(c > closed for c in state.waiting) or not (arrivals and arrivals.live)
-        barred = Reason.PAUSED if state.paused else Reason.LATE if late else None
+        barred = Reason.PAUSED if state.paused else Reason.HALTED if state.deaf else Reason.LATE if late else None
         situation = Situation(
             bar=event.bar,
             bar_ms=settings.decision.ms,
@@ -324,6 +339,8 @@ class Engine:
             action = state.actions.pop(0)
             desk = self.desks[action.symbol]
             desk.book.goal, desk.book.goal_bar = action, state.deciding
+            if isinstance(action, Enter):
+                desk.book.leverage = 0  # it may have been changed by hand: set and read back before each entry
             state.pursuing = action.symbol
             out += self._steer(desk, at)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
@@ -47,6 +48,8 @@ from market.instruments import Instrument
 log = logging.getLogger("daemon.execution")
 
 SIDE = {1: "BUY", -1: "SELL"}
+STALE_S = 2.0
+"""How long an order may wait behind others of its symbol before it is not sent at all."""
 READ_BACK_PAUSES_S = (0.0, 0.05, 0.2)
 """A stop that was just acknowledged may not be found at once."""
 
@@ -88,7 +91,7 @@ class Execution:
                 self._spawn(self._in_turn(command.symbol, self._set_leverage(command)))
             case Submit():
                 order = command.approved.order
-                self._spawn(self._in_turn(order.symbol, self._submit(order)))
+                self._spawn(self._in_turn(order.symbol, self._submit(order, time.monotonic())))
             case PlaceStop():
                 stop = command.approved.order
                 self._spawn(self._in_turn(stop.symbol, self._place_stop(stop)))
@@ -163,7 +166,10 @@ class Execution:
             if error.code not in codes:
                 raise
 
-    async def _submit(self, order: MarketOrder) -> None:
+    async def _submit(self, order: MarketOrder, commanded: float) -> None:
+        if time.monotonic() - commanded > STALE_S:  # the engine may have given it up by now
+            self._emit(Failed(order.symbol, "Submit", order.client_id, 0, "not sent: it had waited too long"))
+            return
         instrument = self._instruments[order.symbol]
         params = {
             "symbol": order.symbol,

@@ -161,6 +161,13 @@ class Gateway:
         now = time.time_ns() // 1_000_000
         if now < self._silent_until_ms:
             raise NotSent(TOO_MANY_REQUESTS, f"not sent: the exchange bans requests until {self._silent_until_ms} ms")
+        try:
+            return await self._judged(getattr(self.tap, endpoint)(dict(params or {})))
+        except Refused as refused:
+            if refused.code != CLOCK_SKEW:
+                raise
+        log.warning("the clock is off: measured anew, and %s sent again", endpoint)
+        await self.sync_clock()  # it was refused by its date, so nothing was done and it may be repeated
         return await self._judged(getattr(self.tap, endpoint)(dict(params or {})))
 
     async def watch_klines(self, pairs: Sequence[tuple[str, str]]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
-from daemon.events import Event, Filled, FundingPaid, Reconciled, SymbolTruth
+from daemon.events import Event, Filled, FundingPaid, Reconciled, RestingStop, SymbolTruth
 from daemon.gateway import NO_SUCH_ORDER, Gateway, OutcomeUnknown, Refused
 from daemon.wire import Payload, funding_row, resting_stop, signed_steps, trade_row, units
 from market.instruments import CASH, Instrument
@@ -108,11 +108,16 @@ class Reconciliation:
         truths = []
         for symbol, instrument in self._instruments.items():
             quantity, cost, margin = _position(instrument, by_symbol.get(symbol))
-            resting = tuple(resting_stop(instrument, s) for s in stops if s["symbol"] == symbol)
+            resting = tuple(self._resting(instrument, s) for s in stops if s["symbol"] == symbol)
             term = terms[symbol]
             isolated = str(term["marginType"]).upper() == "ISOLATED"
             truths.append(SymbolTruth(symbol, quantity, cost, margin, int(term["leverage"]), isolated, resting))
         return Reconciled(cash, tuple(truths))
+
+    def _resting(self, instrument: Instrument, row: Payload) -> RestingStop:
+        """A conditional order; of one that is not ours only the name, since its numbers may be of any kind."""
+        name = str(row.get("clientAlgoId") or "")
+        return resting_stop(instrument, row) if name.startswith(self._own_prefix) else RestingStop(name, 0, 0, 0)
 
 
 def _position(instrument: Instrument, row: Payload | None) -> tuple[int, int, int]:

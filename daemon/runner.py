@@ -32,7 +32,6 @@ from strategy.live_config import load_rules
 FAILURE, CONFIGURATION, TIMEOUT, DATA, INTERRUPTED = 1, 4, 5, 7, 130
 LOG_FILE = "daemon.log"
 EXCHANGE_LOG = "exchange.log"
-ALERTS_DRAIN_S = 5.0
 CODES: tuple[tuple[type[Exception], int], ...] = (
     (ConfigError, CONFIGURATION),
     (AlertsError, CONFIGURATION),
@@ -136,7 +135,6 @@ async def _attended(config: DaemonConfig, predictor: Predictor, candles: int | N
         daemon.watchers.append(Lines(daemon, Console(width=10_000)))
     try:
         summary = await daemon.run()
-        await alerts.drain(ALERTS_DRAIN_S)
     finally:
         if picture is not None:
             picture.cancel()

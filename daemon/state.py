@@ -152,6 +152,7 @@ class Arrivals:
 class DaemonState:
     """The whole state of an engine.
 
+    `deaf` is whether the private stream is down; `grids` are the tick and step that each symbol's integers count.
     `cash` is the wallet as last stated, `unstated` what executions and funding found by asking have moved it by since.
     `held` are executions and funding that arrived before the first truth of this life: older ones may follow.
     `deciding` is the decision candle (open time) under way or -1, since `began_at`; `actions` what is left to do of its
@@ -165,6 +166,8 @@ class DaemonState:
     held: list[Filled | FundingPaid] = field(default_factory=list)
     reconciled: bool = False
     paused: bool = False
+    deaf: bool = False
+    grids: dict[str, str] = field(default_factory=dict)
     model_set: str = ""
     books: dict[str, Book] = field(default_factory=dict)
     deciding: int = -1

@@ -22,7 +22,7 @@ from daemon.commands import (
 )
 from daemon.desk import Desk, wanted
 from daemon.identity import client_id
-from daemon.orders import State
+from daemon.orders import OVER, State
 from daemon.state import Lot, Stop, Working
 from market import trades
 from strategy.plan import Enter, Exit, Tighten
@@ -49,7 +49,9 @@ def _follow(desk: Desk, at: int) -> list[Command]:
         book.order = order = None
         if not book.lot and isinstance(book.goal, Enter):
             book.goal = None
-    if order and (order.asked_at == 0 or at - max(order.sent_at, order.asked_at) >= desk.patience.answer_ms):
+    # an order that is over owes its executions: without them the position it made cannot be protected
+    patience = desk.patience.fills_ms if order and order.state in OVER else desk.patience.answer_ms
+    if order and (order.asked_at == 0 or at - max(order.sent_at, order.asked_at) >= patience):
         order.asked_at = at
         out.append(AskOrder(desk.symbol, order.client_id))
     for stop in book.stops.values():

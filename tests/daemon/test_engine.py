@@ -38,6 +38,8 @@ from daemon.events import (
     Reconciled,
     RestingStop,
     StopUpdated,
+    StreamLive,
+    StreamStale,
     SymbolTruth,
     Tick,
     Unresolved,
@@ -212,7 +214,8 @@ def test_a_reversal_is_a_close_then_an_entry_and_the_old_stop_is_gone_first(play
     out = play.fill(close.approved.order.client_id, -1, close.approved.order.quantity)
     assert of(out, CancelStop) == [CancelStop("BTCUSDT", stop.client_id)]
     assert of(out, Submit) == []
-    (entry,) = of(play.tell(StopUpdated("BTCUSDT", stop.client_id, OrderStatus.CANCELED)), Submit)
+    (leverage,) = of(play.tell(StopUpdated("BTCUSDT", stop.client_id, OrderStatus.CANCELED)), SetLeverage)
+    (entry,) = of(play.tell(LeverageRead("BTCUSDT", leverage.leverage, True)), Submit)
     assert (entry.approved.order.side, entry.approved.order.reduce_only) == (-1, False)
 
 
@@ -308,3 +311,47 @@ def test_a_candle_that_had_to_be_fetched_is_decided_but_opens_nothing(play: Play
     assert of(said, SetLeverage) == of(said, Submit) == []
     (record,) = of(said, RecordDecisions)
     assert record.decisions[0].reason is Reason.LATE
+
+
+def test_stops_that_never_arrive_end_in_a_close(play: Play) -> None:
+    play.boot()
+    stop, out = play.enter(), list[Command]()
+    for _ in range(3):
+        play.tell(Unresolved("BTCUSDT", stop.client_id, "no reply"))
+        out = play.tell(StopUpdated("BTCUSDT", stop.client_id, OrderStatus.ABSENT, read_back=True))
+        placed = of(out, PlaceStop)
+        if placed:
+            stop = replace(stop, client_id=placed[0].approved.order.client_id)
+    (close,) = of(out, Submit)
+    assert close.approved.order.reduce_only
+
+
+def test_an_order_that_filled_owes_its_executions_and_is_asked_for_them_soon(play: Play) -> None:
+    play.boot()
+    (leverage,) = of(play.candle(0, p_long=0.7), SetLeverage)
+    (submit,) = of(play.tell(LeverageRead("BTCUSDT", leverage.leverage, True)), Submit)
+    order = submit.approved.order
+    play.tell(OrderUpdated("BTCUSDT", order.client_id, OrderStatus.FILLED, order.quantity))
+    assert of(play.tell(Tick(), after=300), AskOrder) == [AskOrder("BTCUSDT", order.client_id)]
+
+
+def test_nothing_is_opened_while_the_private_stream_is_down(play: Play) -> None:
+    play.boot()
+    play.tell(StreamStale("private", "cut"))
+    assert of(play.candle(0, p_long=0.7), SetLeverage) == []
+    play.tell(StreamLive("private"))
+    assert of(play.candle(1, p_long=0.7), SetLeverage)
+
+
+def test_what_was_counted_in_another_tick_is_not_believed(play: Play) -> None:
+    play.boot()
+    play.tell(play.enter())
+    finer = replace(SETTINGS, instruments=(replace(BTC, tick=Decimal("0.01")),))
+    again = Engine(finer, DaemonState.load(play.engine.state.dump()))
+    assert again.state.books["BTCUSDT"].lot is None
+
+
+def test_flatten_before_the_truth_is_known_closes_what_it_shows(play: Play) -> None:
+    play.tell(OperatorCommand(Order.FLATTEN, "me"))
+    (close,) = of(play.boot(quantity=100, cost=BTC.notional(PRICE, 100)), Submit)
+    assert close.approved.order.reduce_only

@@ -206,6 +206,7 @@ def test_34_a_signal_leaves_a_protected_position(
     assert code == 0
     assert json.loads(out)["candles"] == 1
     state = place.state()
+    assert state["positions"]
     assert [s["quantity"] for s in state["stops"]] == [p["quantity"].lstrip("-") for p in state["positions"].values()]
     assert not state["listening"]
 
@@ -328,6 +329,7 @@ def test_36_a_full_disk_ends_it_with_what_to_do_and_the_stop_stays(
     place = exchange(warmup=WARMUP, bars=100)
     daemon = start(configure(place.url))
     play(place, daemon, 1)
+    assert place.state()["positions"]
     space = os.statvfs(small_disk)
     (small_disk / "ballast").write_bytes(b"0" * (space.f_bavail * space.f_bsize))
     for _ in range(6):

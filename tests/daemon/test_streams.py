@@ -100,6 +100,7 @@ async def test_3_a_subscription_that_never_brings_a_kline_is_tried_again(bench: 
     assert bench.told == []
     bench.proxy.thaw()
     await until(lambda: bench.kinds() == ["StreamLive"], "the market stream")
+    assert bench.gateway.opens[False] >= 2  # the silent socket was left, not waited out
     task.cancel()
 
 
