@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,12 +49,6 @@ class Setting:
     refusals: dict[str, int] = field(default_factory=dict)
 
 
-def symbol_of(path: Path) -> str | None:
-    """The symbol a file is named after: ``BTCUSDT-spot-15m.parquet`` is of BTCUSDT."""
-    found = re.match(r"[A-Z0-9]+USDT(?![A-Z0-9])", path.name)
-    return found.group() if found else None
-
-
 def from_files(files: Sequence[Path], funding: Sequence[Path], symbols: Sequence[str]) -> list[Series]:
     """One series a file; without symbols, each file's name says its own.
 
@@ -66,7 +59,7 @@ def from_files(files: Sequence[Path], funding: Sequence[Path], symbols: Sequence
     BacktestError
         If symbols or funding files do not match the files.
     """
-    names = list(symbols) or [symbol_of(f) or "" for f in files]
+    names = list(symbols) or [catalogue.symbol_of(f) or "" for f in files]
     if len(names) != len(files):
         raise BacktestError(f"{len(files)} data files and {len(names)} symbols: give one --symbol for each --data")
     if "" in names:

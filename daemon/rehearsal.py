@@ -42,12 +42,6 @@ def exchange_options(
     return [*options, "--funding", ",".join(map(str, funding))] if funding else options
 
 
-def symbol_of(path: Path, default: str) -> str:
-    """The symbol that a history's file name begins with, e.g. ``BTCUSDT-spot-15m.parquet``."""
-    name = path.name.split("-")[0].split(".")[0].split("_")[0]
-    return name if name.isupper() and name.endswith("USDT") and len(name) > 4 else default
-
-
 @asynccontextmanager
 async def local_exchange(options: list[str], log: Path) -> AsyncIterator[str]:
     """The base URL of a local exchange that lives as long as the context; its log goes to the file `log`.

@@ -21,8 +21,9 @@ from daemon.config import DaemonConfig, Mode, alert_urls
 from daemon.gateway import GatewayError
 from daemon.journal import FILE, Journal, JournalError
 from daemon.lock import Lock, LockError
-from daemon.rehearsal import RehearsalError, exchange_options, local_exchange, symbol_of
+from daemon.rehearsal import RehearsalError, exchange_options, local_exchange
 from daemon.view import Lines, LiveView
+from market.catalogue import symbol_of
 from market.history import HistoryError
 from market.timeframes import TimeframeError
 from models.inference import Predictor
@@ -74,7 +75,7 @@ def run_rehearsal(
         for file in config.state_dir.glob(f"{FILE}*"):
             file.unlink()
         predictor = _predictor(config)
-        symbols = [symbol_of(path, config.symbols[0]) for path in data] or list(config.symbols)
+        symbols = [symbol_of(path) or config.symbols[0] for path in data] or list(config.symbols)
         lookback = predictor.lookback + MARGIN_CANDLES + 1
         options = exchange_options(data, symbols, funding, config.decision, lookback)
         async with local_exchange([*options, *pace], config.state_dir / EXCHANGE_LOG) as url:

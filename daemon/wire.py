@@ -29,7 +29,6 @@ from market.instruments import CASH, Instrument
 Payload = Mapping[str, Any]
 Instruments = Mapping[str, Instrument]
 
-CONFIGURED_ELSEWHERE = "ACCOUNT_CONFIG_UPDATE"
 KEY_EXPIRED = ("listenKeyExpired", "eventStreamTerminated")
 
 ORDER_STATUS = {

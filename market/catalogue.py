@@ -6,6 +6,9 @@ history (0.01, finer than the live perpetual's), so nothing of a replay is round
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from market.instruments import CASH, Instrument, InstrumentError
 
 _QUOTE = "USDT"
@@ -32,3 +35,9 @@ def instrument(symbol: str) -> Instrument:
     if base == symbol or not base or not (base.isascii() and base.isalnum() and base == base.upper()):
         raise InstrumentError(f"symbol {symbol!r}: write a base currency followed by {_QUOTE}, such as BTCUSDT")
     return Instrument(symbol, base, max_leverage=50, maintenance_bps=100)
+
+
+def symbol_of(path: Path) -> str | None:
+    """The symbol a file is named after: ``BTCUSDT-spot-15m.parquet`` is of BTCUSDT."""
+    found = re.match(r"[A-Z0-9]+USDT(?![A-Z0-9])", path.name)
+    return found.group() if found else None
