@@ -193,7 +193,9 @@ class Daemon:
     def _settings(self, instruments: tuple[Instrument, ...]) -> Settings:
         deadlines = self.config.deadlines
         patience = Patience(
-            answer_ms=int(deadlines.answer_s * 1000), read_back_ms=int(deadlines.stop_read_back_s * 1000)
+            answer_ms=int(deadlines.answer_s * 1000),
+            protect_ms=int(deadlines.stop_read_back_s * 1000),
+            reconcile_ms=int(deadlines.reconcile_s * 1000),
         )
         return Settings(
             deployment=self.journal.deployment,

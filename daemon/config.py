@@ -71,8 +71,13 @@ class Deadlines(_Section):
     close_s: Seconds = Field(5, description="A candle's closing frame, once its successor has been seen.")
     batch_s: Seconds = Field(10, description="Candles of the other symbols that close at the same instant.")
     request_s: Seconds = Field(5, description="Reply to a request.")
-    answer_s: Seconds = Field(3, description="Outcome of an order before it is asked for.")
-    stop_read_back_s: Seconds = Field(1, description="Confirmation of a stop before it is asked for again.")
+    answer_s: Seconds = Field(3, description="Outcome of a setting of leverage before it is tried again.")
+    stop_read_back_s: Seconds = Field(
+        1,
+        description="A position's stop to be read back; half-way another is placed, and after three, or twice the "
+        "time, the position is closed.",
+    )
+    reconcile_s: Seconds = Field(30, description="Asking the exchange for the whole truth again.")
     shutdown_s: Seconds = Field(30, description="Coming to rest, or closing positions, when told to stop.")
 
 

@@ -66,7 +66,8 @@ class Filled:
     """One execution on our account, ours or not; `trade_id` tells duplicates.
 
     `client_id` is the order's; a stop's market order carries the stop's own. `price` in ticks, `quantity` in steps,
-    `fee` in cash units (positive: paid), `time` in the exchange's milliseconds.
+    `fee` in cash units (positive: paid), `time` in the exchange's milliseconds. `asked` says that it was found by
+    asking: the stream, which states the wallet before each execution, may not have told of it yet.
     """
 
     symbol: str
@@ -77,6 +78,7 @@ class Filled:
     quantity: int
     fee: int
     time: int
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
