@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 import configs
 from configs import ConfigError
+from daemon.desk import Foreign
 from market.timeframes import Timeframe
 
 
@@ -103,6 +104,9 @@ class DaemonConfig(_Section):
     rules: Path = Field(Path("live_config.yaml"), description="The trading rules; relative to this file.")
     state_dir: Path = Field(Path("../var/daemon"), description="Folder of the journal; relative to this file.")
     deadlines: Deadlines = Deadlines()
+    foreign_positions: Foreign = Field(
+        Foreign.ADOPT, description="A position that no order of ours explains: adopt, ignore or close it."
+    )
     on_stop: OnStop = Field(OnStop.PROTECT, description="protect leaves positions with their stops.")
     alerts: Alerts = Alerts()
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -7,6 +7,7 @@ of order leaves the book as it should be.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from daemon import lots
 from daemon.commands import Alert, Command, Purpose, Reconcile, RecordExposure, RecordTrade
@@ -28,6 +29,21 @@ WOULD_TRIGGER = -2021
 
 SEEN = 200
 """How many trade ids are remembered to tell duplicates."""
+
+
+class Foreign(StrEnum):
+    """What is done about a position in a symbol of ours that no order of ours explains, while we hold none there.
+
+    What somebody adds to or takes from a position of ours becomes part of it whatever stands here: the exchange has but
+    one.
+    """
+
+    ADOPT = "adopt"
+    """It is protected, and leaves by the rules."""
+    IGNORE = "ignore"
+    """It is left alone, and the symbol is not entered."""
+    CLOSE = "close"
+    """It is closed at market."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +85,7 @@ class Desk:
     decision: Timeframe
     unknown_stop_bps: int
     patience: Patience
+    foreign: Foreign = Foreign.ADOPT
 
     @property
     def symbol(self) -> str:
@@ -119,13 +136,39 @@ class Desk:
             closing = min(event.quantity, book.lot.quantity)
             out += self._reduced(book.lot, replace(event, quantity=closing), order, cash, at)
             left = replace(event, quantity=event.quantity - closing, fee=0)
+        if left.quantity and not book.lot and not order and not self._is_ours(event.client_id):
+            return out + self._opened_by_somebody(left, at)
         if left.quantity:
             book.lot = lots.increase(book.lot, left, order, self.instrument, self.decision, self.unknown_stop_bps)
             book.lot.margin = book.margin
             self.exposed(at)
             if not order:
-                out.append(self.alert("critical", f"an execution of no order of ours: {event.client_id or 'no id'}"))
+                name = event.client_id or "no id"
+                out.append(self.alert("critical", f"an execution of no order under way is taken over: {name}"))
         return out
+
+    def _is_ours(self, client_id: str) -> bool:
+        return client_id.startswith(prefix(self.deployment))
+
+    def _opened_by_somebody(self, fill: Filled, at: int) -> list[Command]:
+        """An execution of no order of ours, while we hold nothing."""
+        book, name = self.book, fill.client_id or "no id"
+        if self.foreign is Foreign.IGNORE:
+            book.foreign += fill.side * fill.quantity
+            return [self.alert("warning", f"an execution of no order of ours, left alone: {name}")]
+        book.lot = lots.increase(None, fill, None, self.instrument, self.decision, self.unknown_stop_bps)
+        book.lot.margin = book.margin
+        self.exposed(at)
+        if self.foreign is Foreign.CLOSE:
+            book.urgent = trades.FOREIGN
+        return [self.alert("critical", f"an execution of no order of ours: {name}; {self._what_is_done()}")]
+
+    def _what_is_done(self) -> str:
+        return {
+            Foreign.ADOPT: "it is taken over and protected",
+            Foreign.IGNORE: "it is left alone, and nothing is opened here",
+            Foreign.CLOSE: "it is closed",
+        }[self.foreign]
 
     def _reduced(self, lot: Lot, fill: Filled, order: Working | None, cash: int, at: int) -> list[Command]:
         book, reason = self.book, self._why_closed(fill, order)
@@ -186,7 +229,7 @@ class Desk:
         """What the exchange says of a stop; only a stop that was asked for and found as wanted is CONFIRMED."""
         book = self.book
         stop = book.stops.get(event.client_id)
-        rests, ours = event.status is OrderStatus.ACCEPTED, event.client_id.startswith(prefix(self.deployment))
+        rests, ours = event.status is OrderStatus.ACCEPTED, self._is_ours(event.client_id)
         if stop is None and rests and ours:  # given up as absent, and arrived after all
             stop = Stop(event.client_id, event.side, event.trigger, event.quantity, State.SENT, at, at)
             book.stops[event.client_id] = stop
@@ -280,17 +323,14 @@ class Desk:
         if (truth.leverage, truth.isolated) != (book.leverage, book.isolated):
             # overtaken or changed by hand: unknown, so that the next entry sets it
             book.leverage, book.isolated = (truth.leverage, truth.isolated) if first else (0, False)
-        have = book.lot.side * book.lot.quantity if book.lot else 0
+        if self.foreign is not Foreign.IGNORE:
+            book.foreign = 0  # it was left alone by a former life that was told to
+        have = book.foreign + (book.lot.side * book.lot.quantity if book.lot else 0)
+        gone = have != 0 and truth.quantity == 0  # that nothing is left is never believed at first sight
         if have == truth.quantity:
             book.doubted, book.margin = None, truth.margin
-        elif first or book.doubted == truth.quantity:
-            text = f"the exchange holds {truth.quantity} steps, the journal {have}; the exchange's is taken"
-            out += [self.alert("critical", text), Reconcile(f"{self.symbol}: a position was taken over")]
-            out += self.covered(at)
-            book.lot, book.adopted = self._adopted(truth, at) if truth.quantity else None, True
-            if book.lot:
-                self.exposed(at)
-            book.doubted, book.margin = None, truth.margin
+        elif book.doubted == truth.quantity or (first and not gone):
+            out += self._taken_over(truth, have, at)
         else:
             book.doubted = truth.quantity
             out.append(Reconcile(f"{self.symbol}: {truth.quantity} steps stated, {have} on record"))
@@ -308,9 +348,28 @@ class Desk:
             book.order.state, book.order.asked_at = State.UNRESOLVED, 0
         return out
 
+    def _taken_over(self, truth: SymbolTruth, have: int, at: int) -> list[Command]:
+        """The exchange's position in place of the one on record, which no execution explains."""
+        book, ours = self.book, self.book.lot is not None
+        text = f"the exchange holds {truth.quantity} steps, the journal {have}; the exchange's is taken"
+        out = [self.alert("critical", text), Reconcile(f"{self.symbol}: a position was taken over"), *self.covered(at)]
+        book.lot, book.foreign, book.adopted, book.doubted, book.margin = None, 0, True, None, truth.margin
+        if not truth.quantity:
+            return out
+        if not ours:
+            out.append(self.alert("critical", f"a position of no order of ours; {self._what_is_done()}"))
+        if not ours and self.foreign is Foreign.IGNORE:
+            book.foreign = truth.quantity
+            return out
+        book.lot = self._adopted(truth, at)
+        self.exposed(at)
+        if not ours and self.foreign is Foreign.CLOSE:
+            book.urgent = trades.FOREIGN
+        return out
+
     def _stop_found(self, found: RestingStop, at: int) -> list[Command]:
         known = self.book.stops.get(found.client_id)
-        if known is None and not found.client_id.startswith(prefix(self.deployment)):
+        if known is None and not self._is_ours(found.client_id):
             return [self.alert("warning", f"a stop of somebody else rests here and is left alone: {found.client_id}")]
         # one that is over by what we know may have ended after it was seen: it proves nothing until it was asked for
         sure = known is not None and not known.over and known.state is not State.TRIGGERED

@@ -241,7 +241,7 @@ def _durable(connection: Any, record: object) -> None:
 
 
 def _json(value: object) -> str:
-    return orjson.dumps(value).decode()
+    return orjson.dumps(value, default=str).decode()
 
 
 def _write_step(db: sa.Connection, step: dict[str, Any], model_set: str) -> None:

@@ -109,7 +109,8 @@ class Book:
     counts stops and closing orders, over all positions: two of them may begin in the same candle. `stated` and
     `executed` are the exchange's times of the last statement of the wallet that an execution caused and of the last
     execution, each with how many there were at that instant; `adopted` says that the position was taken over as stated:
-    an execution that comes afterwards may be part of it already.
+    an execution that comes afterwards may be part of it already. `foreign` is somebody else's position (signed steps)
+    that is left alone.
     """
 
     memory: Memory = field(default_factory=Memory)
@@ -131,6 +132,7 @@ class Book:
     stated: tuple[int, int] = (0, 0)
     executed: tuple[int, int] = (0, 0)
     adopted: bool = False
+    foreign: int = 0
     trades_seen: list[int] = field(default_factory=list)
 
 
@@ -161,6 +163,8 @@ class Arrivals:
 class DaemonState:
     """The whole state of an engine.
 
+    `truth_at` is when the exchange's whole truth was last taken or asked for. `suspended` are symbols that it does not
+    trade now, `elsewhere` those not ours in which the account holds a position.
     `deaf` is whether the private stream is down; `grids` are the tick and step that each symbol's integers count.
     `cash` is the wallet as last stated, `unstated` what executions and funding found by asking have moved it by since.
     `held` are executions and funding that arrived before the first truth of this life: older ones may follow.
@@ -174,6 +178,9 @@ class DaemonState:
     unstated: int = 0
     held: list[Filled | FundingPaid] = field(default_factory=list)
     reconciled: bool = False
+    truth_at: int = 0
+    suspended: set[str] = field(default_factory=set)
+    elsewhere: tuple[str, ...] = ()
     paused: bool = False
     deaf: bool = False
     grids: dict[str, str] = field(default_factory=dict)
@@ -189,6 +196,11 @@ class DaemonState:
     closes: dict[str, tuple[int, int]] = field(default_factory=dict)
     opinions: dict[str, Opinion] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
+
+    @property
+    def attended(self) -> set[str]:
+        """Symbols in which something is open or under way."""
+        return {s for s, b in self.books.items() if b.lot or b.order or any(not stop.over for stop in b.stops.values())}
 
     def dump(self) -> bytes:
         """The state as JSON."""

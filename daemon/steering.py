@@ -6,7 +6,7 @@ mends is an open position without a stop that was read back.
 
 from __future__ import annotations
 
-from daemon import approval
+from daemon import approval, lots
 from daemon.commands import (
     Approved,
     AskOrder,
@@ -76,7 +76,8 @@ def _give_up(desk: Desk, at: int) -> list[Command]:
         if not spent:
             return []
         keep = next(s for s in desk.live_stops() if s.state is State.CONFIRMED)
-        lot.stop, lot.stop_tries = keep.trigger, 0
+        lot.stop, lot.stop_bps, lot.stop_tries = keep.trigger, lots.distance_bps(lot, keep.trigger, desk.instrument), 0
+        book.goal = None if isinstance(book.goal, Tighten) else book.goal
         return [desk.alert("critical", "another stop cannot be had; the one that rests is kept")]
     naked = at - book.tended_since if book.naked_since else 0
     triggered = any(s.state is State.TRIGGERED for s in desk.live_stops())
@@ -126,6 +127,8 @@ def _enter(desk: Desk, goal: Enter, close: int, equity: int, at: int) -> list[Co
     identity = client_id(desk.deployment, book.goal_bar, desk.symbol, Purpose.ENTRY, 0)
     order = MarketOrder(desk.symbol, identity, Purpose.ENTRY, goal.side, goal.quantity, reduce_only=False)
     try:
+        if book.foreign:
+            raise approval.Denied(approval.Denial.FOREIGN_POSITION)
         approved = approval.approve_entry(
             order, desk.instrument, book.lot, close, equity, goal.leverage, book.leverage, book.isolated
         )
