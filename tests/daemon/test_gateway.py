@@ -41,8 +41,12 @@ async def test_every_closed_kline_and_every_private_frame_is_heard(exchange: Exc
     await until(lambda: place.state()["listening"], "both streams")
     await gateway.call("fapiPrivatePostOrder", BUY)
     await place.turn(50)
-    closed = {(f["s"], f["k"]["t"]) for private, f in frames if not private and f.get("e") == "kline" and f["k"]["x"]}
-    assert len(closed) == 100
+
+    def closed() -> set[tuple[str, int]]:
+        klines = [f for private, f in frames if not private and f.get("e") == "kline"]
+        return {(f["s"], f["k"]["t"]) for f in klines if f["k"]["x"]}
+
+    await until(lambda: len(closed()) == 100, "every closed kline")
     assert [f["e"] for private, f in frames if private][:3] == [
         "ORDER_TRADE_UPDATE",
         "ACCOUNT_UPDATE",
