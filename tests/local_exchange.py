@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import json
 import os
 import selectors
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 if TYPE_CHECKING:
@@ -60,6 +64,28 @@ class LocalExchange:
         """The control port's state: clock, wallet, positions, stops."""
         return self._control("state")
 
+    def arm(self, *faults: dict[str, Any]) -> list[int]:
+        """Add faults, as a scenario file writes them; gives their ids."""
+        return list(self._control("faults", {"faults": faults})["added"])
+
+    def faults(self) -> dict[str, Any]:
+        """The faults with their counts, and the log of strikes."""
+        return self._control("faults")
+
+    def disarm(self) -> None:
+        """Clear every fault; what it kept back comes."""
+        self._control("faults", method="DELETE")
+
+    def ask(self, method: str, path: str, **params: object) -> Any:
+        """A signed request by hand; raises urllib.error.HTTPError on any status but 200."""
+        stamp = {"timestamp": time.time_ns() // 1_000_000, "recvWindow": 60_000}
+        query = urlencode(params | stamp)
+        signature = hmac.new(b"local", query.encode(), hashlib.sha256).hexdigest()
+        request = Request(f"{self.url}{path}?{query}&signature={signature}", method=method)
+        request.add_header("X-MBX-APIKEY", "local")
+        with urlopen(request, timeout=60 * PATIENCE) as reply:
+            return json.load(reply)
+
     def stop(self) -> int:
         """End the process, by its id; returns its exit code."""
         if self._process.poll() is None:
@@ -85,9 +111,10 @@ class LocalExchange:
         client.exceptions["exact"].update(client.exceptions["linear"]["exact"])
         return client
 
-    def _control(self, verb: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _control(self, verb: str, body: dict[str, Any] | None = None, method: str | None = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
-        with urlopen(Request(f"{self.url}/control/{verb}", data=data), timeout=60 * PATIENCE) as reply:
+        request = Request(f"{self.url}/control/{verb}", data=data, method=method)
+        with urlopen(request, timeout=60 * PATIENCE) as reply:
             answer: dict[str, Any] = json.load(reply)
             return answer
 

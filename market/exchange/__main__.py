@@ -15,12 +15,15 @@ import click
 import orjson
 from aiohttp import web
 
+import configs
+from configs import ConfigError
 from market import fills, history, instruments, synthetic
 from market.aggregate import AggregationError, aggregate
 from market.candles import Candles
 from market.catalogue import instrument
 from market.exchange.account import Costs
 from market.exchange.binance.signing import Gate
+from market.exchange.faults.scenario import Rule, Scenario
 from market.exchange.replay import ReplayError
 from market.exchange.server import Server
 from market.exchange.venue import History, Venue
@@ -30,13 +33,19 @@ log = logging.getLogger("market.exchange")
 
 WARMUP_BARS = 2_000
 SYNTHETIC_BARS = 20_000
-EXIT_FAILURE, EXIT_DATA = 1, 7
+EXIT_FAILURE, EXIT_CONFIGURATION, EXIT_DATA = 1, 4, 7
 
 
 class DataProblem(click.ClickException):
     """The history asked for is missing, broken or does not fit."""
 
     exit_code = EXIT_DATA
+
+
+class BrokenScenario(click.ClickException):
+    """The scenario file cannot be used; every mistake with its line."""
+
+    exit_code = EXIT_CONFIGURATION
 
 
 def _list(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str]:
@@ -108,6 +117,8 @@ def _speed(context: click.Context, parameter: click.Parameter, value: str) -> fl
 @click.option("--signal", type=click.FloatRange(0, 1), default=synthetic.SIGNAL, show_default=True)
 @click.option("--key", default="local", show_default=True, help="API key.")
 @click.option("--secret", default="local", show_default=True, help="API secret.")
+@click.option("--faults", type=click.Path(path_type=Path), help="Scenario file: which messages are struck, and how.")
+@click.option("--fault-seed", type=click.IntRange(0), default=1, show_default=True, help="Of faults by probability.")
 @click.option("--exit-at-end", is_flag=True, help="End once the data is played; otherwise go on serving.")
 def main(
     data: list[str],
@@ -128,12 +139,15 @@ def main(
     signal: float,
     key: str,
     secret: str,
+    faults: Path | None,
+    fault_seed: int,
     exit_at_end: bool,
 ) -> None:
     """A local exchange that speaks Binance USDT-M futures, replaying history or a synthetic market."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     if start_at is not None and warmup is not None:
         raise click.UsageError("--start-at and --warmup both say where to start; give one")
+    rules = () if faults is None else _scenario(faults)
     for what, given in (("--data", data), ("--funding", funding)):
         if given and len(given) != len(symbols):
             raise click.UsageError(f"{what} names {len(given)} files for {len(symbols)} symbols ({', '.join(symbols)})")
@@ -155,8 +169,16 @@ def main(
         raise click.UsageError(str(error)) from error
     except (history.HistoryError, AggregationError, TimeframeError, ReplayError, synthetic.SyntheticError) as error:
         raise DataProblem(str(error)) from error
-    server = Server(venue, Gate({key: secret}), manual=speed is None)
+    server = Server(venue, Gate({key: secret}), manual=speed is None, fault_seed=fault_seed)
+    server.faults.arm(rules)
     sys.exit(asyncio.run(_serve(server, venue, speed, host, port, exit_at_end)))
+
+
+def _scenario(file: Path) -> tuple[Rule, ...]:
+    try:
+        return configs.load(file, Scenario).faults
+    except ConfigError as error:
+        raise BrokenScenario("\n".join(error.lines)) from error
 
 
 def _recorded(data: list[str], symbols: list[str], funding: list[str], timeframe: Timeframe | None) -> list[History]:
