@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import ssl
 import sys
 import time
 from datetime import UTC, datetime
@@ -119,6 +120,8 @@ def _speed(context: click.Context, parameter: click.Parameter, value: str) -> fl
 @click.option("--secret", default="local", show_default=True, help="API secret.")
 @click.option("--faults", type=click.Path(path_type=Path), help="Scenario file: which messages are struck, and how.")
 @click.option("--fault-seed", type=click.IntRange(0), default=1, show_default=True, help="Of faults by probability.")
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate (PEM): serve https and wss.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key (PEM).")
 @click.option("--exit-at-end", is_flag=True, help="End once the data is played; otherwise go on serving.")
 def main(
     data: list[str],
@@ -141,12 +144,16 @@ def main(
     secret: str,
     faults: Path | None,
     fault_seed: int,
+    tls_cert: Path | None,
+    tls_key: Path | None,
     exit_at_end: bool,
 ) -> None:
     """A local exchange that speaks Binance USDT-M futures, replaying history or a synthetic market."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     if start_at is not None and warmup is not None:
         raise click.UsageError("--start-at and --warmup both say where to start; give one")
+    if (tls_cert is None) != (tls_key is None):
+        raise click.UsageError("--tls-cert and --tls-key go together")
     rules = () if faults is None else _scenario(faults)
     for what, given in (("--data", data), ("--funding", funding)):
         if given and len(given) != len(symbols):
@@ -171,7 +178,21 @@ def main(
         raise DataProblem(str(error)) from error
     server = Server(venue, Gate({key: secret}), manual=speed is None, fault_seed=fault_seed)
     server.faults.arm(rules)
-    sys.exit(asyncio.run(_serve(server, venue, speed, host, port, exit_at_end)))
+    sys.exit(asyncio.run(_serve(server, venue, speed, host, port, _tls(tls_cert, tls_key), exit_at_end)))
+
+
+def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    if certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key)
+    except OSError as error:  # ssl.SSLError is one
+        told = (
+            f"--tls-cert {certificate} and --tls-key {key} are no certificate with its key: {error.strerror or error}"
+        )
+        raise click.UsageError(told) from error
+    return context
 
 
 def _scenario(file: Path) -> tuple[Rule, ...]:
@@ -210,11 +231,19 @@ def _after_warmup(histories: list[History], warmup: int | None) -> int:
     return int(latest.open_time[skipped])
 
 
-async def _serve(server: Server, venue: Venue, speed: float | None, host: str, port: int, exit_at_end: bool) -> int:
+async def _serve(
+    server: Server,
+    venue: Venue,
+    speed: float | None,
+    host: str,
+    port: int,
+    tls: ssl.SSLContext | None,
+    exit_at_end: bool,
+) -> int:
     runner = web.AppRunner(server.app(), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port)
+        site = web.TCPSite(runner, host, port, ssl_context=tls)
         try:
             await site.start()
         except OSError as error:
@@ -222,7 +251,8 @@ async def _serve(server: Server, venue: Venue, speed: float | None, host: str, p
             return EXIT_FAILURE
         stop = _listen_to_signals()
         port = runner.addresses[0][1]
-        ready = {"port": port, "url": f"http://{host}:{port}", "ws_url": f"ws://{host}:{port}/ws"}
+        safe = "s" if tls else ""
+        ready = {"port": port, "url": f"http{safe}://{host}:{port}", "ws_url": f"ws{safe}://{host}:{port}/ws"}
         click.echo(orjson.dumps(ready | {"market_time": venue.replay.time}).decode())
         await _until_ended(server, stop, speed, exit_at_end)
         return 0
