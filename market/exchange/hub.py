@@ -102,8 +102,7 @@ class Hub:
             self._exposure.look()
         for event in events:
             if self._private:
-                instrument = self._venue.engine.instruments[event.symbol]
-                await self._send(PRIVATE, self._private, frames.event(instrument, event))
+                await self._send(PRIVATE, self._private, frames.event(self._venue.engine.instruments, event))
         return len(events)
 
     async def barrier(self) -> None:
