@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from copy import copy
 from typing import Any, Protocol
 
+import aiohttp
+
 from daemon.alerts import Alerts
 from daemon.backfill import Backfill
 from daemon.backoff import Backoff
@@ -75,6 +77,8 @@ class Daemon:
     ----------
     candles : int, optional
         End after so many decided candles.
+    session : aiohttp.ClientSession, optional
+        Through which the exchange is reached; the caller closes it. ccxt's own without.
     """
 
     def __init__(
@@ -85,6 +89,7 @@ class Daemon:
         journal: Journal,
         alerts: Alerts,
         candles: int | None = None,
+        session: aiohttp.ClientSession | None = None,
     ) -> None:
         self.rules, self.predictor, self.alerts = rules, predictor, alerts
         self.journal = journal
@@ -105,7 +110,7 @@ class Daemon:
         key, secret = credentials(config.exchange)
         self.store = CandleStore(self.config.pairs, predictor.lookback + MARGIN_CANDLES)
         self.inlet = Inlet(self._inbox.put_nowait, self.stopwatch)
-        self.gateway = Gateway(key, secret, config.exchange.url, config.deadlines.request_s, self.inlet.frame)
+        self.gateway = Gateway(key, secret, config.exchange.url, config.deadlines.request_s, self.inlet.frame, session)
         self._backfill = Backfill(self.gateway)
 
     @property

@@ -100,12 +100,21 @@ class Gateway:
         How long a reply is waited for, seconds.
     on_frame : callable
         Called with (is_private, frame) for every frame, in the order of arrival on its socket.
+    session : aiohttp.ClientSession, optional
+        Through which the exchange is reached, with a proxy or certificates of its own, say; whoever made it closes it.
+        ccxt's own without.
     """
 
     def __init__(
-        self, key: str, secret: str, base: str | None, request_s: float, on_frame: Callable[[bool, Any], None]
+        self,
+        key: str,
+        secret: str,
+        base: str | None,
+        request_s: float,
+        on_frame: Callable[[bool, Any], None],
+        session: aiohttp.ClientSession | None = None,
     ) -> None:
-        self._settings = _settings(key, secret, base, request_s)
+        self._settings = _settings(key, secret, base, request_s) | ({"session": session} if session else {})
         self._local = base is not None
         self._request_s = request_s
         self._on_frame = on_frame

@@ -13,6 +13,9 @@ from market.exchange.binance.params import Params
 from market.exchange.binance.rest import ROUTES, Access
 from market.exchange.binance.signing import Gate
 from market.exchange.clock import Clock
+from market.exchange.faults.arming import Arsenal
+from market.exchange.faults.control import FaultControl
+from market.exchange.faults.injector import Injector
 from market.exchange.hand import Hand, HandError
 from market.exchange.hub import Hub
 from market.exchange.refusals import Code, Refusal
@@ -34,10 +37,14 @@ class Server:
         Knows the API keys.
     manual : bool
         Whether the market moves on the control port's command alone.
+    fault_seed : int
+        Of the faults' probabilities; `faults` holds their rules.
     """
 
-    def __init__(self, venue: Venue, gate: Gate, manual: bool) -> None:
-        self.hub = Hub(venue)
+    def __init__(self, venue: Venue, gate: Gate, manual: bool, fault_seed: int = 1) -> None:
+        self.faults = Arsenal(fault_seed, venue.wall_ms)
+        self._injector = Injector(self.faults)
+        self.hub = Hub(venue, self._injector)
         self.clock = Clock(venue.replay, self.hub)
         self._hand = Hand(venue)
         self._venue = venue
@@ -49,6 +56,7 @@ class Server:
         app = web.Application()
         app.router.add_get("/control/state", self._state)
         app.router.add_post("/control/advance", self._advance)
+        FaultControl(self._injector).add_to(app)
         app.router.add_post("/control/hand", self._do_by_hand)
         for kind in ("market", "public"):
             app.router.add_get(f"/{kind}/ws", self.hub.market)
@@ -60,6 +68,9 @@ class Server:
         return app
 
     async def _rest(self, request: web.Request) -> web.StreamResponse:
+        return await self._injector.serve(request, self._answer)
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         try:
             return _json(await self._call(request))
         except Refusal as refusal:
@@ -117,6 +128,7 @@ class Server:
         return _json(done)
 
     async def _close(self, app: web.Application) -> None:
+        await self._injector.close()
         await self.hub.close()
 
 
