@@ -10,7 +10,16 @@ from dataclasses import dataclass, replace
 
 from daemon import lots
 from daemon.commands import Alert, Command, Purpose, Reconcile, RecordTrade
-from daemon.events import Filled, LeverageRead, OrderStatus, OrderUpdated, RestingStop, StopUpdated, SymbolTruth
+from daemon.events import (
+    Filled,
+    LeverageRead,
+    Meaning,
+    OrderStatus,
+    OrderUpdated,
+    RestingStop,
+    StopUpdated,
+    SymbolTruth,
+)
 from daemon.identity import prefix
 from daemon.orders import ORDER, STOP, State, absence_proven, after
 from daemon.state import Book, Counts, Lot, Stop, Working
@@ -22,9 +31,6 @@ from strategy.plan import Enter
 LIQUIDATION_PREFIX = "autoclose-"
 DELEVERAGING_PREFIX = "adl_autoclose"
 """Client ids of the exchange's own closing orders (Binance USDT-M, User Data Streams: Order Update)."""
-
-WOULD_TRIGGER = -2021
-"""Binance: the stop's price is past already."""
 
 SEEN = 200
 """How many trade ids are remembered to tell duplicates."""
@@ -210,7 +216,9 @@ class Desk:
         if stop and not stop.over:
             stop.state, stop.since = State.UNRESOLVED, 0
 
-    def failed(self, command: str, client_id: str, code: int, message: str, at: int) -> list[Command]:
+    def failed(
+        self, command: str, client_id: str, code: int, message: str, at: int, meaning: Meaning = Meaning.OTHER
+    ) -> list[Command]:
         """The exchange refused a command, or it could not be sent."""
         book, stop = self.book, self.book.stops.get(client_id)
         match command:
@@ -223,7 +231,7 @@ class Desk:
                 stop.state, stop.since = State.UNRESOLVED, at
             case "PlaceStop" if stop and not stop.over:
                 stop.state, stop.since = State.REJECTED, at
-                return self._stop_refused(book.lot, code, message, at) if book.lot else []
+                return self._stop_refused(book.lot, code, message, at, meaning) if book.lot else []
         return []  # a question that was not answered is asked again in its own time
 
     def _order_refused(self, order: Working, code: int, message: str, at: int) -> list[Command]:
@@ -244,9 +252,11 @@ class Desk:
             self.book.urgent = trades.UNPROTECTED
         return [self.alert("critical", f"stop never arrived ({lot.stop_failures})")]
 
-    def _stop_refused(self, lot: Lot, code: int, message: str, at: int) -> list[Command]:
+    def _stop_refused(
+        self, lot: Lot, code: int, message: str, at: int, meaning: Meaning = Meaning.OTHER
+    ) -> list[Command]:
         lot.stop_failures += 1
-        if code == WOULD_TRIGGER or lot.stop_failures >= self.patience.stop_tries:
+        if meaning is Meaning.WOULD_TRIGGER or lot.stop_failures >= self.patience.stop_tries:
             self.book.urgent = trades.UNPROTECTED  # and closed at once: no pause while nothing protects it
         else:
             self.book.retry_at = at + self.patience.retry_ms
