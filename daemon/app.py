@@ -21,13 +21,13 @@ from daemon.backoff import Backoff
 from daemon.candle_feed import CandleFeed
 from daemon.candle_store import CandleStore
 from daemon.commands import Command, RecordDecisions, Settled
-from daemon.config import DaemonConfig, Mode, OnStop, credentials
+from daemon.config import DaemonConfig, Mode, OnStop
 from daemon.control import ControlServer
 from daemon.desk import Patience
 from daemon.engine import Engine, Settings
 from daemon.events import CandleClosed, Event, GapFound, OperatorCommand, Order, Tick
 from daemon.execution import Execution
-from daemon.gateway import Gateway, NotSent, OutcomeUnknown, Refused
+from daemon.gateway import NotSent, OutcomeUnknown, Refused
 from daemon.identity import prefix
 from daemon.inference import Inference
 from daemon.inlet import Inlet
@@ -36,6 +36,7 @@ from daemon.reconciliation import Reconciliation
 from daemon.state import DaemonState
 from daemon.streams import MarketStream, PrivateStream
 from daemon.summary import Stopwatch, summary
+from daemon.venues.catalogue import configured
 from market.instruments import Instrument, cash_text
 from market.timeframes import Timeframe, utc_text
 from models.inference import Predictor
@@ -107,11 +108,10 @@ class Daemon:
         self._stopping = asyncio.Event()
         self._stop_reason = ""
         self._tasks: list[asyncio.Task[Any]] = []
-        key, secret = credentials(config.exchange)
         self.store = CandleStore(self.config.pairs, predictor.lookback + MARGIN_CANDLES)
         self.inlet = Inlet(self._inbox.put_nowait, self.stopwatch)
-        self.gateway = Gateway(key, secret, config.exchange.url, config.deadlines.request_s, self.inlet.frame, session)
-        self._backfill = Backfill(self.gateway)
+        self.venue = configured(config, self.inlet.frame, session)
+        self._backfill = Backfill(self.venue)
 
     @property
     def stopping(self) -> bool:
@@ -157,7 +157,7 @@ class Daemon:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await control.close()
-            await self.gateway.close()
+            await self.venue.close()
             self.journal.close(self.engine.state if self.engine else None)
 
     def status(self) -> dict[str, Any]:
@@ -183,11 +183,11 @@ class Daemon:
     # boot
 
     async def _reach_exchange(self) -> tuple[Instrument, ...] | None:
-        """Open the gateway, waiting for the exchange as long as it takes; None if told to stop meanwhile."""
+        """Open the venue, waiting for the exchange as long as it takes; None if told to stop meanwhile."""
         backoff = Backoff()
         while not self._stopping.is_set():
             try:
-                return await self.gateway.open(self.config.symbols)
+                return await self.venue.open(self.config.symbols)
             except (OutcomeUnknown, NotSent) as error:
                 pause = backoff.next()
                 log.warning("the exchange cannot be reached (%s); trying again in %.1f s", error, pause)
@@ -234,21 +234,19 @@ class Daemon:
         own = prefix(self.journal.deployment)
         real = self.config.mode is not Mode.SANDBOX
         inference = Inference(self.predictor, self.store, self._backfill, self.config.decision, by_symbol, expires=real)
-        reconciliation = Reconciliation(self.gateway, by_symbol, self.journal.last_fill, own)
+        reconciliation = Reconciliation(self.venue, by_symbol, self.journal.last_fill, own)
         execution = Execution(
-            self.gateway, by_symbol, reconciliation, inference, self.alerts, self._inbox.put_nowait, self._order_sent
+            self.venue, by_symbol, reconciliation, inference, self.alerts, self._inbox.put_nowait, self._order_sent
         )
         try:
             await self._check_market(engine.state)
-            await self._open_streams(engine, by_symbol, execution, inference)
+            await self._open_streams(engine, execution, inference)
             await self._loop(engine, execution)
         finally:
             await execution.close()
             inference.close()
 
-    async def _open_streams(
-        self, engine: Engine, instruments: dict[str, Instrument], execution: Execution, inference: Inference
-    ) -> None:
+    async def _open_streams(self, engine: Engine, execution: Execution, inference: Inference) -> None:
         """The private stream first, so that nothing is lost between the account's truth and the first event."""
         deadlines, state = self.config.deadlines, engine.state
         settled = state.settled_bar + self.config.decision.ms if state.settled_bar >= 0 else -1
@@ -262,16 +260,16 @@ class Daemon:
             await inference.warm_up()
 
         put = self._inbox.put_nowait
-        private = PrivateStream(self.gateway, put, reconcile, first_data_s=deadlines.first_data_s)
+        private = PrivateStream(self.venue, put, reconcile, first_data_s=deadlines.first_data_s)
         market = MarketStream(
-            self.gateway,
+            self.venue,
             put,
             catch_up,
             pairs=self.config.pairs,
             first_data_s=deadlines.first_data_s,
             data_s=deadlines.data_s,
         )
-        self.inlet.open(instruments, feed, market, private, self.gateway)
+        self.inlet.open(feed, market, private, self.venue)
         self._spawn(self.inlet.run(), "inlet")
         self._spawn(private.run(), "private")
         self._spawn(self._after(private.live, market.run()), "market")
@@ -366,7 +364,7 @@ class Daemon:
         while True:
             await asyncio.sleep(CLOCK_SYNC_S)
             try:
-                await self.gateway.sync_clock()
+                await self.venue.gateway.sync_clock()
             except (OutcomeUnknown, Refused) as error:
                 log.warning("the exchange's clock could not be read: %s", error)
 

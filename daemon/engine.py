@@ -150,7 +150,8 @@ class Engine:
             case Unresolved():
                 self._on(event.symbol).unresolved(event.client_id)
             case Failed():
-                return self._on(event.symbol).failed(event.command, event.client_id, event.code, event.message, at)
+                desk = self._on(event.symbol)
+                return desk.failed(event.command, event.client_id, event.code, event.message, at, event.meaning)
             case Reconciled():
                 return self._reconciled(event, at)
             case InstrumentRead():

@@ -29,6 +29,21 @@ class OrderStatus(StrEnum):
     """The exchange answered that it knows no such order."""
 
 
+class Meaning(StrEnum):
+    """What an exchange's refusal means to us, whatever its code."""
+
+    OTHER = "other"
+    DUPLICATE_ID = "an order with this client id exists already"
+    NO_SUCH_ORDER = "no such order, or it is over"
+    WOULD_TRIGGER = "the stop would trigger at once"
+    NOTHING_TO_REDUCE = "there is no position to reduce"
+    NO_MARGIN = "the margin is insufficient"
+    ALREADY_SO = "the setting is as asked for already"
+    CLOCK_SKEW = "the request's date is outside of the receive window"
+    BAD_KEY = "the API key is not known, or may not do this"
+    TOO_MANY_REQUESTS = "too many requests"
+
+
 @dataclass(frozen=True, slots=True)
 class CandleClosed:
     """A final candle of a subscribed timeframe, in order and without a hole before it where one could be filled.
@@ -172,7 +187,7 @@ class Unresolved:
 class Failed:
     """A command that the exchange refused or that could not be sent; nothing happened at the exchange.
 
-    `client_id` is empty for commands that are no orders, such as setting leverage.
+    `client_id` is empty for commands that are no orders, such as setting leverage; `code` is the exchange's own.
     """
 
     symbol: str
@@ -180,6 +195,7 @@ class Failed:
     client_id: str
     code: int
     message: str
+    meaning: Meaning = Meaning.OTHER
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from daemon.events import (
     Failed,
     Filled,
     LeverageRead,
+    Meaning,
     OperatorCommand,
     Opinion,
     Order,
@@ -151,7 +152,7 @@ def test_an_entry_is_given_up_when_leverage_reads_back_otherwise(play: Play) -> 
 def test_a_stop_that_would_trigger_at_once_closes_the_position(play: Play) -> None:
     play.boot()
     stop = play.enter()
-    out = play.tell(Failed("BTCUSDT", "PlaceStop", stop.client_id, -2021, "would immediately trigger"))
+    out = play.tell(Failed("BTCUSDT", "PlaceStop", stop.client_id, -2021, "passed", Meaning.WOULD_TRIGGER))
     (rescue,) = of(out, Submit)
     assert rescue.approved.order.reduce_only
     (trade,) = of(play.fill(rescue.approved.order.client_id, -1, rescue.approved.order.quantity), RecordTrade)
