@@ -41,6 +41,7 @@ from market.instruments import Instrument, cash_text
 from market.timeframes import Timeframe, utc_text
 from models.inference import Predictor
 from strategy.live_config import Rules
+from strategy.plan import UNTIL_RESUMED, AccountMemory
 
 log = logging.getLogger("daemon.app")
 
@@ -169,7 +170,7 @@ class Daemon:
         return {
             "phase": "stopping" if self.stopping else "trading" if state.reconciled else "starting",
             "mode": str(self.config.mode),
-            "paused": state.paused,
+            **_trading(state.memory),
             "rules": self.rules.name,
             "model_set": self.predictor.id,
             "equity": cash_text(engine.equity),
@@ -331,7 +332,7 @@ class Daemon:
 
     def _begin_to_stop(self) -> None:
         if self.config.on_stop is OnStop.FLATTEN:
-            self._inbox.put_nowait(OperatorCommand(Order.FLATTEN, f"the daemon's stop ({self._stop_reason})"))
+            self._inbox.put_nowait(OperatorCommand(Order.LEAVE, f"the daemon's stop ({self._stop_reason})"))
 
     def _at_rest(self, engine: Engine) -> bool:
         if not engine.state.reconciled:
@@ -382,6 +383,16 @@ class Daemon:
         state = engine.state if engine else before
         equity = engine.equity if engine else 0
         return summary(self.settled, before.counts, state.counts, equity, state.cash, self.predictor.id, self.stopwatch)
+
+
+def _trading(memory: AccountMemory) -> dict[str, Any]:
+    """The trading state, why, since when, and until when; None where an operator's `resume` ends it."""
+    return {
+        "state": str(memory.state),
+        "reason": memory.reason and str(memory.reason),
+        "since": utc_text(memory.since) if memory.since >= 0 else None,
+        "until": utc_text(memory.until) if memory.until != UNTIL_RESUMED else None,
+    }
 
 
 def _position(engine: Engine, symbol: str) -> dict[str, Any]:

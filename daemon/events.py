@@ -275,13 +275,18 @@ class Order(StrEnum):
     """What an operator can ask for."""
 
     PAUSE = "pause"
+    """Reduce: no entries, positions are looked after."""
     RESUME = "resume"
+    """Trade again, whatever restricted it."""
     FLATTEN = "flatten"
+    """Halt: the kill switch."""
+    LEAVE = "leave"
+    """Close everything, and leave the trading state as it is: the daemon's own stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorCommand:
-    """A request by a person (or the daemon's own stop): pause and resume entries, or close everything now."""
+    """A request by a person, or by the daemon as it stops."""
 
     order: Order
     who: str
