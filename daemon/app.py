@@ -86,8 +86,12 @@ class Daemon:
         alerts: Alerts,
         candles: int | None = None,
     ) -> None:
-        self.config, self.rules, self.predictor, self.alerts = config, rules, predictor, alerts
+        self.rules, self.predictor, self.alerts = rules, predictor, alerts
         self.journal = journal
+        self._state = journal.state() or DaemonState()
+        self.leaving = self._state.attended - set(config.symbols)
+        """Symbols that were removed from the configuration with something open: looked after until that is closed."""
+        self.config = config.model_copy(update={"symbols": (*config.symbols, *sorted(self.leaving))})
         self.watchers: list[Watcher] = []
         self.settled = 0
         self.stopwatch = Stopwatch()
@@ -99,7 +103,7 @@ class Daemon:
         self._stop_reason = ""
         self._tasks: list[asyncio.Task[Any]] = []
         key, secret = credentials(config.exchange)
-        self.store = CandleStore(config.pairs, predictor.lookback + MARGIN_CANDLES)
+        self.store = CandleStore(self.config.pairs, predictor.lookback + MARGIN_CANDLES)
         self.inlet = Inlet(self._inbox.put_nowait, self.stopwatch)
         self.gateway = Gateway(key, secret, config.exchange.url, config.deadlines.request_s, self.inlet.frame)
         self._backfill = Backfill(self.gateway)
@@ -135,9 +139,8 @@ class Daemon:
             instruments = await self._reach_exchange()
             if instruments is None:
                 return self._summary(None, DaemonState())
-            state = self.journal.state() or DaemonState()
-            before = copy(state.counts)
-            engine = self.engine = Engine(self._settings(instruments), state)
+            before = copy(self._state.counts)
+            engine = self.engine = Engine(self._settings(instruments), self._state)
             await self._trade(engine, instruments)
             return self._summary(engine, DaemonState(counts=before))
         except Exception as error:
@@ -193,7 +196,9 @@ class Daemon:
     def _settings(self, instruments: tuple[Instrument, ...]) -> Settings:
         deadlines = self.config.deadlines
         patience = Patience(
-            answer_ms=int(deadlines.answer_s * 1000), read_back_ms=int(deadlines.stop_read_back_s * 1000)
+            answer_ms=int(deadlines.answer_s * 1000),
+            protect_ms=int(deadlines.stop_read_back_s * 1000),
+            reconcile_ms=int(deadlines.reconcile_s * 1000),
         )
         return Settings(
             deployment=self.journal.deployment,
@@ -204,6 +209,8 @@ class Daemon:
             max_hold_bars=self.predictor.max_hold_bars,
             batch_ms=int(deadlines.batch_s * 1000),
             patience=patience,
+            foreign=self.config.foreign_positions,
+            leaving=frozenset(self.leaving),
         )
 
     async def _check_market(self, state: DaemonState) -> None:

@@ -150,6 +150,15 @@ class RecordTrade:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordExposure:
+    """Journal that a position stood without a stop that was read back, from `since` to `until` (ms)."""
+
+    symbol: str
+    since: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """The candle of `bar` is settled: decided, every command acknowledged, every stop read back."""
 
@@ -175,6 +184,7 @@ Command = (
     | Reconcile
     | RecordDecisions
     | RecordTrade
+    | RecordExposure
     | Settled
     | Alert
 )

@@ -12,8 +12,8 @@ from math import isfinite
 
 from daemon import steering
 from daemon.account import Account
-from daemon.commands import Alert, Command, Predict, RecordDecisions, Settled
-from daemon.desk import Desk, Patience
+from daemon.commands import Alert, Command, Predict, Reconcile, RecordDecisions, Settled
+from daemon.desk import Desk, Foreign, Patience
 from daemon.events import (
     BalanceUpdated,
     CandleClosed,
@@ -22,6 +22,7 @@ from daemon.events import (
     Filled,
     FundingPaid,
     GapFound,
+    InstrumentRead,
     LeverageRead,
     OperatorCommand,
     Opinion,
@@ -51,6 +52,7 @@ PRIVATE = "private"
 class Settings:
     """What an engine is built for; `instruments` in configuration order, `batch_ms` how long late candles are awaited.
 
+    `leaving` are symbols that are no longer configured: their positions are looked after until they are closed.
     `max_hold_bars` is the model set's longest holding in decision candles. `predict_ms` is how long inference may take,
     `entry_ms` how old a decided entry may be when it is sent, and `settle_ms` how long a candle may hold up the next.
     """
@@ -66,6 +68,8 @@ class Settings:
     entry_ms: int = 30_000
     settle_ms: int = 60_000
     patience: Patience = field(default_factory=Patience)
+    foreign: Foreign = Foreign.ADOPT
+    leaving: frozenset[str] = frozenset()
 
 
 class Engine:
@@ -88,6 +92,7 @@ class Engine:
                 decision=settings.decision,
                 unknown_stop_bps=settings.rules.stop_bps[MID],
                 patience=settings.patience,
+                foreign=settings.foreign,
             )
             for i in settings.instruments
         }
@@ -117,7 +122,7 @@ class Engine:
 
     def _about_us(self, event: Event) -> bool:
         """Whether an event is about a symbol we trade, or about none."""
-        symbol = getattr(event, "symbol", None)
+        symbol = event.instrument.symbol if isinstance(event, InstrumentRead) else getattr(event, "symbol", None)
         return symbol is None or symbol in self.desks or isinstance(event, BalanceUpdated)
 
     def _take(self, event: Event, at: int) -> list[Command]:
@@ -148,6 +153,8 @@ class Engine:
                 return self._on(event.symbol).failed(event.command, event.client_id, event.code, event.message, at)
             case Reconciled():
                 return self._reconciled(event, at)
+            case InstrumentRead():
+                return self._instrument(event)
             case GapFound():
                 return self._gap(event, at)
             case OperatorCommand():
@@ -170,12 +177,35 @@ class Engine:
     def _reconciled(self, event: Reconciled, at: int) -> list[Command]:
         state, first = self.state, not self.state.reconciled
         out = self.account.reconciled(event, first, at)
+        state.truth_at = at
+        if event.elsewhere != state.elsewhere:
+            state.elsewhere = event.elsewhere
+            if event.elsewhere:
+                names = ", ".join(event.elsewhere)
+                out.append(Alert("warning", f"the account holds positions in symbols that are not ours: {names}"))
         if first:
             # what a former life left undone is decided anew at the next candle; positions keep their stops
             state.reconciled, state.actions, state.pursuing, state.predicting = True, [], "", False
             for desk in self.desks.values():
                 desk.book.goal = None
         return out
+
+    def _instrument(self, event: InstrumentRead) -> list[Command]:
+        """Terms may change while we run: margin tiers and limits at once, another grid after a look at the exchange."""
+        state, symbol, out = self.state, event.instrument.symbol, list[Command]()
+        if event.trading == (symbol in state.suspended):
+            state.suspended ^= {symbol}
+            word = "trades again" if event.trading else "is not traded any more: nothing is opened there"
+            out.append(Alert("warning", f"{symbol} {word}"))
+        before = self.desks[symbol].instrument
+        if event.instrument == before:
+            return out
+        self._on_this_grid(event.instrument)
+        self.desks[symbol] = replace(self.desks[symbol], instrument=event.instrument, book=state.books[symbol])
+        if (before.tick, before.step) != (event.instrument.tick, event.instrument.step):
+            state.reconciled = False
+            out.append(Reconcile(f"{symbol} has another tick or step"))
+        return [*out, Alert("warning", f"the exchange changed the terms of {symbol}")]
 
     def _obey(self, event: OperatorCommand) -> list[Command]:
         match event.order:
@@ -282,7 +312,16 @@ class Engine:
             outlook=opinion.outlook if opinion else None,
             holding=holding,
             memory=desk.book.memory,
+            barred=self._barred(desk),
         )
+
+    def _barred(self, desk: Desk) -> Reason | None:
+        """Why nothing may be opened in a symbol."""
+        if desk.symbol in self.settings.leaving:
+            return Reason.REMOVED
+        if desk.symbol in self.state.suspended:
+            return Reason.SUSPENDED
+        return Reason.FOREIGN if desk.book.foreign else None
 
     # what is left to do
 
@@ -295,7 +334,14 @@ class Engine:
             out += self._steer(desk, at)
         out += self._work_off(at)
         out += self._settle()
-        return out + self._begin(at)
+        return out + self._look_again(at) + self._begin(at)
+
+    def _look_again(self, at: int) -> list[Command]:
+        """Whatever the streams told or did not tell, the exchange is asked for everything now and then."""
+        if at - self.state.truth_at < self.settings.patience.reconcile_ms:
+            return []
+        self.state.truth_at = at
+        return [Reconcile("it is time")]
 
     def _steer(self, desk: Desk, at: int) -> list[Command]:
         close = self.state.closes.get(desk.symbol, (0, 0))[1]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from market.candles import Candle
+from market.instruments import Instrument
 from strategy.plan import Outlook
 
 
@@ -66,7 +67,8 @@ class Filled:
     """One execution on our account, ours or not; `trade_id` tells duplicates.
 
     `client_id` is the order's; a stop's market order carries the stop's own. `price` in ticks, `quantity` in steps,
-    `fee` in cash units (positive: paid), `time` in the exchange's milliseconds.
+    `fee` in cash units (positive: paid), `time` in the exchange's milliseconds. `asked` says that it was found by
+    asking: the stream, which states the wallet before each execution, may not have told of it yet.
     """
 
     symbol: str
@@ -77,6 +79,7 @@ class Filled:
     quantity: int
     fee: int
     time: int
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +194,10 @@ class RestingStop:
 
 @dataclass(frozen=True, slots=True)
 class SymbolTruth:
-    """A symbol as the exchange has it: position (signed steps; cost, margin in cash units) and resting stops."""
+    """A symbol as the exchange has it: position (signed steps; cost, margin in cash units) and what rests there.
+
+    `orders` are the client ids of open plain orders, ours and others'.
+    """
 
     symbol: str
     quantity: int
@@ -200,17 +206,28 @@ class SymbolTruth:
     leverage: int
     isolated: bool
     stops: tuple[RestingStop, ...]
+    orders: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """The exchange's whole truth about the account, asked at start and after every private reconnect.
+    """The exchange's whole truth about the account, asked at start, after every private reconnect, and now and then.
 
     It is preceded by `Filled` events for every execution since the last one the journal knows, and by `FundingPaid`.
+    `elsewhere` names symbols we do not trade in which the account holds a position.
     """
 
     cash: int
     symbols: tuple[SymbolTruth, ...]
+    elsewhere: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentRead:
+    """An instrument's terms as the exchange states them now, and whether it trades."""
+
+    instrument: Instrument
+    trading: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +289,7 @@ Event = (
     | Unresolved
     | Failed
     | Reconciled
+    | InstrumentRead
     | StreamStale
     | StreamLive
     | GapFound

@@ -26,6 +26,7 @@ from daemon.commands import (
     Predict,
     Reconcile,
     RecordDecisions,
+    RecordExposure,
     RecordTrade,
     Settled,
 )
@@ -86,6 +87,14 @@ _fills = sa.Table(
     sa.Column("trade_id", sa.BigInteger, primary_key=True),
     *(sa.Column(n, sa.BigInteger) for n in ("side", "price", "quantity", "fee", "time")),
     sa.Column("client_id", sa.Text),
+)
+_exposures = sa.Table(
+    "exposures",
+    _schema,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("symbol", sa.Text),
+    sa.Column("since", sa.BigInteger),
+    sa.Column("until", sa.BigInteger),
 )
 _settled = sa.Table(
     "settled", _schema, sa.Column("bar", sa.BigInteger, primary_key=True), sa.Column("at_ms", sa.BigInteger)
@@ -181,6 +190,10 @@ class Journal:
         names = [f.name for f in fields(Trade)]
         return [Trade(**{n: row[n] for n in names}) for row in self._rows(sa.select(_trades).order_by(_trades.c.id))]
 
+    def exposures_ms(self) -> list[int]:
+        """How long positions stood without a stop that was read back, one number an occasion, ms."""
+        return [row["until"] - row["since"] for row in self._rows(sa.select(_exposures).order_by(_exposures.c.id))]
+
     def settled(self) -> int:
         """Open time (ms) of the newest settled candle, -1 for none."""
         with self._told("read"), self._engine.connect() as db:
@@ -228,14 +241,16 @@ def _durable(connection: Any, record: object) -> None:
 
 
 def _json(value: object) -> str:
-    return orjson.dumps(value).decode()
+    return orjson.dumps(value, default=str).decode()
 
 
 def _write_step(db: sa.Connection, step: dict[str, Any], model_set: str) -> None:
     event, at = step["event"], step["at"]
     db.execute(_events.insert().values(seq=step["seq"], at_ms=at, kind=type(event).__name__, body=_json(event)))
     if isinstance(event, Filled):
-        db.execute(insert(_fills).values(asdict(event)).on_conflict_do_nothing())
+        db.execute(
+            insert(_fills).values({c.name: getattr(event, c.name) for c in _fills.columns}).on_conflict_do_nothing()
+        )
     for command in step["commands"]:
         match command:
             case RecordDecisions():
@@ -244,6 +259,8 @@ def _write_step(db: sa.Connection, step: dict[str, Any], model_set: str) -> None
                     db.execute(_decisions.insert().values(row | {"model_set": model_set}))
             case RecordTrade():
                 db.execute(_trades.insert().values(asdict(command.trade)))
+            case RecordExposure():
+                db.execute(_exposures.insert().values(asdict(command)))
             case Settled():
                 db.execute(insert(_settled).values(bar=command.bar, at_ms=at).on_conflict_do_nothing())
             case _:

@@ -211,6 +211,7 @@ def trade_row(instrument: Instrument, row: Payload, client_id: str) -> Filled:
         quantity=instrument.steps(row["qty"]),
         fee=units(row["commission"]) if row.get("commissionAsset") == instrument.quote else 0,
         time=int(row["time"]),
+        asked=True,
     )
 
 

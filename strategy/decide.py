@@ -176,7 +176,7 @@ def _entry(
     if side == 0:
         lacks = signals.lacks_edge(view.p_long, view.p_short, rules.long_entry, rules.short_entry, rules.edge)
         return (), _nothing(state, Reason.NO_EDGE if lacks else Reason.NO_SIGNAL, str(view))
-    refusal = _not_now(situation, rules, memory)
+    refusal = state.barred or _not_now(situation, rules, memory)
     if refusal is not None:
         return (), _nothing(state, refusal, str(view))
 

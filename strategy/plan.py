@@ -40,6 +40,9 @@ class Reason(StrEnum):
     PAUSED = "entries paused by the operator"
     HALTED = "entries halted"
     LATE = "too late for an entry"
+    FOREIGN = "a position of somebody else is open"
+    REMOVED = "the symbol was removed from the configuration"
+    SUSPENDED = "the exchange does not trade the symbol"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +113,17 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class SymbolState:
-    """One symbol at a candle's close; `close` in ticks; `outlook` None when there is no prediction."""
+    """One symbol at a candle's close; `close` in ticks; `outlook` None when there is no prediction.
+
+    `barred` says why this symbol may not be entered, None if it may.
+    """
 
     instrument: Instrument
     close: int
     outlook: Outlook | None
     holding: Holding | None
     memory: Memory
+    barred: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,8 +168,7 @@ def test_a_stop_given_up_as_absent_that_arrives_late_is_cancelled(play: Play) ->
     play.boot()
     first = play.enter()
     absent = StopUpdated("BTCUSDT", first.client_id, OrderStatus.ABSENT, read_back=True)
-    play.tell(absent, after=1_000)
-    (place,) = of(play.tell(absent, after=1_000), PlaceStop)
+    (place,) = of(play.tell(absent, after=100), PlaceStop)
     second = replace(first, client_id=place.approved.order.client_id)
     assert of(play.tell(second), Settled)
     assert of(play.tell(replace(first, read_back=False)), CancelStop) == [CancelStop("BTCUSDT", first.client_id)]
