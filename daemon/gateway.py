@@ -274,6 +274,7 @@ def _settings(key: str, secret: str, base: str | None, request_s: float) -> dict
         socket = "ws" + base.removeprefix("http")
         api = {f"fapi{kind}{v}": f"{base}/fapi/{v.lower() or 'v1'}" for kind in _KINDS for v in ("", "V2", "V3")}
         sockets = {"linear": f"{socket}/ws", "ws-api": {"linear": f"{socket}/ws-fapi/v1"}}
+        api["sapi"] = f"{base}/sapi/v1"
         settings["urls"] = {"api": {**api, "fapiData": f"{base}/futures/data", "ws": sockets}}
     return settings
 

@@ -60,6 +60,10 @@ class LocalExchange:
         """The control port's state: clock, wallet, positions, stops."""
         return self._control("state")
 
+    def hand(self, action: str, **fields: object) -> dict[str, Any]:
+        """Something done to the account behind the trader's back; see `market.exchange.hand`."""
+        return self._control("hand", {"action": action, **fields})
+
     def stop(self) -> int:
         """End the process, by its id; returns its exit code."""
         if self._process.poll() is None:
@@ -103,7 +107,7 @@ class LocalExchange:
 
 def connection(url: str, ws_url: str) -> dict[str, Any]:
     """The ccxt configuration that points `binanceusdm` at a local exchange over plain HTTP."""
-    api: dict[str, Any] = {"ws": {"linear": ws_url}}
+    api: dict[str, Any] = {"ws": {"linear": ws_url}, "sapi": f"{url}/sapi/v1"}
     for access in ("Public", "Private"):
         for version, suffix in ((1, ""), (2, "V2"), (3, "V3")):
             api[f"fapi{access}{suffix}"] = f"{url}/fapi/v{version}"

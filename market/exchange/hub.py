@@ -90,8 +90,7 @@ class Hub:
         events = self._venue.engine.drain()
         for event in events:
             if self._private:
-                instrument = self._venue.engine.instruments[event.symbol]
-                await self._send(self._private, frames.event(instrument, event))
+                await self._send(self._private, frames.event(self._venue.engine.instruments, event))
         return len(events)
 
     async def barrier(self) -> None:

@@ -23,11 +23,11 @@ def account(venue: Venue, params: Params) -> Payload:
     asset = _asset(venue)
     return {
         "feeTier": 0,
-        "canTrade": True,
+        "canTrade": venue.engine.can_trade,
         "canDeposit": True,
         "canWithdraw": True,
         "updateTime": 0,
-        "multiAssetsMargin": False,
+        "multiAssetsMargin": venue.engine.multi_assets,
         "tradeGroupId": -1,
         "totalInitialMargin": asset["initialMargin"],
         "totalMaintMargin": asset["maintMargin"],
@@ -126,8 +126,35 @@ def set_position_mode(venue: Venue, params: Params) -> Payload:
 
 
 def multi_assets_mode(venue: Venue, params: Params) -> Payload:
-    """Single-asset mode: margin is in USDT alone."""
-    return {"multiAssetsMargin": False}
+    """Whether margin may be in other coins than USDT."""
+    return {"multiAssetsMargin": venue.engine.multi_assets}
+
+
+def set_multi_assets_mode(venue: Venue, params: Params) -> Payload:
+    """Switch between single-asset and multi-assets mode."""
+    params.text("multiAssetsMargin")
+    venue.desk.set_multi_assets(params.flag("multiAssetsMargin"))
+    return {"code": 200, "msg": "success"}
+
+
+def api_restrictions(venue: Venue, params: Params) -> Payload:
+    """What the API key that asks may do."""
+    may = venue.permissions
+    return {
+        "ipRestrict": may.ip_restricted,
+        "createTime": 0,
+        "enableReading": may.reading,
+        "enableFutures": may.futures,
+        "enableWithdrawals": may.withdrawals,
+        "enableInternalTransfer": may.internal_transfer,
+        "permitsUniversalTransfer": may.universal_transfer,
+        "enableSpotAndMarginTrading": False,
+        "enableMargin": False,
+        "enableVanillaOptions": False,
+        "enablePortfolioMarginTrading": False,
+        "enableFixApiTrade": False,
+        "enableFixReadOnly": False,
+    }
 
 
 def commission_rate(venue: Venue, params: Params) -> Payload:
@@ -145,7 +172,7 @@ def income(venue: Venue, params: Params) -> list[Payload]:
     limit = min(params.whole("limit", 100), MAX_ROWS)
     start, end = params.whole("startTime", 0), params.whole("endTime", venue.replay.time)
     kind = params.text("incomeType", "*")
-    wanted = set(params.symbols())
+    wanted = {params.symbol()} if params.has("symbol") else {"", *params.symbols()}
     rows = [
         {
             "symbol": entry.symbol,
@@ -173,7 +200,7 @@ def _margins(venue: Venue, symbol: str) -> tuple[int, int, int]:
     """Notional, initial and maintenance margin of an open position at the current price, cash units."""
     engine = venue.engine
     instrument, position = engine.instruments[symbol], engine.ledger.positions[symbol]
-    notional = instrument.notional(engine.prices[symbol], position.quantity)
+    notional = instrument.notional(engine.mark_price(symbol), position.quantity)
     return (
         notional,
         initial_margin(notional, engine.settings[symbol].leverage),
@@ -233,7 +260,7 @@ def _position_risk(venue: Venue, symbol: str) -> Payload:
         "positionAmt": instrument.quantity_text(position.side * position.quantity),
         "entryPrice": entry,
         "breakEvenPrice": entry,
-        "markPrice": instrument.price_text(engine.prices[symbol]),
+        "markPrice": instrument.price_text(engine.mark_price(symbol)),
         "unRealizedProfit": cash_text(profit),
         "liquidationPrice": texts.price_or_zero(instrument, engine.liquidation_price(symbol)),
         "isolatedMargin": cash_text(position.margin + profit),
