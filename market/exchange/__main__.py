@@ -143,7 +143,7 @@ def main(
         else:
             count = (warmup or WARMUP_BARS) + (bars or SYNTHETIC_BARS)
             histories = _synthetic(symbols, count, timeframe or Timeframe.parse("1h"), seed, signal)
-        venue = Venue(
+        venue = Venue.replaying(
             histories,
             start=start_at if start_at is not None else _after_warmup(histories, warmup),
             bars=bars,

@@ -113,13 +113,25 @@ class Hub:
         await self._tell_klines(self._venue.replay.closing(self._wanted(self._streams)))
 
     async def tell_forming(self) -> None:
-        """The klines as they form, and the mark prices."""
+        """The klines as they form, the mark prices, and the best quotes."""
         await self._tell_klines(self._venue.replay.forming(self._wanted(self._streams)))
-        for symbol, feed in self._venue.replay.feeds.items():
+        await self.tell_marks(self._venue.replay.feeds)
+        await self.tell_quotes(self._venue.replay.feeds)
+
+    async def tell_marks(self, symbols: Iterable[str]) -> None:
+        """The mark prices of some symbols."""
+        for symbol in symbols:
             for name in frames.mark_streams(symbol):
                 if self._readers.get(name):
-                    premium = market_data.premium(self._venue, feed)
+                    premium = market_data.premium(self._venue, self._venue.replay.feeds[symbol])
                     await self._send(self._readers[name], frames.mark_price(premium))
+
+    async def tell_quotes(self, symbols: Iterable[str]) -> None:
+        """The best bids and asks of some symbols."""
+        for symbol in symbols:
+            name = frames.book_stream(symbol)
+            if self._readers.get(name):
+                await self._send(self._readers[name], frames.book_ticker(market_data.book(self._venue, symbol)))
 
     async def close_private(self) -> None:
         """End the user stream, after its listen key was given up."""

@@ -11,14 +11,20 @@ from aiohttp import web
 
 from market.exchange.binance.params import Params
 from market.exchange.binance.rest import ROUTES, Access
+from market.exchange.binance.rest import Answer as RestAnswer
 from market.exchange.binance.signing import Gate
 from market.exchange.clock import Clock
 from market.exchange.hand import Hand, HandError
 from market.exchange.hub import Hub
 from market.exchange.refusals import Code, Refusal
+from market.exchange.replay import Replay
+from market.exchange.source import Elsewhere
 from market.exchange.venue import Venue
 
 log = logging.getLogger("market.exchange")
+
+FETCHES = 5
+"""How often an answer may need something that has to be fetched first."""
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -38,7 +44,7 @@ class Server:
 
     def __init__(self, venue: Venue, gate: Gate, manual: bool) -> None:
         self.hub = Hub(venue)
-        self.clock = Clock(venue.replay, self.hub)
+        self.clock = Clock(venue.replay, self.hub) if isinstance(venue.replay, Replay) else None
         self._hand = Hand(venue)
         self._venue = venue
         self._gate = gate
@@ -79,26 +85,34 @@ class Server:
                 self._venue.permissions.check(reads=request.method == "GET")
             case Access.KEY:
                 self._gate.check_key(key)
-        async with self.hub.turn:
-            reply = answer(self._venue, Params(texts, self._venue.engine.instruments))
-            await self.hub.tell_events()
+        reply = await self._answer(answer, Params(texts, self._venue.engine.instruments))
         if not self._venue.listen_key:
             await self.hub.close_private()
         return reply
+
+    async def _answer(self, answer: RestAnswer, params: Params) -> Any:
+        for _ in range(FETCHES):
+            try:
+                async with self.hub.turn:
+                    reply = answer(self._venue, params)
+                    await self.hub.tell_events()
+                return reply
+            except Elsewhere as elsewhere:
+                await elsewhere.fetch()
+        raise Refusal(Code.DISCONNECTED)
 
     async def _state(self, request: web.Request) -> web.Response:
         return _json(self._venue.state() | self.hub.state())
 
     async def _advance(self, request: web.Request) -> web.Response:
-        if not self._manual:
+        if not self._manual or self.clock is None:
             return _json({"error": "the market runs by itself; start it with --speed manual to move it"}, 409)
         try:
             bars = int((orjson.loads(await request.read() or b"{}")).get("bars", 1))
         except (orjson.JSONDecodeError, ValueError, TypeError, AttributeError):
             return _json({"error": 'send {"bars": a whole number}'}, 400)
         played = await self.clock.advance(bars)
-        replay = self._venue.replay
-        return _json({"market_time": replay.time, "done": replay.done, "bars": played})
+        return _json(self._venue.replay.state() | {"bars": played})
 
     async def _do_by_hand(self, request: web.Request) -> web.Response:
         try:
