@@ -6,7 +6,7 @@ List, Query Algo Order; amounts are texts, absent ones null.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
@@ -25,6 +25,7 @@ from daemon.events import (
 from market.candles import Candle
 from market.fills import RATE
 from market.instruments import CASH, Instrument
+from market.tiers import Bracket, Brackets, TierError, checked
 
 Payload = Mapping[str, Any]
 Instruments = Mapping[str, Instrument]
@@ -221,12 +222,11 @@ def funding_row(row: Payload) -> FundingPaid:
 
 
 def instrument_from(info: Payload, bracket: Payload | None) -> Instrument:
-    """The instrument of a row of exchangeInfo and the first of its leverage brackets."""
+    """The instrument of a row of exchangeInfo and its leverage brackets."""
     filters = {f["filterType"]: f for f in info["filters"]}
     lots = [filters[name] for name in ("LOT_SIZE", "MARKET_LOT_SIZE") if name in filters]
     step = max(_plain(lot["stepSize"]) for lot in lots)
     smallest = max(Decimal(lot["minQty"]) for lot in lots)
-    tier = bracket["brackets"][0] if bracket else None
     return Instrument(
         symbol=info["symbol"],
         base=info["baseAsset"],
@@ -235,9 +235,26 @@ def instrument_from(info: Payload, bracket: Payload | None) -> Instrument:
         step=step,
         min_quantity=int(-(-smallest // step)),
         min_notional=units(filters["MIN_NOTIONAL"]["notional"]) if "MIN_NOTIONAL" in filters else 0,
-        maintenance_bps=_bps_up(tier["maintMarginRatio"]) if tier else Instrument.maintenance_bps,
-        max_leverage=int(tier["initialLeverage"]) if tier else Instrument.max_leverage,
+        brackets=brackets_from(bracket["brackets"]) if bracket else Instrument.brackets,
     )
+
+
+def brackets_from(rows: Sequence[Payload]) -> Brackets:
+    """Margin tiers from the exchange's rows; raises UnreadablePayload where they do not follow on one another."""
+    tiers = [
+        Bracket(
+            floor=units(row["notionalFloor"]),
+            cap=units(row["notionalCap"]),
+            max_leverage=int(row["initialLeverage"]),
+            maintenance_bps=_bps_up(row["maintMarginRatio"]),
+            cum=units(row["cum"]),
+        )
+        for row in rows
+    ]
+    try:
+        return checked(sorted(tiers, key=lambda tier: tier.floor))
+    except TierError as error:
+        raise UnreadablePayload(f"leverage brackets: {error}") from error
 
 
 def _plain(text: str) -> Decimal:

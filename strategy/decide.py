@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from market import fills
+from market import fills, tiers
 from market.instruments import cash_text
 from strategy import regime, risk, signals, sizing
 from strategy.live_config import Rules
@@ -180,11 +180,8 @@ def _entry(
     if refusal is not None:
         return (), _nothing(state, refusal, str(view))
 
-    leverage = min(rules.leverage[memory.regime], instrument.max_leverage)
     stop_bps = rules.stop_bps[memory.regime]
-    quantity = sizing.entry_quantity(
-        budget.equity, rules.margin_bps, leverage, rules.max_notional, state.close, instrument.unit
-    )
+    leverage, quantity = _size(rules, budget.equity, state, rules.leverage[memory.regime])
     if not sizing.large_enough(
         quantity, state.close, instrument.unit, instrument.min_quantity, instrument.min_notional
     ):
@@ -202,6 +199,20 @@ def _entry(
     detail = f"{view}; {instrument.quantity_text(quantity)} at {leverage}x, stop {stop_bps / 100:g} %"
     entry = Enter(instrument.symbol, side, quantity, leverage, stop_bps, reason)
     return (entry,), Decision(instrument.symbol, f"open {_SIDES[side]}", reason, detail)
+
+
+def _size(rules: Rules, equity: int, state: SymbolState, leverage: int) -> tuple[int, int]:
+    """Leverage and quantity of an entry. Rule: leverage is the regime's, or what the tier of its size allows."""
+    instrument = state.instrument
+    allowed = instrument.max_leverage
+    while True:
+        leverage = min(leverage, allowed)
+        quantity = sizing.entry_quantity(
+            equity, rules.margin_bps, leverage, rules.max_notional, state.close, instrument.unit
+        )
+        allowed = tiers.max_leverage(instrument.brackets, instrument.notional(state.close, quantity))
+        if not 0 < allowed < leverage:  # a lower leverage makes a smaller position: this ends
+            return leverage, quantity
 
 
 def _not_now(situation: Situation, rules: Rules, memory: Memory) -> Reason | None:
@@ -235,7 +246,7 @@ def _no_room(
     unit, cost = state.instrument.unit, state.instrument.notional(state.close, quantity)
     # Rule: the closing price is the expected fill; the stop must lie within half the way to liquidation.
     stop = fills.stop_price(cost, quantity, unit, side, stop_bps)
-    liquidation = fills.liquidation_price(cost, margin, quantity, unit, side, state.instrument.maintenance_bps)
+    liquidation = state.instrument.liquidation_price(cost, margin, quantity, side)
     if not risk.stop_near_enough(state.close, stop, liquidation, side):
         return Reason.STOP_TOO_FAR
     if not risk.within_reserve(budget.margins + margin, budget.equity, rules.reserve_bps):

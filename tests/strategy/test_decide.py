@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from market.instruments import CASH, Instrument
+from market.instruments import CASH, MOST, Instrument
+from market.tiers import brackets
 from strategy import live_config
 from strategy.decide import plan
 from strategy.live_config import Entry, LiveConfig, Rules
@@ -82,7 +83,7 @@ def test_the_regime_in_force_sets_leverage_and_stop() -> None:
 
 
 def test_leverage_is_clipped_to_the_instruments_highest() -> None:
-    (entry,) = decide(state(LONG, instrument=replace(BTC, max_leverage=4))).actions
+    (entry,) = decide(state(LONG, instrument=replace(BTC, brackets=brackets((MOST, 4, 40))))).actions
     assert isinstance(entry, Enter)
     assert entry.leverage == 4
 
@@ -232,3 +233,11 @@ def test_every_symbol_has_exactly_one_decision_and_a_memory_in_order() -> None:
     assert sorted(d.symbol for d in answer.decisions) == ["BTCUSDT", "ETHUSDT"]
     assert answer.memories[0].regime == LOW
     assert len(answer.memories) == 2
+
+
+def test_leverage_falls_to_what_the_tier_of_the_entrys_size_allows() -> None:
+    small = replace(BTC, brackets=brackets((2_000 * CASH, 20, 40), (100_000 * CASH, 3, 50)))
+    (entry,) = decide(state(LONG, instrument=small)).actions
+    cost = small.notional(state(LONG).close, entry.quantity)
+    assert entry.leverage == 3
+    assert cost > 2_000 * CASH
