@@ -8,6 +8,7 @@ from enum import IntEnum
 class Code(IntEnum):
     """Error codes of the exchange, by what they mean."""
 
+    DISCONNECTED = -1001
     CLOCK_SKEW = -1021
     BAD_SIGNATURE = -1022
     MISSING_PARAMETER = -1102
@@ -55,6 +56,7 @@ class Code(IntEnum):
 
 
 MESSAGES = {
+    Code.DISCONNECTED: "Internal error; unable to process your request. Please try again.",
     Code.CLOCK_SKEW: "Timestamp for this request is outside of the recvWindow.",
     Code.BAD_SIGNATURE: "Signature for this request is not valid.",
     Code.UNKNOWN_PATH: "This path or method is not part of the exchange.",
@@ -133,6 +135,8 @@ class Refusal(Exception):
         match self.code:
             case Code.BAD_API_KEY:
                 return 401
+            case Code.DISCONNECTED:
+                return 503
             case Code.UNKNOWN_PATH:
                 return 404
             case _:
