@@ -73,6 +73,10 @@ class Deadlines(_Section):
     request_s: Seconds = Field(5, description="Reply to a request.")
     answer_s: Seconds = Field(3, description="Outcome of an order before it is asked for.")
     stop_read_back_s: Seconds = Field(1, description="Confirmation of a stop before it is asked for again.")
+    record_s: Seconds = Field(
+        0.1, description="Recording of a stop or a closing order, before it goes out all the same; entries always wait."
+    )
+    journal_s: Seconds = Field(30, description="A journal that another program holds locked, before the daemon ends.")
     shutdown_s: Seconds = Field(30, description="Coming to rest, or closing positions, when told to stop.")
 
 

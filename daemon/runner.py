@@ -125,7 +125,8 @@ def _predictor(config: DaemonConfig) -> Predictor:
 async def _attended(config: DaemonConfig, predictor: Predictor, candles: int | None, as_json: bool) -> int:
     """Run the daemon with somebody looking on, and print what it did."""
     alerts = Alerts(alert_urls(config.alerts), config.alerts.level)
-    daemon = Daemon(config, load_rules(config.rules), predictor, Journal(config.state_dir), alerts, candles)
+    journal = Journal(config.state_dir, config.deadlines.journal_s)
+    daemon = Daemon(config, load_rules(config.rules), predictor, journal, alerts, candles)
     _listen_to_signals(daemon)
     picture: asyncio.Task[None] | None = None
     if _pictured(as_json):
