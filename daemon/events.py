@@ -262,6 +262,27 @@ class StreamLive:
 
 
 @dataclass(frozen=True, slots=True)
+class GapSeen:
+    """Candles that the stream did not bring, from `start` to `end` (ms, end exclusive); they are being asked for."""
+
+    symbol: str
+    timeframe: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class GapFilled:
+    """A gap that was seen is closed, and `how`."""
+
+    symbol: str
+    timeframe: str
+    start: int
+    end: int
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
 class GapFound:
     """Candles that neither the stream nor backfill could give, from `start` to `end` (ms, end exclusive)."""
 
@@ -313,6 +334,8 @@ Event = (
     | InstrumentRead
     | StreamStale
     | StreamLive
+    | GapSeen
+    | GapFilled
     | GapFound
     | OperatorCommand
     | Tick

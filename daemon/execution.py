@@ -70,8 +70,8 @@ class Execution:
         self._reconciling: asyncio.Task[None] | None = None
         self._reconcile_again = False
 
-    def start(self, command: Command) -> None:
-        """Begin a command; commands that only record are the journal's and need nothing done."""
+    def start(self, command: Command, commanded: float | None = None) -> None:
+        """Begin a command of the monotonic instant `commanded` (s; now, if None); who only records needs nothing."""
         match command:
             case Predict():
                 self._spawn(self._predict(command))
@@ -79,7 +79,11 @@ class Execution:
                 self._spawn(self._in_turn(command.symbol, self._set_leverage(command)))
             case Submit():
                 order = command.approved.order
-                self._spawn(self._in_turn(order.symbol, self._submit(order, time.monotonic())))
+                self._spawn(
+                    self._in_turn(
+                        order.symbol, self._submit(order, time.monotonic() if commanded is None else commanded)
+                    )
+                )
             case PlaceStop():
                 stop = command.approved.order
                 self._spawn(self._in_turn(stop.symbol, self._place_stop(stop)))
@@ -103,6 +107,11 @@ class Execution:
         if self._reconciling is None or self._reconciling.done():
             self._reconciling = self._spawn(self._reconcile())
         return self._reconciling
+
+    async def finish(self, timeout_s: float) -> None:
+        """Let what is under way come to its end, for so long at most."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=timeout_s)
 
     async def close(self) -> None:
         """Give up what is under way; what became of it is asked at the next start."""

@@ -1,11 +1,11 @@
 """The inlet: every frame of every socket comes in here and leaves as an event, in order, or is logged as unreadable.
 
 A closing kline waits a moment for what is already readable on the private socket: an exchange tells of fills first.
+What finds a queue full is not lost: its stream is cut, comes back, and asks for what it missed.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +13,7 @@ from typing import Any
 
 from daemon.candle_feed import CandleFeed
 from daemon.events import Event
+from daemon.kline_queue import KlineQueue
 from daemon.streams import MarketStream, PrivateStream
 from daemon.summary import Stopwatch
 from daemon.venues.payloads import KlineFrame, UnreadablePayload
@@ -28,15 +29,20 @@ UNREADABLE = (UnreadablePayload, InstrumentError, KeyError, TypeError, ValueErro
 class Inlet:
     """Takes frames from the gateway; until it is opened they are nobody's.
 
+    Parameters
+    ----------
+    offer : callable
+        Takes an event of the account; False if too many wait.
+
     Attributes
     ----------
     prices : dict
         Symbol -> last price seen in a kline frame.
     """
 
-    def __init__(self, emit: Callable[[Event], None], stopwatch: Stopwatch) -> None:
-        self._emit, self._stopwatch = emit, stopwatch
-        self._klines: asyncio.Queue[KlineFrame] = asyncio.Queue()
+    def __init__(self, offer: Callable[[Event], bool], stopwatch: Stopwatch) -> None:
+        self._offer, self._stopwatch = offer, stopwatch
+        self.queue = KlineQueue()
         self._feed: CandleFeed | None = None
         self._market: MarketStream | None = None
         self._private: PrivateStream | None = None
@@ -65,7 +71,7 @@ class Inlet:
     async def run(self) -> None:
         """Hand klines on, until cancelled."""
         while True:
-            frame = await self._klines.get()
+            frame = await self.queue.get()
             if self._venue is not None and self._feed is not None:
                 if frame.closed:
                     await self._venue.gateway.private_quiet()
@@ -79,14 +85,19 @@ class Inlet:
         if frame.closed:
             closed_at = frame.candle.open_time + Timeframe.parse(frame.timeframe).ms
             self._stopwatch.frame(closed_at, now_ns)
-        self._klines.put_nowait(frame)
+        if not self.queue.put(frame):
+            self._market.cut("too many klines wait")
 
     def _user(self, venue: Venue, frame: Mapping[str, Any]) -> None:
-        if (word := venue.farewell(frame)) and self._private is not None:
+        if self._private is None:
+            return
+        if word := venue.farewell(frame):
             self._private.cut(f"the exchange ended the user stream ({word})")
             return
         for event in venue.events_in(frame):
-            self._emit(event)
+            if not self._offer(event):
+                self._private.cut("too many events of the account wait")
+                return
 
     def _misread(self, private: bool, frame: object, error: Exception) -> None:
         """What cannot be read of the account is asked for instead: the private stream starts over and reconciles."""
