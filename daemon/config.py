@@ -68,7 +68,9 @@ class Deadlines(_Section):
     """How long to wait, in seconds, before something is taken for failed."""
 
     first_data_s: Seconds = Field(30, description="First kline after subscribing.")
+    first_kline_s: Seconds = Field(120, description="First kline after a start; without one the start has failed.")
     data_s: Seconds = Field(60, description="Next kline of each stream.")
+    told_s: Seconds = Field(5, description="The user stream's word of an order that was acknowledged.")
     close_s: Seconds = Field(5, description="A candle's closing frame, once its successor has been seen.")
     batch_s: Seconds = Field(10, description="Candles of the other symbols that close at the same instant.")
     request_s: Seconds = Field(5, description="Reply to a request.")
@@ -78,6 +80,7 @@ class Deadlines(_Section):
         description="A position's stop to be read back; half-way another is placed, and after three, or twice the "
         "time, the position is closed.",
     )
+    instruments_s: Seconds = Field(1_800, description="Reading the instruments' terms again.")
     reconcile_s: Seconds = Field(30, description="Asking the exchange for the whole truth again.")
     record_s: Seconds = Field(
         0.1, description="Recording of a stop or a closing order, before it goes out all the same; entries always wait."

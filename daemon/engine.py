@@ -34,6 +34,7 @@ from daemon.events import (
     StreamLive,
     StreamStale,
     Tick,
+    Transferred,
     Unresolved,
 )
 from daemon.state import Arrivals, Book, DaemonState
@@ -50,7 +51,6 @@ from strategy.plan import (
     Reason,
     Situation,
     SymbolState,
-    TradingState,
 )
 
 PRIVATE = "private"
@@ -129,7 +129,7 @@ class Engine:
         """Take in one event that arrived at `at` (ms) and say what shall be done."""
         out = self._take(event, at) if self._about_us(event) else []
         self.trading.count(out)
-        return out + self._advance(at)
+        return out + self.trading.look_for_another(event, self.settings.deployment, at) + self._advance(at)
 
     def _about_us(self, event: Event) -> bool:
         """Whether an event is about a symbol we trade, or about none."""
@@ -157,6 +157,8 @@ class Engine:
                 self.account.balance(event)
             case FundingPaid():
                 self.account.funding(event)
+            case Transferred():
+                self.trading.transferred(event, self.equity)
             case LeverageRead():
                 return self._on(event.symbol).leverage_read(event)
             case Unresolved():
@@ -219,13 +221,6 @@ class Engine:
             state.reconciled = False
             out.append(Reconcile(f"{symbol} has another tick or step"))
         return [*out, Alert("warning", f"the exchange changed the terms of {symbol}")]
-
-    def restrict(self, state: TradingState, reason: Reason, at: int) -> list[Command]:
-        """Bar entries (`REDUCING`), or close everything as well (`HALTED`), from `at` (ms) until an operator resumes.
-
-        To be called while an event is taken in. A stricter state in force stays.
-        """
-        return self.trading.restrict(state, reason, at)
 
     # candles and decisions
 

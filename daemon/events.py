@@ -166,6 +166,14 @@ class FundingPaid:
 
 
 @dataclass(frozen=True, slots=True)
+class Transferred:
+    """A deposit (positive) or withdrawal in cash units, at the exchange's `time` (ms); told twice it counts once."""
+
+    amount: int
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
 class LeverageRead:
     """Leverage and margin mode of a symbol, read back from the exchange after setting them."""
 
@@ -327,6 +335,7 @@ Event = (
     | PositionUpdated
     | BalanceUpdated
     | FundingPaid
+    | Transferred
     | LeverageRead
     | Unresolved
     | Failed

@@ -1,7 +1,7 @@
 """Execution: does what the engine commands and reports what became of it, as events.
 
-Commands run as tasks of their own. Those that change something at the exchange keep their order within a symbol;
-questions do not wait behind them.
+Commands run as tasks of their own. What opens risk keeps its order within a symbol; what protects, and questions, wait
+behind nothing: a request that hangs must not hold up a stop.
 """
 
 from __future__ import annotations
@@ -79,16 +79,12 @@ class Execution:
                 self._spawn(self._in_turn(command.symbol, self._set_leverage(command)))
             case Submit():
                 order = command.approved.order
-                self._spawn(
-                    self._in_turn(
-                        order.symbol, self._submit(order, time.monotonic() if commanded is None else commanded)
-                    )
-                )
+                work = self._submit(order, time.monotonic() if commanded is None else commanded)
+                self._spawn(work if order.reduce_only else self._in_turn(order.symbol, work))
             case PlaceStop():
-                stop = command.approved.order
-                self._spawn(self._in_turn(stop.symbol, self._place_stop(stop)))
+                self._spawn(self._place_stop(command.approved.order))
             case CancelStop():
-                self._spawn(self._in_turn(command.symbol, self._cancel_stop(command)))
+                self._spawn(self._cancel_stop(command))
             case AskOrder():
                 self._spawn(self._ask_order(command))
             case AskStop():
@@ -158,6 +154,7 @@ class Execution:
             return
         sent: list[int] = []
         sent_ns.set(sent)
+        began = time.monotonic()
         try:
             taken = await self._venue.place_order(order)
         except OutcomeUnknown as error:
@@ -168,6 +165,7 @@ class Execution:
             else:
                 self._fail(order.symbol, "Submit", order.client_id, error)
         else:
+            self._venue.gateway.acknowledged(began)
             self._emit(taken)
         finally:
             sent_ns.set(None)
@@ -178,6 +176,7 @@ class Execution:
         accepted = StopUpdated(
             stop.symbol, stop.client_id, OrderStatus.ACCEPTED, stop.side, stop.trigger, stop.quantity
         )
+        began = time.monotonic()
         try:
             accepted = await self._venue.place_stop(stop)
         except OutcomeUnknown as error:
@@ -187,6 +186,7 @@ class Execution:
             if error.meaning is not Meaning.DUPLICATE_ID:
                 self._fail(stop.symbol, "PlaceStop", stop.client_id, error)
                 return
+        self._venue.gateway.acknowledged(began)
         self._emit(accepted)
         for pause in READ_BACK_PAUSES_S:
             await asyncio.sleep(pause)

@@ -163,12 +163,13 @@ class Arrivals:
 class DaemonState:
     """The whole state of an engine.
 
-    `truth_at` is when the exchange's whole truth was last taken or asked for. `suspended` are symbols that it does not
-    trade now, `elsewhere` those not ours in which the account holds a position.
-    `memory` is what the strategy remembers of the whole account, the trading state in it. `deaf` is whether the private
-    stream is down; `grids` are the tick and step that each symbol's integers count.
     `cash` is the wallet as last stated, `unstated` what executions and funding found by asking have moved it by since.
     `held` are executions and funding that arrived before the first truth of this life: older ones may follow.
+    `truth_at` is when the exchange's whole truth was last taken or asked for, `heard_at` the exchange's newest time
+    that is known of the wallet, and `transfers` are the last deposits and withdrawals with their times.
+    `suspended` are symbols that the exchange does not trade now, `elsewhere` those that are not ours and in which the
+    account holds a position. `memory` is what the strategy remembers of the whole account, the trading state in it.
+    `deaf` is whether the private stream is down; `grids` are the tick and step that each symbol's integers count.
     `deciding` is the decision candle (open time) under way or -1, since `began_at`; `actions` what is left to do of its
     plan and `pursuing` the symbol whose action is under way. `waiting` maps a close time to what arrived for it.
     `closes` holds each symbol's last decision candle (open time) and its close in ticks, `opinions` what inference last
@@ -180,6 +181,8 @@ class DaemonState:
     held: list[Filled | FundingPaid] = field(default_factory=list)
     reconciled: bool = False
     truth_at: int = 0
+    heard_at: int = 0
+    transfers: list[tuple[int, int]] = field(default_factory=list)
     suspended: set[str] = field(default_factory=set)
     elsewhere: tuple[str, ...] = ()
     memory: AccountMemory = field(default_factory=AccountMemory)

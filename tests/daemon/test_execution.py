@@ -109,7 +109,7 @@ async def bench(
         known: dict[str, tuple[int, int]] = {}
         predictor = Predictor.load(resolve("latest", model_root))
         inference = Inference(predictor, store, backfill, HOUR, {"BTCUSDT": BTC}, expires=False)
-        reconciliation = Reconciliation(venue, {"BTCUSDT": BTC}, known.get, "entry-")
+        reconciliation = Reconciliation(venue, {"BTCUSDT": BTC}, known.get, lambda: 0, "entry-")
         execution = Execution(
             venue, {"BTCUSDT": BTC}, reconciliation, inference, Alerts([], "info"), events.append, lambda at: None
         )
