@@ -45,6 +45,7 @@ from market.instruments import Instrument, cash_text
 from market.timeframes import Timeframe, utc_text
 from models.inference import Predictor
 from strategy.live_config import Rules
+from strategy.phases import tighten
 from strategy.plan import UNTIL_RESUMED, AccountMemory
 
 log = logging.getLogger("daemon.app")
@@ -101,7 +102,8 @@ class Daemon:
         candles: int | None = None,
         session: aiohttp.ClientSession | None = None,
     ) -> None:
-        self.rules, self.predictor, self.alerts = rules, predictor, alerts
+        self.rules, self.tightened = tighten(rules, config.phase_in_force)
+        self.predictor, self.alerts = predictor, alerts
         self.journal = journal
         self._state = journal.state() or DaemonState()
         self.leaving = self._state.attended - set(config.symbols)
@@ -147,6 +149,8 @@ class Daemon:
         ShutdownTimeout
             If open orders or positions did not come to rest.
         """
+        if phase := self.config.phase_in_force:
+            log.info("phase %s tightens the rules: %s", phase, "; ".join(self.tightened) or "nothing")
         control = ControlServer(self.config.state_dir, self._answer)
         await control.open()
         self._spawn(self.alerts.run(), "alerts")
@@ -175,12 +179,14 @@ class Daemon:
         engine = self.engine
         if engine is None:
             return {"phase": "waiting for the exchange", "model_set": self.predictor.id}
-        state = engine.state
+        state, config = engine.state, self.config
         return {
             "phase": "stopping" if self.stopping else "trading" if state.reconciled else "starting",
             "mode": str(self.config.mode),
             **_trading(state.memory),
             "rules": self.rules.name,
+            "caps": config.phase_in_force and str(config.phase_in_force),
+            "tightened": list(self.tightened),
             "model_set": self.predictor.id,
             "equity": cash_text(engine.equity),
             "cash": cash_text(state.cash),
@@ -297,7 +303,14 @@ class Daemon:
             self.venue, by_symbol, self.journal.last_fill, lambda: engine.state.heard_at, own
         )
         execution = Execution(
-            self.venue, by_symbol, reconciliation, inference, self.alerts, self.inbox.put, self._order_sent
+            self.venue,
+            by_symbol,
+            reconciliation,
+            inference,
+            self.alerts,
+            self.inbox.put,
+            self._order_sent,
+            self.inlet.prices,
         )
         outbox = self.outbox = Outbox(self.journal, execution.start, self.inbox.put, self.config.deadlines.record_s)
         loop = asyncio.get_running_loop()

@@ -17,6 +17,7 @@ import configs
 from configs import ConfigError
 from daemon.desk import Foreign
 from market.timeframes import Timeframe
+from strategy.phases import Phase
 
 
 class _Section(BaseModel):
@@ -109,6 +110,11 @@ class DaemonConfig(_Section):
         Path("../models"), description="Folder that holds the stores `sets` and `starter`; relative to this file."
     )
     rules: Path = Field(Path("live_config.yaml"), description="The trading rules; relative to this file.")
+    phase: Phase | None = Field(
+        None,
+        description="Caps that tighten the rules: paper, testnet, small_live or scale_up. "
+        "Empty: small_live in mode live, elsewhere none.",
+    )
     state_dir: Path = Field(Path("../var/daemon"), description="Folder of the journal; relative to this file.")
     deadlines: Deadlines = Deadlines()
     foreign_positions: Foreign = Field(
@@ -139,6 +145,11 @@ class DaemonConfig(_Section):
         if self.mode is Mode.LIVE and (self.exchange.key or self.exchange.secret):
             raise ValueError("exchange: keys of a real account do not belong in a file; use key_name and secret_name")
         return self
+
+    @property
+    def phase_in_force(self) -> Phase | None:
+        """The phase chosen; a real account without one has the most careful."""
+        return self.phase or (Phase.SMALL_LIVE if self.mode is Mode.LIVE else None)
 
     @property
     def decision(self) -> Timeframe:

@@ -20,6 +20,7 @@ from daemon.venues.catalogue import configured
 from models.inference import Predictor
 from models.modelset import ModelSetError, resolve
 from strategy.live_config import load_rules
+from strategy.phases import tighten
 
 LEAST_FREE_BYTES = 200 * 1024 * 1024
 
@@ -28,11 +29,13 @@ async def examine(path: Path) -> AsyncIterator[Finding]:
     """Look at everything that the configuration at `path` needs; stops early if that cannot be read."""
     try:
         config = load_config(path)
-        rules = load_rules(config.rules)
+        rules, tightened = tighten(load_rules(config.rules), config.phase_in_force)
     except ConfigError as error:
         yield Finding("configuration", False, str(error))
         return
     yield Finding("configuration", True, f"{config.mode}, {', '.join(config.symbols)}, rules {rules.name}")
+    if config.phase_in_force:
+        yield Finding("phase", True, f"{config.phase_in_force} tightens: {'; '.join(tightened) or 'nothing'}")
     yield _model_set(config)
     yield _state_dir(config.state_dir)
     yield _alerts(config)

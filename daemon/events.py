@@ -175,11 +175,15 @@ class Transferred:
 
 @dataclass(frozen=True, slots=True)
 class LeverageRead:
-    """Leverage and margin mode of a symbol, read back from the exchange after setting them."""
+    """Leverage and margin mode of a symbol, read back from the exchange after setting them.
+
+    `price` is the last one that a frame brought by then; None where none did yet.
+    """
 
     symbol: str
     leverage: int
     isolated: bool
+    price: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from daemon.alerts import Alerts
@@ -51,6 +52,8 @@ class Execution:
         Takes the events in which results come back.
     on_order_sent : callable
         Told the monotonic instant (ns) at which a market order left.
+    prices : mapping
+        Symbol -> last price seen.
     """
 
     def __init__(
@@ -62,9 +65,11 @@ class Execution:
         alerts: Alerts,
         emit: Callable[[Event], None],
         on_order_sent: Callable[[int], None],
+        prices: Mapping[str, float],
     ) -> None:
         self._venue, self._reconciliation = venue, reconciliation
         self._inference, self._alerts, self._emit, self._on_order_sent = inference, alerts, emit, on_order_sent
+        self._prices = prices
         self._turns = {symbol: asyncio.Lock() for symbol in symbols}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._reconciling: asyncio.Task[None] | None = None
@@ -142,7 +147,8 @@ class Execution:
 
     async def _set_leverage(self, command: SetLeverage) -> None:
         try:
-            self._emit(await self._venue.set_leverage(command.symbol, command.leverage))
+            read = await self._venue.set_leverage(command.symbol, command.leverage)
+            self._emit(replace(read, price=self._prices.get(command.symbol)))
         except Refused as error:
             self._fail(command.symbol, "SetLeverage", "", error)
         except OutcomeUnknown as error:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from daemon.commands import Alert, Command, RecordState, RecordTrade
+from daemon.approval import Denial
+from daemon.commands import Alert, Command, PlaceStop, Purpose, RecordState, RecordTrade, Submit
 from daemon.desk import Desk
 from daemon.events import (
     BalanceUpdated,
@@ -27,6 +28,7 @@ from daemon.state import DaemonState
 from market.timeframes import utc_text
 from market.trades import FLATTENED
 from strategy import halting
+from strategy.live_config import Rules
 from strategy.plan import UNTIL_RESUMED, AccountMemory, Enter, Reason, TradingState
 
 BY_OPERATOR = (Reason.PAUSED, Reason.FLATTENED)
@@ -81,11 +83,25 @@ class Trading:
         before, self.state.memory = self.state.memory, account
         return self._told(before)
 
-    def count(self, commands: Iterable[Command]) -> None:
-        """Count the trades that were closed."""
+    def barred(self) -> Denial | None:
+        """Why no entry may be sent now."""
+        if self.state.memory.state is not TradingState.ACTIVE:
+            return Denial.NOT_ACTIVE
+        return Denial.DEAF if self.state.deaf else Denial.STALE if self.state.blind else None
+
+    def note(self, commands: Iterable[Command], rules: Rules, at: int) -> None:
+        """Count the trades that were closed, and the orders that leave at `at` (ms), as many as the rules ask about."""
+        sent = self.state.sent
         for command in commands:
-            if isinstance(command, RecordTrade):
-                self.state.memory = halting.after_trade(self.state.memory, command.trade.profit)
+            match command:
+                case RecordTrade():
+                    self.state.memory = halting.after_trade(self.state.memory, command.trade.profit)
+                case Submit() if command.approved.order.purpose is Purpose.ENTRY:
+                    sent.entries, sent.orders = [*sent.entries, at], [*sent.orders, at]
+                case Submit() | PlaceStop():
+                    sent.orders = [*sent.orders, at]
+        sent.entries = sent.entries[max(0, len(sent.entries) - rules.entries_per_hour) :]
+        sent.orders = sent.orders[max(0, len(sent.orders) - rules.orders_per_minute) :]
 
     def balance(self, event: BalanceUpdated, equity: int) -> None:
         """A deposit or withdrawal is neither profit nor loss; `equity` is the one before it."""
