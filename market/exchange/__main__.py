@@ -11,6 +11,7 @@ import time
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import Any
 
 import click
 import orjson
@@ -25,6 +26,7 @@ from market.catalogue import instrument
 from market.exchange.account import Costs
 from market.exchange.binance.signing import Gate
 from market.exchange.faults.scenario import Rule, Scenario
+from market.exchange.fidelity import Fidelity, fidelity_options
 from market.exchange.replay import ReplayError
 from market.exchange.server import Server
 from market.exchange.venue import History, Venue
@@ -122,6 +124,7 @@ def _speed(context: click.Context, parameter: click.Parameter, value: str) -> fl
 @click.option("--fault-seed", type=click.IntRange(0), default=1, show_default=True, help="Of faults by probability.")
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate (PEM): serve https and wss.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key (PEM).")
+@fidelity_options
 @click.option("--exit-at-end", is_flag=True, help="End once the data is played; otherwise go on serving.")
 def main(
     data: list[str],
@@ -147,6 +150,7 @@ def main(
     tls_cert: Path | None,
     tls_key: Path | None,
     exit_at_end: bool,
+    **fidelity: Any,
 ) -> None:
     """A local exchange that speaks Binance USDT-M futures, replaying history or a synthetic market."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
@@ -172,6 +176,7 @@ def main(
             costs=Costs(taker_fee, maker_fee, slippage),
             wall_ms=lambda: time.time_ns() // 1_000_000,
         )
+        Fidelity(**fidelity).apply(venue, seed)
     except instruments.InstrumentError as error:
         raise click.UsageError(str(error)) from error
     except (history.HistoryError, AggregationError, TimeframeError, ReplayError, synthetic.SyntheticError) as error:

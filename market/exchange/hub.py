@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import orjson
 from aiohttp import WSMsgType, web
@@ -45,6 +46,7 @@ class Hub:
         self._readers: dict[str, set[web.WebSocketResponse]] = {}
         self._private: dict[web.WebSocketResponse, asyncio.Event] = {}
         self._requests: dict[web.WebSocketResponse, web.Request] = {}
+        self._opened: WeakKeyDictionary[web.WebSocketResponse, float] = WeakKeyDictionary()
         self._streams = {
             frames.stream_name(feed.symbol, timeframe): (feed.symbol, timeframe)
             for feed in venue.replay.feeds.values()
@@ -138,6 +140,13 @@ class Hub:
         for socket in list(self._private):
             await socket.close()
 
+    async def close_older_than(self, seconds: float) -> None:
+        """End the connections that are that old, as the exchange does after a day."""
+        now = asyncio.get_running_loop().time()
+        for socket in list(self._requests):
+            if now - self._opened[socket] >= seconds and not socket.closed:
+                await socket.close(code=1001, message=b"the connection has reached its age")
+
     async def close(self) -> None:
         """End every connection."""
         for socket in list(self._requests):
@@ -159,6 +168,7 @@ class Hub:
         socket = web.WebSocketResponse(compress=False, autoping=False)
         await socket.prepare(request)
         self._requests[socket] = request
+        self._opened[socket] = asyncio.get_running_loop().time()
         return socket
 
     async def _answer(self, socket: web.WebSocketResponse, text: str) -> None:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import orjson
 from aiohttp import web
 
 from market.exchange.binance.params import Params
-from market.exchange.binance.rest import ROUTES, Access
+from market.exchange.binance.rest import ORDERS, ROUTES, Access, weight
 from market.exchange.binance.signing import Gate
 from market.exchange.clock import Clock
 from market.exchange.faults.arming import Arsenal
 from market.exchange.faults.control import FaultControl
 from market.exchange.faults.injector import Injector
-from market.exchange.hand import Hand, HandError
+from market.exchange.hand.actions import Hand
+from market.exchange.hand.wants import HandError
 from market.exchange.hub import Hub
+from market.exchange.limits import TooMany
+from market.exchange.pulse import Pulse
 from market.exchange.refusals import Code, Refusal
 from market.exchange.venue import Venue
 
@@ -47,6 +52,7 @@ class Server:
         self.hub = Hub(venue, self._injector)
         self.clock = Clock(venue.replay, self.hub)
         self._hand = Hand(venue)
+        self._pulse = Pulse(venue, self.hub)
         self._venue = venue
         self._gate = gate
         self._manual = manual
@@ -64,6 +70,7 @@ class Server:
         app.router.add_get("/private/ws", self.hub.private)
         app.router.add_get("/private/ws/{key}", self.hub.private)
         app.router.add_route("*", "/{path:.*}", self._rest)
+        app.cleanup_ctx.append(self._beat)
         app.on_shutdown.append(self._close)
         return app
 
@@ -71,10 +78,16 @@ class Server:
         return await self._injector.serve(request, self._answer)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
+        limits, places_order = self._venue.limits, (request.method, request.path) in ORDERS
         try:
-            return _json(await self._call(request))
+            limits.take(self._venue.wall_ms(), weight(request.method, request.path, request.query), int(places_order))
+            reply = _json(await self._call(request))
         except Refusal as refusal:
-            return _json({"code": int(refusal.code), "msg": refusal.message}, refusal.status)
+            reply = _json({"code": int(refusal.code), "msg": refusal.message}, refusal.status)
+            if isinstance(refusal, TooMany):
+                reply.headers["Retry-After"] = str(refusal.retry_s)
+        reply.headers.update(limits.headers(places_order))
+        return reply
 
     async def _call(self, request: web.Request) -> Any:
         found = ROUTES.get((request.method, request.path))
@@ -126,6 +139,13 @@ class Server:
         if not self._venue.listen_key:
             await self.hub.close_private()
         return _json(done)
+
+    async def _beat(self, app: web.Application) -> AsyncIterator[None]:
+        beating = asyncio.create_task(self._pulse.run())
+        yield
+        beating.cancel()
+        with suppress(asyncio.CancelledError):
+            await beating
 
     async def _close(self, app: web.Application) -> None:
         await self._injector.close()
