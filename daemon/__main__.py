@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
@@ -24,6 +24,7 @@ from strategy.live_config import LiveConfig
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 FAILURE, NOT_RUNNING, CONFIGURATION, TIMEOUT, DATA = 1, 3, 4, 5, 7
+T = TypeVar("T")
 REHEARSAL_SPEED = "3600"
 SCHEMAS = ((DaemonConfig, CONFIGS / "daemon.schema.json"), (LiveConfig, CONFIGS / "live_config.schema.json"))
 
@@ -113,20 +114,33 @@ def status(path: Path, as_json: bool) -> None:
 @click.option("-n", "count", type=click.IntRange(1), default=10, show_default=True, help="How many, newest first.")
 def why(path: Path, as_json: bool, symbol: str | None, count: int) -> None:
     """The last decisions and their reasons, from the journal; works without a running daemon."""
-    folder = _config(path).state_dir
-    if not (folder / FILE).is_file():
-        raise Told(f"{folder} holds no journal; nothing was ever decided there", DATA)
-    try:
-        rows = Journal(folder).decisions(count, symbol)
-    except JournalError as error:
-        raise Told(str(error), FAILURE) from error
+    rows = _from_journal(path, lambda journal: journal.decisions(count, symbol))
     if as_json:
         click.echo(json.dumps(rows))
         return
     for row in rows:
         numbers = f" ({row['detail']})" if row["detail"] else ""
+        if row["refusal"] and row["refusal"] != row["detail"]:
+            numbers += f" (no prediction: {row['refusal']})"
         known = f"equity {cash_text(row['equity'])} · {row['model_set']}"
         click.echo(f"{utc_text(row['bar'])} {row['symbol']} {row['action']}: {row['reason']}{numbers} · {known}")
+
+
+@main.command()
+@config_option
+@json_option
+@click.option("--symbol", help="Only this one.")
+@click.option("-n", "count", type=click.IntRange(1), default=50, show_default=True, help="How many, newest first.")
+def gaps(path: Path, as_json: bool, symbol: str | None, count: int) -> None:
+    """Candles that the stream did not bring, and what became of each gap; works without a running daemon."""
+    rows = _from_journal(path, lambda journal: journal.gaps(count, symbol))
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    for row in rows:
+        became = f"{row['how']}, {utc_text(row['closed_ms'])}" if row["how"] else "being filled"
+        span = f"{utc_text(row['start'])} to {utc_text(row['end'])}"
+        click.echo(f"{row['symbol']} {row['timeframe']} {span} · found {utc_text(row['found_ms'])} · {became}")
 
 
 @main.command()
@@ -200,6 +214,21 @@ def _config(path: Path) -> DaemonConfig:
         return load_config(path)
     except ConfigError as error:
         raise Told("\n".join(error.lines), CONFIGURATION) from error
+
+
+def _from_journal(path: Path, read: Callable[[Journal], T]) -> T:
+    """What `read` finds in the journal of a configuration's state directory."""
+    folder = _config(path).state_dir
+    if not (folder / FILE).is_file():
+        raise Told(f"{folder} holds no journal; no daemon ever ran there", DATA)
+    try:
+        journal = Journal(folder)
+        try:
+            return read(journal)
+        finally:
+            journal.close()
+    except JournalError as error:
+        raise Told(str(error), FAILURE) from error
 
 
 def _ask(path: Path, verb: str) -> dict[str, Any]:

@@ -17,14 +17,14 @@ from typing import Any, Protocol
 from daemon.alerts import Alerts
 from daemon.backfill import Backfill
 from daemon.backoff import Backoff
-from daemon.candle_feed import CandleFeed
+from daemon.candle_feed import CandleFeed, Told
 from daemon.candle_store import CandleStore
 from daemon.commands import Command, RecordDecisions, Settled
 from daemon.config import DaemonConfig, Mode, OnStop, credentials
 from daemon.control import ControlServer
 from daemon.desk import Patience
 from daemon.engine import Engine, Settings
-from daemon.events import CandleClosed, Event, GapFound, OperatorCommand, Order, Tick
+from daemon.events import Event, OperatorCommand, Order, Tick
 from daemon.execution import Execution
 from daemon.gateway import Gateway, NotSent, OutcomeUnknown, Refused
 from daemon.identity import prefix
@@ -34,6 +34,7 @@ from daemon.inlet import Inlet
 from daemon.journal import Journal
 from daemon.outbox import Outbox
 from daemon.reconciliation import Reconciliation
+from daemon.recorder import Recorder
 from daemon.state import DaemonState
 from daemon.streams import MarketStream, PrivateStream
 from daemon.summary import Stopwatch, summary
@@ -108,6 +109,7 @@ class Daemon:
         self._tasks: list[asyncio.Task[Any]] = []
         key, secret = credentials(config.exchange)
         self.store = CandleStore(config.pairs, predictor.lookback + MARGIN_CANDLES)
+        self.recorder = Recorder(config.state_dir)
         self.inlet = Inlet(self.inbox.offer, self.stopwatch)
         self.gateway = Gateway(key, secret, config.exchange.url, config.deadlines.request_s, self.inlet.frame)
         self._backfill = Backfill(self.gateway)
@@ -158,6 +160,7 @@ class Daemon:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await control.close()
             await self.gateway.close()
+            await asyncio.to_thread(self.recorder.close)
             await asyncio.to_thread(self.journal.close, self.engine.state if self.engine else None)
 
     def status(self) -> dict[str, Any]:
@@ -193,6 +196,7 @@ class Daemon:
             "held_commands": outbox.held if outbox else 0,
             "went_ahead": outbox.went_ahead if outbox else 0,
             "given_up": outbox.given_up if outbox else 0,
+            "candles_unrecorded": self.recorder.lost,
             "alerts_dropped": self.alerts.dropped,
         }
 
@@ -273,7 +277,9 @@ class Daemon:
         """The private stream first, so that nothing is lost between the account's truth and the first event."""
         deadlines, state = self.config.deadlines, engine.state
         settled = state.settled_bar + self.config.decision.ms if state.settled_bar >= 0 else -1
-        feed = CandleFeed(self.store, self._backfill, self._candle, deadlines.close_s, settled)
+        feed = CandleFeed(
+            self.store, self._backfill, self._candle, deadlines.close_s, settled, record=self.recorder.take
+        )
 
         async def reconcile() -> None:
             await asyncio.shield(execution.reconcile("the private stream came to life"))
@@ -365,7 +371,7 @@ class Daemon:
         if self.engine is not None and self.engine.state.deciding >= 0:
             self.stopwatch.ordered(self.engine.state.deciding + self.config.decision.ms, at_ns)
 
-    def _candle(self, event: CandleClosed | GapFound) -> None:
+    def _candle(self, event: Told) -> None:
         if not self._stopping.is_set():  # who is stopping decides nothing new
             self.inbox.put(event)
 

@@ -20,7 +20,7 @@ from daemon.commands import (
     RecordTrade,
     Settled,
 )
-from daemon.events import Event, Filled, GapFilled, GapFound, GapSeen, PredictionReady, Tick
+from daemon.events import Event, Filled, GapClosed, GapFound, GapSeen, PredictionReady, Tick
 from daemon.journal import schema
 
 HARMLESS = (Predict, AskOrder, AskStop, Reconcile, Alert)
@@ -76,7 +76,7 @@ def write_step(db: sa.Connection, step: Step, model_set: str) -> None:
     match event:
         case Filled():
             db.execute(insert(schema.fills).values(asdict(event)).on_conflict_do_nothing())
-        case GapSeen() | GapFilled() | GapFound():
+        case GapSeen() | GapClosed() | GapFound():
             _write_gap(db, event, at)
     for command in step.commands:
         match command:
@@ -99,9 +99,9 @@ def _write_decisions(db: sa.Connection, command: RecordDecisions, event: Event, 
         db.execute(schema.decisions.insert().values(row | {"refusal": refusals.get(decision.symbol, "")}))
 
 
-def _write_gap(db: sa.Connection, event: GapSeen | GapFilled | GapFound, at: int) -> None:
+def _write_gap(db: sa.Connection, event: GapSeen | GapClosed | GapFound, at: int) -> None:
     """A gap's one row: opened when it is seen, closed when it was filled or given up."""
-    how = None if isinstance(event, GapSeen) else event.how if isinstance(event, GapFilled) else schema.REFUSED
+    how = None if isinstance(event, GapSeen) else event.how if isinstance(event, GapClosed) else schema.REFUSED
     told = {"end": event.end, "closed_ms": None if how is None else at, "how": how}
     row = {"symbol": event.symbol, "timeframe": event.timeframe, "start": event.start, "found_ms": at} | told
     keys = ["symbol", "timeframe", "start"]

@@ -102,7 +102,12 @@ async def test_a_command_goes_once_its_step_is_on_the_disk(bench: Bench, tmp_pat
     await until(lambda: bench.went == list(commands), "all of them in order")
     assert bench.journal.durable == seq
     assert bench.outbox.went_ahead == 0
-    assert rows(tmp_path, "SELECT client_id FROM intents ORDER BY id") == [("entry-1",), ("exit-1",), ("stop-1",), ("stop-0",)]
+    assert rows(tmp_path, "SELECT client_id FROM intents ORDER BY id") == [
+        ("entry-1",),
+        ("exit-1",),
+        ("stop-1",),
+        ("stop-0",),
+    ]
 
 
 async def test_a_locked_file_holds_up_an_entry_and_never_a_stop(
