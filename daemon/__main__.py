@@ -1,4 +1,4 @@
-"""The daemon's commands: ``python -m daemon run|rehearse|status|why|pause|resume|flatten|doctor|schema``."""
+"""The daemon's commands: ``python -m daemon run|status|why|gaps|books|pause|resume|flatten|doctor|…``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +26,7 @@ from strategy.live_config import LiveConfig
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 FAILURE, NOT_RUNNING, CONFIGURATION, TIMEOUT, DATA = 1, 3, 4, 5, 7
 T = TypeVar("T")
+INSTANT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 REHEARSAL_SPEED = "3600"
 SCHEMAS = ((DaemonConfig, CONFIGS / "daemon.schema.json"), (LiveConfig, CONFIGS / "live_config.schema.json"))
 
@@ -141,6 +143,42 @@ def gaps(path: Path, as_json: bool, symbol: str | None, count: int) -> None:
         became = f"{row['how']}, {utc_text(row['closed_ms'])}" if row["how"] else "being filled"
         span = f"{utc_text(row['start'])} to {utc_text(row['end'])}"
         click.echo(f"{row['symbol']} {row['timeframe']} {span} · found {utc_text(row['found_ms'])} · {became}")
+
+
+@main.command()
+@config_option
+@json_option
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write to.")
+@click.option("--format", "form", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
+@click.option("--from", "start", type=INSTANT, help="First instant, UTC.")
+@click.option("--to", "end", type=INSTANT, help="First instant that is left out, UTC.")
+def books(path: Path, as_json: bool, out: Path, form: str, start: datetime | None, end: datetime | None) -> None:
+    """Write trades, executions, funding and transfers for accounting; works without a running daemon.
+
+    Prices, quantities and amounts are exact decimals, times are UTC. A trade belongs to the instant it was closed at.
+    What moved the wallet is balanced against what it holds, over the whole journal, and the difference is told: a
+    position that was taken over is known by its rounded average price only, and a transfer that fell into a time in
+    which no daemon ran was told by nobody.
+    """
+    from daemon.books import BooksError, read, write
+
+    first, last = (
+        None if when is None else round(when.replace(tzinfo=UTC).timestamp() * 1000) for when in (start, end)
+    )
+    try:
+        found = _from_journal(path, lambda journal: read(journal, first, last))
+        files = write(found, out, form)
+    except BooksError as error:
+        raise Told(str(error), FAILURE) from error
+    rows, balance = {name: len(kept) for name, kept in found.rows.items()}, found.balance
+    if as_json:
+        told = balance and {name: f"{amount:f}" for name, amount in balance.amounts().items()}
+        click.echo(json.dumps({"files": [str(f) for f in files], "rows": rows, "balance": told}))
+        return
+    for file, count in zip(files, rows.values(), strict=True):
+        click.echo(f"{file}: {count} rows")
+    for name, amount in (balance.amounts() if balance else {}).items():
+        click.echo(f"{name.replace('_', ' '):16} {amount:>24f}")
 
 
 @main.command()

@@ -20,7 +20,17 @@ from daemon.commands import (
     RecordTrade,
     Settled,
 )
-from daemon.events import Event, Filled, GapClosed, GapFound, GapSeen, PredictionReady, Tick
+from daemon.events import (
+    BalanceUpdated,
+    Event,
+    Filled,
+    FundingPaid,
+    GapClosed,
+    GapFound,
+    GapSeen,
+    PredictionReady,
+    Tick,
+)
 from daemon.journal import schema
 
 HARMLESS = (Predict, AskOrder, AskStop, Reconcile, Alert)
@@ -69,25 +79,49 @@ def write_state(db: sa.Connection, body: str) -> None:
     db.execute(row.on_conflict_do_update(index_elements=["id"], set_={"body": body}))
 
 
-def write_step(db: sa.Connection, step: Step, model_set: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What was in force at a step: the model set, and the tick and step that each symbol's integers count."""
+
+    model_set: str
+    grids: dict[str, str]
+
+
+def write_step(db: sa.Connection, step: Step, context: Context) -> None:
     """All rows of one step."""
     event, at = step.event, step.at
     db.execute(schema.events.insert().values(seq=step.seq, at_ms=at, kind=type(event).__name__, body=_json(event)))
     match event:
         case Filled():
-            db.execute(insert(schema.fills).values(asdict(event)).on_conflict_do_nothing())
+            _write_fill(db, event, context.grids.get(event.symbol))
+        case BalanceUpdated() if event.cause == schema.FUNDING:
+            _write_funding(db, event.symbol, -event.change, event.time or at)
+        case FundingPaid():
+            _write_funding(db, event.symbol, event.amount, event.time or at)
         case GapSeen() | GapClosed() | GapFound():
             _write_gap(db, event, at)
     for command in step.commands:
         match command:
             case RecordDecisions():
-                _write_decisions(db, command, event, at, model_set)
+                _write_decisions(db, command, event, at, context.model_set)
             case RecordTrade():
-                db.execute(schema.trades.insert().values(asdict(command.trade)))
+                grid = context.grids.get(command.trade.symbol)
+                db.execute(schema.trades.insert().values(asdict(command.trade) | {"grid": grid}))
             case Settled():
                 db.execute(insert(schema.settled).values(bar=command.bar, at_ms=at).on_conflict_do_nothing())
             case _:
-                _write_intent(db, step.seq, command, model_set)
+                _write_intent(db, step.seq, command, context.model_set)
+
+
+def _write_fill(db: sa.Connection, event: Filled, grid: str | None) -> None:
+    told = asdict(event)
+    row = {c.name: told[c.name] for c in schema.fills.c if c.name in told}
+    db.execute(insert(schema.fills).values(row | {"grid": grid}).on_conflict_do_nothing())
+
+
+def _write_funding(db: sa.Connection, symbol: str, amount: int, time: int) -> None:
+    row = {"symbol": symbol, "hour": time // schema.HOUR_MS, "amount": amount, "time": time}
+    db.execute(insert(schema.funding).values(row).on_conflict_do_nothing())
 
 
 def _write_decisions(db: sa.Connection, command: RecordDecisions, event: Event, at: int, model_set: str) -> None:
