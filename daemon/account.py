@@ -12,7 +12,7 @@ from daemon import lots
 from daemon.commands import Command, Reconcile, RecordTrade
 from daemon.desk import Desk
 from daemon.events import BalanceUpdated, Filled, FundingPaid, PositionUpdated, Reconciled
-from daemon.state import DaemonState, Lot
+from daemon.state import Book, DaemonState, Lot
 
 FUNDING, ORDER = "FUNDING_FEE", "ORDER"
 """Why the exchange says a wallet moved (Binance USDT-M, User Data Streams: Balance and Position Update)."""
@@ -29,11 +29,12 @@ class Account:
     def balance(self, event: BalanceUpdated) -> None:
         """The wallet as stated; a funding fee is booked to the position that paid it."""
         book = self.desks[event.symbol].book if event.symbol in self.desks else None
+        told_twice = event.cash == self.state.cash
         self.state.cash, self.state.unstated = event.cash, 0
         if book and event.cause == FUNDING and book.lot:
             self._fund(book.lot, -event.change, event.time)
-        elif book and event.cause == ORDER:
-            book.stated_at = max(book.stated_at, event.time)
+        elif book and event.cause == ORDER and not (told_twice and event.time == book.stated[0]):
+            book.stated = _counted(book.stated, event.time)
 
     def funding(self, event: FundingPaid) -> None:
         """A funding payment found by asking."""
@@ -54,7 +55,9 @@ class Account:
     def filled(self, event: Filled, at: int) -> list[Command]:
         """An execution; one found by asking may precede the wallet it leads to, which is then reckoned."""
         state, desk = self.state, self.desks[event.symbol]
-        stated = not desk.book.stated_at or event.time <= desk.book.stated_at
+        stated = self._stated(desk.book, event)
+        if event.trade_id not in desk.book.trades_seen:
+            desk.book.executed = _counted(desk.book.executed, event.time)
         before = lots.wallet_effect(desk.book.lot)
         out = desk.filled(event, state.cash if stated else state.cash + state.unstated, at)
         if stated:
@@ -68,6 +71,15 @@ class Account:
             else c
             for c in out
         ]
+
+    def _stated(self, book: Book, event: Filled) -> bool:
+        """Whether the wallet was stated with this execution's effect already: each execution leads to one statement."""
+        at, statements = book.stated
+        if not event.asked or not at:
+            return True
+        if event.time != at:
+            return event.time < at
+        return statements > (book.executed[1] if book.executed[0] == at else 0)
 
     def margin(self, event: PositionUpdated) -> None:
         """A position of zero leaves the margin be: a liquidation that follows says what was lost by it."""
@@ -94,6 +106,12 @@ class Account:
             if truth.symbol in self.desks:
                 out += self.desks[truth.symbol].reconciled(truth, first, at)
         return out
+
+
+def _counted(counted: tuple[int, int], time: int) -> tuple[int, int]:
+    """The newest instant of something, and how often it happened then."""
+    newest, times = counted
+    return (time, times + 1 if time == newest else 1) if time >= newest else counted
 
 
 def _when(event: Filled | FundingPaid) -> tuple[int, int]:

@@ -14,19 +14,21 @@ from collections.abc import Sequence
 from copy import copy
 from typing import Any, Protocol
 
+import aiohttp
+
 from daemon.alerts import Alerts
 from daemon.backfill import Backfill
 from daemon.backoff import Backoff
 from daemon.candle_feed import CandleFeed, Told
 from daemon.candle_store import CandleStore
 from daemon.commands import Command, RecordDecisions, Settled
-from daemon.config import DaemonConfig, Mode, OnStop, credentials
+from daemon.config import DaemonConfig, Mode, OnStop
 from daemon.control import ControlServer
 from daemon.desk import Patience
 from daemon.engine import Engine, Settings
 from daemon.events import Event, OperatorCommand, Order, Tick
 from daemon.execution import Execution
-from daemon.gateway import Gateway, NotSent, OutcomeUnknown, Refused
+from daemon.gateway import NotSent, OutcomeUnknown, Refused
 from daemon.identity import prefix
 from daemon.inbox import Inbox
 from daemon.inference import Inference
@@ -38,10 +40,12 @@ from daemon.recorder import Recorder
 from daemon.state import DaemonState
 from daemon.streams import MarketStream, PrivateStream
 from daemon.summary import Stopwatch, summary
+from daemon.venues.catalogue import configured
 from market.instruments import Instrument, cash_text
 from market.timeframes import Timeframe, utc_text
 from models.inference import Predictor
 from strategy.live_config import Rules
+from strategy.plan import UNTIL_RESUMED, AccountMemory
 
 log = logging.getLogger("daemon.app")
 
@@ -83,6 +87,8 @@ class Daemon:
     ----------
     candles : int, optional
         End after so many decided candles.
+    session : aiohttp.ClientSession, optional
+        Through which the exchange is reached; the caller closes it. ccxt's own without.
     """
 
     def __init__(
@@ -93,9 +99,14 @@ class Daemon:
         journal: Journal,
         alerts: Alerts,
         candles: int | None = None,
+        session: aiohttp.ClientSession | None = None,
     ) -> None:
-        self.config, self.rules, self.predictor, self.alerts = config, rules, predictor, alerts
+        self.rules, self.predictor, self.alerts = rules, predictor, alerts
         self.journal = journal
+        self._state = journal.state() or DaemonState()
+        self.leaving = self._state.attended - set(config.symbols)
+        """Symbols that were removed from the configuration with something open: looked after until that is closed."""
+        self.config = config.model_copy(update={"symbols": (*config.symbols, *sorted(self.leaving))})
         self.watchers: list[Watcher] = []
         self.settled = 0
         self.stopwatch = Stopwatch()
@@ -107,12 +118,11 @@ class Daemon:
         self._stopping = asyncio.Event()
         self._stop_reason = ""
         self._tasks: list[asyncio.Task[Any]] = []
-        key, secret = credentials(config.exchange)
-        self.store = CandleStore(config.pairs, predictor.lookback + MARGIN_CANDLES)
+        self.store = CandleStore(self.config.pairs, predictor.lookback + MARGIN_CANDLES)
         self.recorder = Recorder(config.state_dir)
         self.inlet = Inlet(self.inbox.offer, self.stopwatch)
-        self.gateway = Gateway(key, secret, config.exchange.url, config.deadlines.request_s, self.inlet.frame)
-        self._backfill = Backfill(self.gateway)
+        self.venue = configured(config, self.inlet.frame, session)
+        self._backfill = Backfill(self.venue)
 
     @property
     def stopping(self) -> bool:
@@ -145,9 +155,8 @@ class Daemon:
             instruments = await self._reach_exchange()
             if instruments is None:
                 return self._summary(None, DaemonState())
-            state = self.journal.state() or DaemonState()
-            before = copy(state.counts)
-            engine = self.engine = Engine(self._settings(instruments), state)
+            before = copy(self._state.counts)
+            engine = self.engine = Engine(self._settings(instruments), self._state)
             await self._trade(engine, instruments)
             return self._summary(engine, DaemonState(counts=before))
         except Exception as error:
@@ -159,7 +168,7 @@ class Daemon:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await control.close()
-            await self.gateway.close()
+            await self.venue.close()
             await asyncio.to_thread(self.recorder.close)
             await asyncio.to_thread(self.journal.close, self.engine.state if self.engine else None)
 
@@ -172,7 +181,7 @@ class Daemon:
         return {
             "phase": "stopping" if self.stopping else "trading" if state.reconciled else "starting",
             "mode": str(self.config.mode),
-            "paused": state.paused,
+            **_trading(state.memory),
             "rules": self.rules.name,
             "model_set": self.predictor.id,
             "equity": cash_text(engine.equity),
@@ -203,11 +212,11 @@ class Daemon:
     # boot
 
     async def _reach_exchange(self) -> tuple[Instrument, ...] | None:
-        """Open the gateway, waiting for the exchange as long as it takes; None if told to stop meanwhile."""
+        """Open the venue, waiting for the exchange as long as it takes; None if told to stop meanwhile."""
         backoff = Backoff()
         while not self._stopping.is_set():
             try:
-                return await self.gateway.open(self.config.symbols)
+                return await self.venue.open(self.config.symbols)
             except (OutcomeUnknown, NotSent) as error:
                 pause = backoff.next()
                 log.warning("the exchange cannot be reached (%s); trying again in %.1f s", error, pause)
@@ -221,7 +230,9 @@ class Daemon:
     def _settings(self, instruments: tuple[Instrument, ...]) -> Settings:
         deadlines = self.config.deadlines
         patience = Patience(
-            answer_ms=int(deadlines.answer_s * 1000), read_back_ms=int(deadlines.stop_read_back_s * 1000)
+            answer_ms=int(deadlines.answer_s * 1000),
+            protect_ms=int(deadlines.stop_read_back_s * 1000),
+            reconcile_ms=int(deadlines.reconcile_s * 1000),
         )
         return Settings(
             deployment=self.journal.deployment,
@@ -232,6 +243,8 @@ class Daemon:
             max_hold_bars=self.predictor.max_hold_bars,
             batch_ms=int(deadlines.batch_s * 1000),
             patience=patience,
+            foreign=self.config.foreign_positions,
+            leaving=frozenset(self.leaving),
         )
 
     async def _check_market(self, state: DaemonState) -> None:
@@ -250,9 +263,9 @@ class Daemon:
         own = prefix(self.journal.deployment)
         real = self.config.mode is not Mode.SANDBOX
         inference = Inference(self.predictor, self.store, self._backfill, self.config.decision, by_symbol, expires=real)
-        reconciliation = Reconciliation(self.gateway, by_symbol, self.journal.last_fill, own)
+        reconciliation = Reconciliation(self.venue, by_symbol, self.journal.last_fill, own)
         execution = Execution(
-            self.gateway, by_symbol, reconciliation, inference, self.alerts, self.inbox.put, self._order_sent
+            self.venue, by_symbol, reconciliation, inference, self.alerts, self.inbox.put, self._order_sent
         )
         outbox = self.outbox = Outbox(self.journal, execution.start, self.inbox.put, self.config.deadlines.record_s)
         loop = asyncio.get_running_loop()
@@ -263,7 +276,7 @@ class Daemon:
         self.journal.listen(look)
         try:
             await self._check_market(engine.state)
-            await self._open_streams(engine, by_symbol, execution, inference)
+            await self._open_streams(engine, execution, inference)
             await self._loop(engine, outbox, execution)
         finally:
             self.journal.listen(_nobody)
@@ -271,9 +284,7 @@ class Daemon:
             await execution.close()
             inference.close()
 
-    async def _open_streams(
-        self, engine: Engine, instruments: dict[str, Instrument], execution: Execution, inference: Inference
-    ) -> None:
+    async def _open_streams(self, engine: Engine, execution: Execution, inference: Inference) -> None:
         """The private stream first, so that nothing is lost between the account's truth and the first event."""
         deadlines, state = self.config.deadlines, engine.state
         settled = state.settled_bar + self.config.decision.ms if state.settled_bar >= 0 else -1
@@ -289,16 +300,16 @@ class Daemon:
             await inference.warm_up()
 
         put = self.inbox.put
-        private = PrivateStream(self.gateway, put, reconcile, first_data_s=deadlines.first_data_s)
+        private = PrivateStream(self.venue, put, reconcile, first_data_s=deadlines.first_data_s)
         market = MarketStream(
-            self.gateway,
+            self.venue,
             put,
             catch_up,
             pairs=self.config.pairs,
             first_data_s=deadlines.first_data_s,
             data_s=deadlines.data_s,
         )
-        self.inlet.open(instruments, feed, market, private, self.gateway)
+        self.inlet.open(feed, market, private, self.venue)
         self._spawn(self.inlet.run(), "inlet")
         self._spawn(private.run(), "private")
         self._spawn(self._after(private.live, market.run()), "market")
@@ -379,7 +390,7 @@ class Daemon:
 
     def _begin_to_stop(self) -> None:
         if self.config.on_stop is OnStop.FLATTEN:
-            self.inbox.put(OperatorCommand(Order.FLATTEN, f"the daemon's stop ({self._stop_reason})"))
+            self.inbox.put(OperatorCommand(Order.LEAVE, f"the daemon's stop ({self._stop_reason})"))
 
     def _at_rest(self, engine: Engine) -> bool:
         if not engine.state.reconciled:
@@ -416,7 +427,7 @@ class Daemon:
         while True:
             await asyncio.sleep(CLOCK_SYNC_S)
             try:
-                await self.gateway.sync_clock()
+                await self.venue.gateway.sync_clock()
             except (OutcomeUnknown, Refused) as error:
                 log.warning("the exchange's clock could not be read: %s", error)
 
@@ -435,6 +446,16 @@ class Daemon:
         state = engine.state if engine else before
         equity = engine.equity if engine else 0
         return summary(self.settled, before.counts, state.counts, equity, state.cash, self.predictor.id, self.stopwatch)
+
+
+def _trading(memory: AccountMemory) -> dict[str, Any]:
+    """The trading state, why, since when, and until when; None where an operator's `resume` ends it."""
+    return {
+        "state": str(memory.state),
+        "reason": memory.reason and str(memory.reason),
+        "since": utc_text(memory.since) if memory.since >= 0 else None,
+        "until": utc_text(memory.until) if memory.until != UNTIL_RESUMED else None,
+    }
 
 
 def _covered(engine: Engine) -> bool:

@@ -17,6 +17,7 @@ class Denial(StrEnum):
     """Why an order was not approved."""
 
     POSITION_OPEN = "a position is open already"
+    FOREIGN_POSITION = "a position of somebody else is open"
     NOT_ISOLATED = "margin mode is not isolated"
     LEVERAGE_DIFFERS = "leverage read back differs from the one wanted"
     TOO_SMALL = "below the instrument's smallest order"

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from market.trades import Trade
-from strategy.plan import Decision
+from strategy.plan import AccountMemory, Decision
 
 T = TypeVar("T")
 
@@ -150,6 +150,22 @@ class RecordTrade:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordExposure:
+    """Journal that a position stood without a stop that was read back, from `since` to `until` (ms)."""
+
+    symbol: str
+    since: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordState:
+    """Journal the trading state that came into force, with what the account is remembered by."""
+
+    account: AccountMemory
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """The candle of `bar` is settled: decided, every command acknowledged, every stop read back."""
 
@@ -175,6 +191,8 @@ Command = (
     | Reconcile
     | RecordDecisions
     | RecordTrade
+    | RecordExposure
+    | RecordState
     | Settled
     | Alert
 )

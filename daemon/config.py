@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 import configs
 from configs import ConfigError
+from daemon.desk import Foreign
 from market.timeframes import Timeframe
 
 
@@ -71,8 +72,13 @@ class Deadlines(_Section):
     close_s: Seconds = Field(5, description="A candle's closing frame, once its successor has been seen.")
     batch_s: Seconds = Field(10, description="Candles of the other symbols that close at the same instant.")
     request_s: Seconds = Field(5, description="Reply to a request.")
-    answer_s: Seconds = Field(3, description="Outcome of an order before it is asked for.")
-    stop_read_back_s: Seconds = Field(1, description="Confirmation of a stop before it is asked for again.")
+    answer_s: Seconds = Field(3, description="Outcome of a setting of leverage before it is tried again.")
+    stop_read_back_s: Seconds = Field(
+        1,
+        description="A position's stop to be read back; half-way another is placed, and after three, or twice the "
+        "time, the position is closed.",
+    )
+    reconcile_s: Seconds = Field(30, description="Asking the exchange for the whole truth again.")
     record_s: Seconds = Field(
         0.1, description="Recording of a stop or a closing order, before it goes out all the same; entries always wait."
     )
@@ -102,6 +108,9 @@ class DaemonConfig(_Section):
     rules: Path = Field(Path("live_config.yaml"), description="The trading rules; relative to this file.")
     state_dir: Path = Field(Path("../var/daemon"), description="Folder of the journal; relative to this file.")
     deadlines: Deadlines = Deadlines()
+    foreign_positions: Foreign = Field(
+        Foreign.ADOPT, description="A position that no order of ours explains: adopt, ignore or close it."
+    )
     on_stop: OnStop = Field(OnStop.PROTECT, description="protect leaves positions with their stops.")
     alerts: Alerts = Alerts()
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -7,10 +7,20 @@ of order leaves the book as it should be.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from daemon import lots
-from daemon.commands import Alert, Command, Purpose, Reconcile, RecordTrade
-from daemon.events import Filled, LeverageRead, OrderStatus, OrderUpdated, RestingStop, StopUpdated, SymbolTruth
+from daemon.commands import Alert, Command, Purpose, Reconcile, RecordExposure, RecordTrade
+from daemon.events import (
+    Filled,
+    LeverageRead,
+    Meaning,
+    OrderStatus,
+    OrderUpdated,
+    RestingStop,
+    StopUpdated,
+    SymbolTruth,
+)
 from daemon.identity import prefix
 from daemon.orders import ORDER, STOP, State, absence_proven, after
 from daemon.state import Book, Counts, Lot, Stop, Working
@@ -23,24 +33,48 @@ LIQUIDATION_PREFIX = "autoclose-"
 DELEVERAGING_PREFIX = "adl_autoclose"
 """Client ids of the exchange's own closing orders (Binance USDT-M, User Data Streams: Order Update)."""
 
-WOULD_TRIGGER = -2021
-"""Binance: the stop's price is past already."""
-
 SEEN = 200
 """How many trade ids are remembered to tell duplicates."""
 
 
+class Foreign(StrEnum):
+    """What is done about a position in a symbol of ours that no order of ours explains, while we hold none there.
+
+    What somebody adds to or takes from a position of ours becomes part of it whatever stands here: the exchange has but
+    one.
+    """
+
+    ADOPT = "adopt"
+    """It is protected, and leaves by the rules."""
+    IGNORE = "ignore"
+    """It is left alone, and the symbol is not entered."""
+    CLOSE = "close"
+    """It is closed at market."""
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to wait, in ms, before asking again or trying again, and how often a stop is tried."""
+    """How long to wait, in ms, before asking again or trying again, and how often a stop is tried.
+
+    `protect_ms` is within what an open position must have a stop that was read back. A quarter of it is given to the
+    first question about an order or a stop and between tries, half of it until a stop that is still not confirmed is
+    placed anew beside it; after all tries, or twice the time, the position is closed. `answer_ms` bounds a setting of
+    leverage, `retry_ms` the pause after a closing order was refused, `reconcile_ms` how often the whole truth is asked.
+    """
 
     answer_ms: int = 3_000
-    fills_ms: int = 250
-    read_back_ms: int = 1_000
-    partial_ms: int = 500
-    trigger_ms: int = 3_000
+    protect_ms: int = 1_000
     retry_ms: int = 1_000
+    reconcile_ms: int = 30_000
     stop_tries: int = 3
+
+    @property
+    def soon_ms(self) -> int:
+        return self.protect_ms // 4
+
+    def question_ms(self, asked: int) -> int:
+        """How long after the last question the next is due: doubling, so that an outage brings no storm of them."""
+        return min(self.answer_ms, self.soon_ms << min(asked, 8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +91,7 @@ class Desk:
     decision: Timeframe
     unknown_stop_bps: int
     patience: Patience
+    foreign: Foreign = Foreign.ADOPT
 
     @property
     def symbol(self) -> str:
@@ -107,29 +142,69 @@ class Desk:
             closing = min(event.quantity, book.lot.quantity)
             out += self._reduced(book.lot, replace(event, quantity=closing), order, cash, at)
             left = replace(event, quantity=event.quantity - closing, fee=0)
+        if left.quantity and not book.lot and not order and not self._is_ours(event.client_id):
+            return out + self._opened_by_somebody(left, at)
         if left.quantity:
             book.lot = lots.increase(book.lot, left, order, self.instrument, self.decision, self.unknown_stop_bps)
             book.lot.margin = book.margin
-            book.naked_since = book.naked_since or at
+            self.exposed(at)
             if not order:
-                out.append(self.alert("critical", f"an execution of no order of ours: {event.client_id or 'no id'}"))
+                name = event.client_id or "no id"
+                out.append(self.alert("critical", f"an execution of no order under way is taken over: {name}"))
         return out
+
+    def _is_ours(self, client_id: str) -> bool:
+        return client_id.startswith(prefix(self.deployment))
+
+    def _opened_by_somebody(self, fill: Filled, at: int) -> list[Command]:
+        """An execution of no order of ours, while we hold nothing."""
+        book, name = self.book, fill.client_id or "no id"
+        if self.foreign is Foreign.IGNORE:
+            book.foreign += fill.side * fill.quantity
+            return [self.alert("warning", f"an execution of no order of ours, left alone: {name}")]
+        book.lot = lots.increase(None, fill, None, self.instrument, self.decision, self.unknown_stop_bps)
+        book.lot.margin = book.margin
+        self.exposed(at)
+        if self.foreign is Foreign.CLOSE:
+            book.urgent = trades.FOREIGN
+        return [self.alert("critical", f"an execution of no order of ours: {name}; {self._what_is_done()}")]
+
+    def _what_is_done(self) -> str:
+        return {
+            Foreign.ADOPT: "it is taken over and protected",
+            Foreign.IGNORE: "it is left alone, and nothing is opened here",
+            Foreign.CLOSE: "it is closed",
+        }[self.foreign]
 
     def _reduced(self, lot: Lot, fill: Filled, order: Working | None, cash: int, at: int) -> list[Command]:
         book, reason = self.book, self._why_closed(fill, order)
         trade = lots.reduce(lot, fill, reason, self.instrument, cash)
         if trade is None:
             return []
-        if book.naked_since:
-            self.counts.naked_max_ms = max(self.counts.naked_max_ms, at - book.naked_since)
-        book.lot, book.margin, book.naked_since = None, 0, 0
+        out = self.covered(at)
+        book.lot, book.margin = None, 0
         if isinstance(book.goal, Enter):
             book.goal = None  # it was entered and is over already: stopped before its stop was even read back
         if reason in (trades.STOP, trades.LIQUIDATION):
             stopped_bar = self.decision.floor(fill.time)
             book.memory = replace(book.memory, stopped_bar=stopped_bar, liquidated=reason == trades.LIQUIDATION)
         self.counts.trades += 1
-        return [RecordTrade(trade)]
+        return [RecordTrade(trade), *out]
+
+    def exposed(self, at: int) -> None:
+        """The position is without a stop that was read back, from now if it was not already."""
+        book = self.book
+        if not book.naked_since:
+            book.naked_since = book.tended_since = at
+
+    def covered(self, at: int) -> list[Command]:
+        """The position is protected or gone: how long it was not is measured and written down."""
+        book, since = self.book, self.book.naked_since
+        book.naked_since = book.tended_since = 0
+        if not since:
+            return []
+        self.counts.naked_max_ms = max(self.counts.naked_max_ms, at - since)
+        return [RecordExposure(self.symbol, since, at)]
 
     def _why_closed(self, fill: Filled, order: Working | None) -> str:
         if order:
@@ -160,9 +235,9 @@ class Desk:
         """What the exchange says of a stop; only a stop that was asked for and found as wanted is CONFIRMED."""
         book = self.book
         stop = book.stops.get(event.client_id)
-        rests, ours = event.status is OrderStatus.ACCEPTED, event.client_id.startswith(prefix(self.deployment))
+        rests, ours = event.status is OrderStatus.ACCEPTED, self._is_ours(event.client_id)
         if stop is None and rests and ours:  # given up as absent, and arrived after all
-            stop = Stop(event.client_id, event.side, event.trigger, event.quantity, State.SENT, at)
+            stop = Stop(event.client_id, event.side, event.trigger, event.quantity, State.SENT, at, at)
             book.stops[event.client_id] = stop
         if stop is None:
             return []
@@ -176,13 +251,13 @@ class Desk:
             stop.side, stop.trigger, stop.quantity = event.side, event.trigger, event.quantity
             stop.state = State.CONFIRMED
         if stop.state is not before:
-            stop.since = at
+            stop.since, stop.asked = at, 0
         if book.lot and stop.state is State.CONFIRMED:
-            book.lot.stop_failures = 0
+            book.lot.stop_tries = 0
         if book.lot and stop.state is State.REJECTED and before is not State.REJECTED:
             return self._stop_refused(book.lot, event.code, event.message, at)
         if book.lot and stop.state is State.ABSENT and before is not State.ABSENT and not stop.seen:
-            return self._stop_lost(book.lot)
+            return [self.alert("critical", f"stop never arrived ({book.lot.stop_tries})")]
         return []
 
     def leverage_read(self, event: LeverageRead) -> list[Command]:
@@ -210,7 +285,9 @@ class Desk:
         if stop and not stop.over:
             stop.state, stop.since = State.UNRESOLVED, 0
 
-    def failed(self, command: str, client_id: str, code: int, message: str, at: int) -> list[Command]:
+    def failed(
+        self, command: str, client_id: str, code: int, message: str, at: int, meaning: Meaning = Meaning.OTHER
+    ) -> list[Command]:
         """The exchange refused a command, or it could not be sent."""
         book, stop = self.book, self.book.stops.get(client_id)
         match command:
@@ -223,7 +300,7 @@ class Desk:
                 stop.state, stop.since = State.UNRESOLVED, at
             case "PlaceStop" if stop and not stop.over:
                 stop.state, stop.since = State.REJECTED, at
-                return self._stop_refused(book.lot, code, message, at) if book.lot else []
+                return self._stop_refused(book.lot, code, message, at, meaning) if book.lot else []
         return []  # a question that was not answered is asked again in its own time
 
     def _order_refused(self, order: Working, code: int, message: str, at: int) -> list[Command]:
@@ -237,20 +314,14 @@ class Desk:
             Reconcile(f"{self.symbol}: closing order refused ({code})"),
         ]
 
-    def _stop_lost(self, lot: Lot) -> list[Command]:
-        """A stop was sent and never arrived: another is placed at once, but not for ever."""
-        lot.stop_failures += 1
-        if lot.stop_failures >= self.patience.stop_tries:
-            self.book.urgent = trades.UNPROTECTED
-        return [self.alert("critical", f"stop never arrived ({lot.stop_failures})")]
-
-    def _stop_refused(self, lot: Lot, code: int, message: str, at: int) -> list[Command]:
-        lot.stop_failures += 1
-        if code == WOULD_TRIGGER or lot.stop_failures >= self.patience.stop_tries:
+    def _stop_refused(
+        self, lot: Lot, code: int, message: str, at: int, meaning: Meaning = Meaning.OTHER
+    ) -> list[Command]:
+        if meaning is Meaning.WOULD_TRIGGER:
             self.book.urgent = trades.UNPROTECTED  # and closed at once: no pause while nothing protects it
         else:
-            self.book.retry_at = at + self.patience.retry_ms
-        return [self.alert("critical", f"stop refused ({lot.stop_failures}): {code} {message}")]
+            self.book.retry_at = at + self.patience.soon_ms
+        return [self.alert("critical", f"stop refused ({lot.stop_tries}): {code} {message}")]
 
     def reconciled(self, truth: SymbolTruth, first: bool, at: int) -> list[Command]:
         """The exchange's truth replaces ours; what was under way is asked for by its id.
@@ -262,15 +333,14 @@ class Desk:
         if (truth.leverage, truth.isolated) != (book.leverage, book.isolated):
             # overtaken or changed by hand: unknown, so that the next entry sets it
             book.leverage, book.isolated = (truth.leverage, truth.isolated) if first else (0, False)
-        have = book.lot.side * book.lot.quantity if book.lot else 0
+        if self.foreign is not Foreign.IGNORE:
+            book.foreign = 0  # it was left alone by a former life that was told to
+        have = book.foreign + (book.lot.side * book.lot.quantity if book.lot else 0)
+        gone = have != 0 and truth.quantity == 0  # that nothing is left is never believed at first sight
         if have == truth.quantity:
             book.doubted, book.margin = None, truth.margin
-        elif first or book.doubted == truth.quantity:
-            text = f"the exchange holds {truth.quantity} steps, the journal {have}; the exchange's is taken"
-            out += [self.alert("critical", text), Reconcile(f"{self.symbol}: a position was taken over")]
-            book.lot = self._adopted(truth, at) if truth.quantity else None
-            book.naked_since, book.adopted = at if truth.quantity else 0, True
-            book.doubted, book.margin = None, truth.margin
+        elif book.doubted == truth.quantity or (first and not gone):
+            out += self._taken_over(truth, have, at)
         else:
             book.doubted = truth.quantity
             out.append(Reconcile(f"{self.symbol}: {truth.quantity} steps stated, {have} on record"))
@@ -282,19 +352,43 @@ class Desk:
                 stop.state, stop.since = State.UNRESOLVED, 0
         for resting in truth.stops:
             out += self._stop_found(resting, at)
+        if first and book.naked_since:
+            book.tended_since = at
         if book.order and book.order.state is State.SENT:
             book.order.state, book.order.asked_at = State.UNRESOLVED, 0
         return out
 
+    def _taken_over(self, truth: SymbolTruth, have: int, at: int) -> list[Command]:
+        """The exchange's position in place of the one on record, which no execution explains."""
+        book, ours = self.book, self.book.lot is not None
+        text = f"the exchange holds {truth.quantity} steps, the journal {have}; the exchange's is taken"
+        out = [self.alert("critical", text), Reconcile(f"{self.symbol}: a position was taken over"), *self.covered(at)]
+        book.lot, book.foreign, book.adopted, book.doubted, book.margin = None, 0, True, None, truth.margin
+        if not truth.quantity:
+            return out
+        if not ours:
+            out.append(self.alert("critical", f"a position of no order of ours; {self._what_is_done()}"))
+        if not ours and self.foreign is Foreign.IGNORE:
+            book.foreign = truth.quantity
+            return out
+        book.lot = self._adopted(truth, at)
+        self.exposed(at)
+        if not ours and self.foreign is Foreign.CLOSE:
+            book.urgent = trades.FOREIGN
+        return out
+
     def _stop_found(self, found: RestingStop, at: int) -> list[Command]:
         known = self.book.stops.get(found.client_id)
-        if known is None and not found.client_id.startswith(prefix(self.deployment)):
+        if known is None and not self._is_ours(found.client_id):
             return [self.alert("warning", f"a stop of somebody else rests here and is left alone: {found.client_id}")]
         # one that is over by what we know may have ended after it was seen: it proves nothing until it was asked for
         sure = known is not None and not known.over and known.state is not State.TRIGGERED
         state, since = (State.CONFIRMED, at) if sure else (State.UNRESOLVED, 0)
+        if sure and self.book.lot:
+            self.book.lot.stop_tries = 0
+        placed = known.placed if known else at
         self.book.stops[found.client_id] = Stop(
-            found.client_id, found.side, found.trigger, found.quantity, state, since, seen=at
+            found.client_id, found.side, found.trigger, found.quantity, state, since, placed, seen=at
         )
         return []
 

@@ -12,8 +12,8 @@ from math import isfinite
 
 from daemon import steering
 from daemon.account import Account
-from daemon.commands import Alert, Command, Predict, RecordDecisions, Settled
-from daemon.desk import Desk, Patience
+from daemon.commands import Alert, Command, Predict, Reconcile, RecordDecisions, Settled
+from daemon.desk import Desk, Foreign, Patience
 from daemon.events import (
     BalanceUpdated,
     CandleClosed,
@@ -22,10 +22,10 @@ from daemon.events import (
     Filled,
     FundingPaid,
     GapFound,
+    InstrumentRead,
     LeverageRead,
     OperatorCommand,
     Opinion,
-    Order,
     OrderUpdated,
     PositionUpdated,
     PredictionReady,
@@ -37,12 +37,21 @@ from daemon.events import (
     Unresolved,
 )
 from daemon.state import Arrivals, Book, DaemonState
+from daemon.trading import Trading
 from market.instruments import Instrument
 from market.timeframes import Timeframe
-from market.trades import FLATTENED
 from strategy.decide import plan
 from strategy.live_config import Rules
-from strategy.plan import MID, Decision, Enter, Holding, Reason, Situation, SymbolState
+from strategy.plan import (
+    MID,
+    Decision,
+    Enter,
+    Holding,
+    Reason,
+    Situation,
+    SymbolState,
+    TradingState,
+)
 
 PRIVATE = "private"
 
@@ -51,6 +60,7 @@ PRIVATE = "private"
 class Settings:
     """What an engine is built for; `instruments` in configuration order, `batch_ms` how long late candles are awaited.
 
+    `leaving` are symbols that are no longer configured: their positions are looked after until they are closed.
     `max_hold_bars` is the model set's longest holding in decision candles. `predict_ms` is how long inference may take,
     `entry_ms` how old a decided entry may be when it is sent, and `settle_ms` how long a candle may hold up the next.
     """
@@ -66,6 +76,8 @@ class Settings:
     entry_ms: int = 30_000
     settle_ms: int = 60_000
     patience: Patience = field(default_factory=Patience)
+    foreign: Foreign = Foreign.ADOPT
+    leaving: frozenset[str] = frozenset()
 
 
 class Engine:
@@ -88,10 +100,12 @@ class Engine:
                 decision=settings.decision,
                 unknown_stop_bps=settings.rules.stop_bps[MID],
                 patience=settings.patience,
+                foreign=settings.foreign,
             )
             for i in settings.instruments
         }
         self.account = Account(self.state, self.desks)
+        self.trading = Trading(self.state, self.desks)
 
     def _on_this_grid(self, instrument: Instrument) -> None:
         """Ticks and steps of another grid mean nothing: what was counted in them is forgotten, the exchange asked."""
@@ -113,11 +127,13 @@ class Engine:
 
     def step(self, event: Event, at: int) -> list[Command]:
         """Take in one event that arrived at `at` (ms) and say what shall be done."""
-        return (self._take(event, at) if self._about_us(event) else []) + self._advance(at)
+        out = self._take(event, at) if self._about_us(event) else []
+        self.trading.count(out)
+        return out + self._advance(at)
 
     def _about_us(self, event: Event) -> bool:
         """Whether an event is about a symbol we trade, or about none."""
-        symbol = getattr(event, "symbol", None)
+        symbol = event.instrument.symbol if isinstance(event, InstrumentRead) else getattr(event, "symbol", None)
         return symbol is None or symbol in self.desks or isinstance(event, BalanceUpdated)
 
     def _take(self, event: Event, at: int) -> list[Command]:
@@ -137,6 +153,7 @@ class Engine:
             case PositionUpdated():
                 self.account.margin(event)
             case BalanceUpdated():
+                self.trading.balance(event, self.equity)
                 self.account.balance(event)
             case FundingPaid():
                 self.account.funding(event)
@@ -145,13 +162,16 @@ class Engine:
             case Unresolved():
                 self._on(event.symbol).unresolved(event.client_id)
             case Failed():
-                return self._on(event.symbol).failed(event.command, event.client_id, event.code, event.message, at)
+                desk = self._on(event.symbol)
+                return desk.failed(event.command, event.client_id, event.code, event.message, at, event.meaning)
             case Reconciled():
                 return self._reconciled(event, at)
+            case InstrumentRead():
+                return self._instrument(event)
             case GapFound():
                 return self._gap(event, at)
             case OperatorCommand():
-                return self._obey(event)
+                return self.trading.obey(event, self.equity, at)
             case StreamStale():
                 self.state.deaf |= event.stream == PRIVATE
                 return [Alert("warning", f"{event.stream} stream is stale: {event.reason}")]
@@ -170,6 +190,12 @@ class Engine:
     def _reconciled(self, event: Reconciled, at: int) -> list[Command]:
         state, first = self.state, not self.state.reconciled
         out = self.account.reconciled(event, first, at)
+        state.truth_at = at
+        if event.elsewhere != state.elsewhere:
+            state.elsewhere = event.elsewhere
+            if event.elsewhere:
+                names = ", ".join(event.elsewhere)
+                out.append(Alert("warning", f"the account holds positions in symbols that are not ours: {names}"))
         if first:
             # what a former life left undone is decided anew at the next candle; positions keep their stops
             state.reconciled, state.actions, state.pursuing, state.predicting = True, [], "", False
@@ -177,20 +203,29 @@ class Engine:
                 desk.book.goal = None
         return out
 
-    def _obey(self, event: OperatorCommand) -> list[Command]:
-        match event.order:
-            case Order.PAUSE:
-                self.state.paused = True
-            case Order.RESUME:
-                self.state.paused = False
-            case Order.FLATTEN:
-                self.state.paused, self.state.actions = True, []
-                for desk in self.desks.values():
-                    # an entry under way is closed as soon as it is filled; before the truth is known, whatever it shows
-                    if desk.book.lot or desk.book.order or not self.state.reconciled:
-                        desk.book.urgent = FLATTENED
-                    desk.book.goal = None
-        return [Alert("warning", f"{event.order} by {event.who}")]
+    def _instrument(self, event: InstrumentRead) -> list[Command]:
+        """Terms may change while we run: margin tiers and limits at once, another grid after a look at the exchange."""
+        state, symbol, out = self.state, event.instrument.symbol, list[Command]()
+        if event.trading == (symbol in state.suspended):
+            state.suspended ^= {symbol}
+            word = "trades again" if event.trading else "is not traded any more: nothing is opened there"
+            out.append(Alert("warning", f"{symbol} {word}"))
+        before = self.desks[symbol].instrument
+        if event.instrument == before:
+            return out
+        self._on_this_grid(event.instrument)
+        self.desks[symbol] = replace(self.desks[symbol], instrument=event.instrument, book=state.books[symbol])
+        if (before.tick, before.step) != (event.instrument.tick, event.instrument.step):
+            state.reconciled = False
+            out.append(Reconcile(f"{symbol} has another tick or step"))
+        return [*out, Alert("warning", f"the exchange changed the terms of {symbol}")]
+
+    def restrict(self, state: TradingState, reason: Reason, at: int) -> list[Command]:
+        """Bar entries (`REDUCING`), or close everything as well (`HALTED`), from `at` (ms) until an operator resumes.
+
+        To be called while an event is taken in. A stricter state in force stays.
+        """
+        return self.trading.restrict(state, reason, at)
 
     # candles and decisions
 
@@ -249,13 +284,14 @@ class Engine:
         closed = event.bar + settings.decision.ms
         arrivals = state.waiting.get(closed)
         late = any(c > closed for c in state.waiting) or not (arrivals and arrivals.live)
-        barred = Reason.PAUSED if state.paused else Reason.HALTED if state.deaf else Reason.LATE if late else None
+        barred = Reason.DEAF if state.deaf else Reason.LATE if late else None
         situation = Situation(
             bar=event.bar,
             bar_ms=settings.decision.ms,
             cash=state.cash,
             symbols=tuple(self._symbol_state(s, opinions.get(s)) for s in known),
             barred=barred,
+            account=state.memory,
         )
         answer = plan(situation, settings.rules, settings.max_hold_bars)
         for symbol, memory in zip(known, answer.memories, strict=True):
@@ -263,7 +299,7 @@ class Engine:
         state.actions = list(answer.actions)
         state.counts.decisions += len(answer.decisions)
         decisions = tuple(self._explained(d, opinions) for d in answer.decisions)
-        return [RecordDecisions(event.bar, answer.equity, decisions)]
+        return [RecordDecisions(event.bar, answer.equity, decisions), *self.trading.assessed(answer.account)]
 
     def _explained(self, decision: Decision, opinions: dict[str, Opinion]) -> Decision:
         opinion = opinions.get(decision.symbol)
@@ -282,7 +318,16 @@ class Engine:
             outlook=opinion.outlook if opinion else None,
             holding=holding,
             memory=desk.book.memory,
+            barred=self._barred(desk),
         )
+
+    def _barred(self, desk: Desk) -> Reason | None:
+        """Why nothing may be opened in a symbol."""
+        if desk.symbol in self.settings.leaving:
+            return Reason.REMOVED
+        if desk.symbol in self.state.suspended:
+            return Reason.SUSPENDED
+        return Reason.FOREIGN if desk.book.foreign else None
 
     # what is left to do
 
@@ -291,11 +336,19 @@ class Engine:
         if not self.state.reconciled:
             return []
         out = self._hurry(at)
+        self.trading.enforce()
         for desk in self.desks.values():
             out += self._steer(desk, at)
         out += self._work_off(at)
         out += self._settle()
-        return out + self._begin(at)
+        return out + self._look_again(at) + self._begin(at)
+
+    def _look_again(self, at: int) -> list[Command]:
+        """Whatever the streams told or did not tell, the exchange is asked for everything now and then."""
+        if at - self.state.truth_at < self.settings.patience.reconcile_ms:
+            return []
+        self.state.truth_at = at
+        return [Reconcile("it is time")]
 
     def _steer(self, desk: Desk, at: int) -> list[Command]:
         close = self.state.closes.get(desk.symbol, (0, 0))[1]
@@ -311,13 +364,8 @@ class Engine:
             refusals = tuple(Opinion(s, None, "inference did not answer in time") for s in self.desks)
             return self._decide(PredictionReady(state.deciding, refusals, state.model_set))
         if taken >= settings.entry_ms:
-            late = [a for a in state.actions if isinstance(a, Enter)]
-            state.actions = [a for a in state.actions if not isinstance(a, Enter)]
-            for desk in self.desks.values():
-                if isinstance(desk.book.goal, Enter) and not desk.book.order and not desk.book.lot:
-                    late.append(desk.book.goal)
-                    desk.book.goal = None
-            out += [Alert("warning", f"{a.symbol}: entry given up, it could not be sent in time") for a in late]
+            text = "entry given up, it could not be sent in time"
+            out += [Alert("warning", f"{a.symbol}: {text}") for a in self.trading.drop_entries()]
         newer = any(self._ready(c, at) for c in state.waiting if c - settings.decision.ms > state.deciding)
         if newer and taken >= settings.settle_ms:
             text = f"the candle of {state.deciding} ms did not come to rest; the next one is decided without it"

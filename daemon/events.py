@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from market.candles import Candle
+from market.instruments import Instrument
 from strategy.plan import Outlook
 
 
@@ -26,6 +27,21 @@ class OrderStatus(StrEnum):
     TRIGGERED = "triggered"
     ABSENT = "absent"
     """The exchange answered that it knows no such order."""
+
+
+class Meaning(StrEnum):
+    """What an exchange's refusal means to us, whatever its code."""
+
+    OTHER = "other"
+    DUPLICATE_ID = "an order with this client id exists already"
+    NO_SUCH_ORDER = "no such order, or it is over"
+    WOULD_TRIGGER = "the stop would trigger at once"
+    NOTHING_TO_REDUCE = "there is no position to reduce"
+    NO_MARGIN = "the margin is insufficient"
+    ALREADY_SO = "the setting is as asked for already"
+    CLOCK_SKEW = "the request's date is outside of the receive window"
+    BAD_KEY = "the API key is not known, or may not do this"
+    TOO_MANY_REQUESTS = "too many requests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +82,8 @@ class Filled:
     """One execution on our account, ours or not; `trade_id` tells duplicates.
 
     `client_id` is the order's; a stop's market order carries the stop's own. `price` in ticks, `quantity` in steps,
-    `fee` in cash units (positive: paid), `time` in the exchange's milliseconds.
+    `fee` in cash units (positive: paid), `time` in the exchange's milliseconds. `asked` says that it was found by
+    asking: the stream, which states the wallet before each execution, may not have told of it yet.
     """
 
     symbol: str
@@ -77,6 +94,7 @@ class Filled:
     quantity: int
     fee: int
     time: int
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +187,7 @@ class Unresolved:
 class Failed:
     """A command that the exchange refused or that could not be sent; nothing happened at the exchange.
 
-    `client_id` is empty for commands that are no orders, such as setting leverage.
+    `client_id` is empty for commands that are no orders, such as setting leverage; `code` is the exchange's own.
     """
 
     symbol: str
@@ -177,6 +195,7 @@ class Failed:
     client_id: str
     code: int
     message: str
+    meaning: Meaning = Meaning.OTHER
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +210,10 @@ class RestingStop:
 
 @dataclass(frozen=True, slots=True)
 class SymbolTruth:
-    """A symbol as the exchange has it: position (signed steps; cost, margin in cash units) and resting stops."""
+    """A symbol as the exchange has it: position (signed steps; cost, margin in cash units) and what rests there.
+
+    `orders` are the client ids of open plain orders, ours and others'.
+    """
 
     symbol: str
     quantity: int
@@ -200,17 +222,28 @@ class SymbolTruth:
     leverage: int
     isolated: bool
     stops: tuple[RestingStop, ...]
+    orders: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """The exchange's whole truth about the account, asked at start and after every private reconnect.
+    """The exchange's whole truth about the account, asked at start, after every private reconnect, and now and then.
 
     It is preceded by `Filled` events for every execution since the last one the journal knows, and by `FundingPaid`.
+    `elsewhere` names symbols we do not trade in which the account holds a position.
     """
 
     cash: int
     symbols: tuple[SymbolTruth, ...]
+    elsewhere: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentRead:
+    """An instrument's terms as the exchange states them now, and whether it trades."""
+
+    instrument: Instrument
+    trading: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,13 +296,18 @@ class Order(StrEnum):
     """What an operator can ask for."""
 
     PAUSE = "pause"
+    """Reduce: no entries, positions are looked after."""
     RESUME = "resume"
+    """Trade again, whatever restricted it."""
     FLATTEN = "flatten"
+    """Halt: the kill switch."""
+    LEAVE = "leave"
+    """Close everything, and leave the trading state as it is: the daemon's own stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorCommand:
-    """A request by a person (or the daemon's own stop): pause and resume entries, or close everything now."""
+    """A request by a person, or by the daemon as it stops."""
 
     order: Order
     who: str
@@ -293,6 +331,7 @@ Event = (
     | Unresolved
     | Failed
     | Reconciled
+    | InstrumentRead
     | StreamStale
     | StreamLive
     | GapSeen

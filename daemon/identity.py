@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 
 from daemon.commands import Purpose
 
@@ -17,6 +18,11 @@ PROGRAM = "rg"
 def prefix(deployment: str) -> str:
     """How every client id of this deployment begins."""
     return f"{PROGRAM}{hashlib.sha256(deployment.encode()).hexdigest()[:5]}-"
+
+
+def of_another(client_id: str, deployment: str) -> bool:
+    """Whether an order was made by this program, but by another deployment of it."""
+    return re.match(rf"{PROGRAM}[0-9a-f]{{5}}-", client_id) is not None and not client_id.startswith(prefix(deployment))
 
 
 def client_id(deployment: str, bar: int, symbol: str, purpose: Purpose, attempt: int) -> str:

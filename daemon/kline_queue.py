@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from daemon.candle_store import Pair
-from daemon.wire import KlineFrame
+from daemon.venues.payloads import KlineFrame
 
 BOUND = 5_000
 

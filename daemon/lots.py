@@ -15,6 +15,12 @@ def average_price(notional: int, quantity: int, unit: int) -> int:
     return (2 * notional + quantity * unit) // (2 * quantity * unit)
 
 
+def distance_bps(lot: Lot, stop: int, instrument: Instrument) -> int:
+    """How far a stop (ticks) stands from the average fill, in 1e-4, rounded up."""
+    away = abs(instrument.notional(stop, lot.quantity) - lot.cost)
+    return fills.ceil_div(away * fills.BPS, lot.cost)
+
+
 def wallet_effect(lot: Lot | None) -> int:
     """What a lot's executions have moved the wallet by so far, cash units."""
     return lot.realized - lot.fees if lot else 0

@@ -40,6 +40,7 @@ ORDER: dict[tuple[State, Says], State] = {
     (_S.SENT, Says.REJECTED): _S.REJECTED,
     (_S.SENT, Says.EXPIRED): _S.EXPIRED,  # a market order that found no liquidity
     (_S.SENT, Says.CANCELED): _S.CANCELED,
+    (_S.SENT, Says.ABSENT): _S.UNRESOLVED,  # asked for before it arrived
     (_S.RESTING, Says.ACCEPTED): _S.RESTING,  # the acknowledgement after the stream, or twice
     (_S.RESTING, Says.PARTIAL): _S.RESTING,
     (_S.RESTING, Says.FILLED): _S.FILLED,
@@ -67,6 +68,7 @@ STOP: dict[tuple[State, Says], State] = {
     (_S.SENT, Says.CANCELED): _S.CANCELED,
     (_S.SENT, Says.EXPIRED): _S.EXPIRED,
     (_S.SENT, Says.REJECTED): _S.REJECTED,
+    (_S.SENT, Says.ABSENT): _S.ABSENT,  # it may still arrive; another one beside it does no harm
     (_S.RESTING, Says.ACCEPTED): _S.RESTING,
     (_S.RESTING, Says.TRIGGERING): _S.TRIGGERED,
     (_S.RESTING, Says.TRIGGERED): _S.TRIGGERED,
@@ -81,6 +83,7 @@ STOP: dict[tuple[State, Says], State] = {
     (_S.CONFIRMED, Says.FILLED): _S.FILLED,
     (_S.CONFIRMED, Says.CANCELED): _S.CANCELED,  # by hand, or by the exchange when it liquidates
     (_S.CONFIRMED, Says.EXPIRED): _S.EXPIRED,
+    (_S.CONFIRMED, Says.REJECTED): _S.REJECTED,  # triggered, then refused, and only the end was heard of
     (_S.CONFIRMED, Says.ABSENT): _S.ABSENT,
     (_S.UNRESOLVED, Says.ACCEPTED): _S.RESTING,
     (_S.UNRESOLVED, Says.TRIGGERING): _S.TRIGGERED,
@@ -97,6 +100,7 @@ STOP: dict[tuple[State, Says], State] = {
     (_S.CANCELING, Says.TRIGGERED): _S.TRIGGERED,
     (_S.CANCELING, Says.FILLED): _S.FILLED,
     (_S.CANCELING, Says.EXPIRED): _S.EXPIRED,
+    (_S.CANCELING, Says.REJECTED): _S.REJECTED,
     (_S.TRIGGERED, Says.TRIGGERING): _S.TRIGGERED,
     (_S.TRIGGERED, Says.TRIGGERED): _S.TRIGGERED,
     (_S.TRIGGERED, Says.FILLED): _S.FILLED,

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from daemon.commands import Purpose
 from daemon.events import Filled, FundingPaid, Opinion
 from daemon.orders import OVER, State
-from strategy.plan import Action, Memory
+from strategy.plan import AccountMemory, Action, Memory
 
 
 @dataclass(slots=True)
@@ -23,7 +23,8 @@ class Lot:
     `quantity` and `cost` are what is open, `closed` and `exit_notional` what was closed already, `notional` and
     `opened` what was ever opened. `stop` is the trigger (ticks) wanted now, `stop_bps` its distance. `fees` and
     `funding` are what it has cost so far, `margin` what the exchange holds for it. `payments` tells funding that is
-    told twice: the hour (since 1970) and the amount of each.
+    told twice: the hour (since 1970) and the amount of each. `stop_tries` counts the stops placed since one was last
+    confirmed.
     """
 
     side: int
@@ -42,15 +43,16 @@ class Lot:
     realized: int = 0
     closed: int = 0
     exit_notional: int = 0
-    stop_failures: int = 0
+    stop_tries: int = 0
     payments: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Stop:
-    """A conditional order of ours; `since` is when its state last changed.
+    """A conditional order of ours; `since` is when its state last changed, or the exchange was last asked about it.
 
-    `seen` is when the exchange last said that it rests, `missing` whether it has denied that since.
+    `placed` is when it was sent or first found, `asked` how often it was asked for in this state, `seen` when the
+    exchange last said that it rests, `missing` whether it has denied that since.
     """
 
     client_id: str
@@ -59,6 +61,8 @@ class Stop:
     quantity: int
     state: State
     since: int
+    placed: int
+    asked: int = 0
     seen: int = 0
     missing: bool = False
 
@@ -87,6 +91,7 @@ class Working:
     stop_bps: int = 0
     filled: int = 0
     executed: int = 0
+    asked: int = 0
 
     @property
     def done(self) -> bool:
@@ -98,11 +103,14 @@ class Book:
     """One symbol: what the strategy remembers, the position, its order and stops, and what is being done about it.
 
     `goal` is the action under way, decided at the candle `goal_bar`; `urgent` is the reason to close at once whatever
-    the strategy says, empty for none. `naked_since` is when the position last became unprotected, 0 while it is not.
+    the strategy says, empty for none. `naked_since` is when the position last became unprotected, 0 while it is not,
+    and `tended_since` since when that could be mended: the same, or the first truth of this life.
     `doubted` is a position (signed steps) that the exchange stated once and that no execution explains. `attempts`
-    counts stops and closing orders, over all positions: two of them may begin in the same candle. `stated_at` is the
-    exchange's time of the last execution whose effect the wallet was stated with, `adopted` says that the position was
-    taken over as stated: an execution that comes afterwards may be part of it already.
+    counts stops and closing orders, over all positions: two of them may begin in the same candle. `stated` and
+    `executed` are the exchange's times of the last statement of the wallet that an execution caused and of the last
+    execution, each with how many there were at that instant; `adopted` says that the position was taken over as stated:
+    an execution that comes afterwards may be part of it already. `foreign` is somebody else's position (signed steps)
+    that is left alone.
     """
 
     memory: Memory = field(default_factory=Memory)
@@ -117,11 +125,14 @@ class Book:
     margin: int = 0
     retry_at: int = 0
     naked_since: int = 0
+    tended_since: int = 0
     urgent: str = ""
     doubted: int | None = None
     attempts: int = 0
-    stated_at: int = 0
+    stated: tuple[int, int] = (0, 0)
+    executed: tuple[int, int] = (0, 0)
     adopted: bool = False
+    foreign: int = 0
     trades_seen: list[int] = field(default_factory=list)
 
 
@@ -152,7 +163,10 @@ class Arrivals:
 class DaemonState:
     """The whole state of an engine.
 
-    `deaf` is whether the private stream is down; `grids` are the tick and step that each symbol's integers count.
+    `truth_at` is when the exchange's whole truth was last taken or asked for. `suspended` are symbols that it does not
+    trade now, `elsewhere` those not ours in which the account holds a position.
+    `memory` is what the strategy remembers of the whole account, the trading state in it. `deaf` is whether the private
+    stream is down; `grids` are the tick and step that each symbol's integers count.
     `cash` is the wallet as last stated, `unstated` what executions and funding found by asking have moved it by since.
     `held` are executions and funding that arrived before the first truth of this life: older ones may follow.
     `deciding` is the decision candle (open time) under way or -1, since `began_at`; `actions` what is left to do of its
@@ -165,7 +179,10 @@ class DaemonState:
     unstated: int = 0
     held: list[Filled | FundingPaid] = field(default_factory=list)
     reconciled: bool = False
-    paused: bool = False
+    truth_at: int = 0
+    suspended: set[str] = field(default_factory=set)
+    elsewhere: tuple[str, ...] = ()
+    memory: AccountMemory = field(default_factory=AccountMemory)
     deaf: bool = False
     grids: dict[str, str] = field(default_factory=dict)
     model_set: str = ""
@@ -180,6 +197,11 @@ class DaemonState:
     closes: dict[str, tuple[int, int]] = field(default_factory=dict)
     opinions: dict[str, Opinion] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
+
+    @property
+    def attended(self) -> set[str]:
+        """Symbols in which something is open or under way."""
+        return {s for s, b in self.books.items() if b.lot or b.order or any(not stop.over for stop in b.stops.values())}
 
     def dump(self) -> bytes:
         """The state as JSON."""

@@ -6,7 +6,7 @@ mends is an open position without a stop that was read back.
 
 from __future__ import annotations
 
-from daemon import approval
+from daemon import approval, lots
 from daemon.commands import (
     Approved,
     AskOrder,
@@ -22,41 +22,43 @@ from daemon.commands import (
 )
 from daemon.desk import Desk, wanted
 from daemon.identity import client_id
-from daemon.orders import OVER, State
+from daemon.orders import State
 from daemon.state import Lot, Stop, Working
 from market import trades
 from strategy.plan import Enter, Exit, Tighten
 
 WAITING = (State.SENT, State.RESTING, State.UNRESOLVED, State.CANCELING, State.TRIGGERED)
 """States of a stop that must not last: it should be read back, gone, or filled."""
+PLACED = (State.SENT, State.RESTING, State.UNRESOLVED)
+"""States of a stop that may be read back soon."""
 
 
 def advance(desk: Desk, close: int, equity: int, at: int) -> list[Command]:
     """The commands that are missing now; `close` (ticks) and `equity` (cash units) bound an entry."""
-    out = _follow(desk, at)
+    out = _follow(desk, at) + _give_up(desk, at)
     if desk.book.order is None:
         out += _pursue(desk, close, equity, at)
     out += _protect(desk, at)
-    _count_naked(desk, at)
-    return out
+    return out + _watch(desk, at)
 
 
 def _follow(desk: Desk, at: int) -> list[Command]:
     """Ask about what has been silent for too long; forget what is over."""
-    book, out = desk.book, list[Command]()
+    book, out, patience = desk.book, list[Command](), desk.patience
     order = book.order
     if order and order.done:
         book.order = order = None
         if not book.lot and isinstance(book.goal, Enter):
             book.goal = None
-    # an order that is over owes its executions: without them the position it made cannot be protected
-    patience = desk.patience.fills_ms if order and order.state in OVER else desk.patience.answer_ms
-    if order and (order.asked_at == 0 or at - max(order.sent_at, order.asked_at) >= patience):
+    # an order whose fate is open may have made a position, and one that is over owes its executions
+    if order and (not order.asked_at or at - max(order.sent_at, order.asked_at) >= patience.question_ms(order.asked)):
         order.asked_at = at
+        order.asked += 1
         out.append(AskOrder(desk.symbol, order.client_id))
     for stop in book.stops.values():
-        if stop.state in WAITING and at - stop.since >= desk.patience.read_back_ms:
+        if stop.state in WAITING and at - stop.since >= patience.question_ms(stop.asked):
             stop.since = at
+            stop.asked += 1
             again = CancelStop if stop.state is State.CANCELING else AskStop
             out.append(again(desk.symbol, stop.client_id))
     if book.lot is None and book.order is None:
@@ -64,11 +66,30 @@ def _follow(desk: Desk, at: int) -> list[Command]:
     return out
 
 
+def _give_up(desk: Desk, at: int) -> list[Command]:
+    """A position that cannot be protected is closed; a nearer stop that cannot be had leaves the one there is."""
+    book, lot, patience = desk.book, desk.book.lot, desk.patience
+    if lot is None or book.urgent:
+        return []
+    spent = lot.stop_tries >= patience.stop_tries and not _pending(desk, lot, at) and at >= book.retry_at
+    if desk.protected():
+        if not spent:
+            return []
+        keep = next(s for s in desk.live_stops() if s.state is State.CONFIRMED)
+        lot.stop, lot.stop_bps, lot.stop_tries = keep.trigger, lots.distance_bps(lot, keep.trigger, desk.instrument), 0
+        book.goal = None if isinstance(book.goal, Tighten) else book.goal
+        return [desk.alert("critical", "another stop cannot be had; the one that rests is kept")]
+    naked = at - book.tended_since if book.naked_since else 0
+    triggered = any(s.state is State.TRIGGERED for s in desk.live_stops())
+    if spent or naked >= (patience.protect_ms if triggered else 2 * patience.protect_ms):
+        book.urgent = trades.UNPROTECTED
+        why = "its stop has triggered, and nothing comes of it" if triggered else "no stop could be read back"
+        return [desk.alert("critical", f"{why}: the position is closed")]
+    return []
+
+
 def _pursue(desk: Desk, close: int, equity: int, at: int) -> list[Command]:
     book = desk.book
-    overdue = book.naked_since and at - book.naked_since >= desk.patience.trigger_ms
-    if overdue and not book.urgent and any(s.state is State.TRIGGERED for s in desk.live_stops()):
-        book.urgent = trades.UNPROTECTED  # its stop has triggered, and nothing comes of it
     if book.urgent:
         if book.lot:
             return _close(desk, book.lot, Purpose.RESCUE, book.urgent, at)
@@ -106,6 +127,8 @@ def _enter(desk: Desk, goal: Enter, close: int, equity: int, at: int) -> list[Co
     identity = client_id(desk.deployment, book.goal_bar, desk.symbol, Purpose.ENTRY, 0)
     order = MarketOrder(desk.symbol, identity, Purpose.ENTRY, goal.side, goal.quantity, reduce_only=False)
     try:
+        if book.foreign:
+            raise approval.Denied(approval.Denial.FOREIGN_POSITION)
         approved = approval.approve_entry(
             order, desk.instrument, book.lot, close, equity, goal.leverage, book.leverage, book.isolated
         )
@@ -140,24 +163,41 @@ def _submit(
 
 def _protect(desk: Desk, at: int) -> list[Command]:
     """Exactly one stop, the wanted one: place it, and only when it was read back cancel every other."""
-    book, lot = desk.book, desk.book.lot
+    book, lot, patience = desk.book, desk.book.lot, desk.patience
     live = desk.live_stops()
     if lot is None:
         return _cancel(desk, live, at) if book.order is None else []
-    if book.order and (book.order.purpose is not Purpose.ENTRY or at - book.naked_since < desk.patience.partial_ms):
-        return []  # it is closing, or the rest of the entry is about to arrive
-    right = [s for s in live if wanted(s, lot) and s.state is not State.CANCELING and not s.missing]
-    if any(s.state is State.CONFIRMED for s in right):
-        keep = next(s for s in right if s.state is State.CONFIRMED)
+    order = book.order
+    if order and order.purpose is Purpose.ENTRY and at - book.naked_since < patience.soon_ms:
+        return []  # the rest of the entry is about to arrive
+    closing = order is not None and order.purpose is not Purpose.ENTRY
+    if closing and order and at - order.sent_at < patience.protect_ms // 2:
+        return []  # it is about to be gone
+    keep = next((s for s in live if s.state is State.CONFIRMED and wanted(s, lot) and not s.missing), None)
+    if keep:
         return _cancel(desk, [s for s in live if s is not keep], at)
-    if right or book.urgent or at < book.retry_at or any(s.state is State.TRIGGERED for s in live):
+    # a close that takes long is no reason to stand naked, and an exit has its stop already
+    needless = desk.protected() if closing else bool(book.urgent)
+    triggered = any(s.state is State.TRIGGERED for s in live)
+    if needless or triggered or _pending(desk, lot, at) or at < book.retry_at:
         return []
+    if lot.stop_tries >= patience.stop_tries:
+        return []  # given up at the next look
     identity = client_id(desk.deployment, lot.entry_bar, desk.symbol, Purpose.STOP, book.attempts)
     book.attempts += 1
-    order = StopOrder(desk.symbol, identity, -lot.side, lot.quantity, lot.stop)
-    approved = approval.approve_stop(order, lot)
-    book.stops[identity] = Stop(identity, order.side, order.trigger, order.quantity, State.SENT, at)
+    lot.stop_tries += 1
+    stop = StopOrder(desk.symbol, identity, -lot.side, lot.quantity, lot.stop)
+    approved = approval.approve_stop(stop, lot)
+    book.stops[identity] = Stop(identity, stop.side, stop.trigger, stop.quantity, State.SENT, at, placed=at)
     return [PlaceStop(approved)]
+
+
+def _pending(desk: Desk, lot: Lot, at: int) -> bool:
+    """Whether a stop as wanted is on its way and may still be read back in time."""
+    return any(
+        wanted(s, lot) and s.state in PLACED and not s.missing and at - s.placed < desk.patience.protect_ms // 2
+        for s in desk.live_stops()
+    )
 
 
 def _cancel(desk: Desk, stops: list[Stop], at: int) -> list[Command]:
@@ -168,14 +208,9 @@ def _cancel(desk: Desk, stops: list[Stop], at: int) -> list[Command]:
     return [CancelStop(desk.symbol, stop.client_id) for stop in ready]
 
 
-def _count_naked(desk: Desk, at: int) -> None:
-    """Measure how long a position stood without a stop that was read back."""
-    book = desk.book
-    if book.lot is None:
-        book.naked_since = 0
-    elif desk.protected():
-        if book.naked_since:
-            desk.counts.naked_max_ms = max(desk.counts.naked_max_ms, at - book.naked_since)
-        book.naked_since = 0
-    elif not book.naked_since:
-        book.naked_since = at
+def _watch(desk: Desk, at: int) -> list[Command]:
+    """Measure how long a position stands without a stop that was read back."""
+    if desk.book.lot is None or desk.protected():
+        return desk.covered(at)
+    desk.exposed(at)
+    return []

@@ -13,6 +13,7 @@ DELEVERAGED = "auto-deleveraged"
 BY_HAND = "closed by hand"
 FLATTENED = "flattened by the operator"
 UNPROTECTED = "could not be protected"
+FOREIGN = "not ours, closed as configured"
 
 
 @dataclass(frozen=True, slots=True)

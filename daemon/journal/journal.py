@@ -173,6 +173,11 @@ class Journal:
         rows = self._rows(sa.select(schema.trades).order_by(schema.trades.c.id))
         return [Trade(**{n: row[n] for n in names}) for row in rows]
 
+    def exposures_ms(self) -> list[int]:
+        """How long positions stood without a stop that was read back, one number an occasion, ms."""
+        rows = self._rows(sa.select(schema.exposures).order_by(schema.exposures.c.id))
+        return [row["until"] - row["since"] for row in rows]
+
     def settled(self) -> int:
         """Open time (ms) of the newest settled candle, -1 for none."""
         with self._told("read"), self._engine.connect() as db:

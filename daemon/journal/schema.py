@@ -88,6 +88,14 @@ funding = sa.Table(  # a payment that the stream and an answer both tell of is o
     sa.Column("amount", sa.BigInteger, primary_key=True),
     sa.Column("time", sa.BigInteger),
 )
+exposures = sa.Table(  # how long positions stood without a stop that was read back
+    "exposures",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("symbol", sa.Text),
+    sa.Column("since", sa.BigInteger),
+    sa.Column("until", sa.BigInteger),
+)
 gaps = sa.Table(
     "gaps",
     metadata,

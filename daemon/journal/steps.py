@@ -17,6 +17,7 @@ from daemon.commands import (
     Predict,
     Reconcile,
     RecordDecisions,
+    RecordExposure,
     RecordTrade,
     Settled,
 )
@@ -107,6 +108,8 @@ def write_step(db: sa.Connection, step: Step, context: Context) -> None:
             case RecordTrade():
                 grid = context.grids.get(command.trade.symbol)
                 db.execute(schema.trades.insert().values(asdict(command.trade) | {"grid": grid}))
+            case RecordExposure():
+                db.execute(schema.exposures.insert().values(asdict(command)))
             case Settled():
                 db.execute(insert(schema.settled).values(bar=command.bar, at_ms=at).on_conflict_do_nothing())
             case _:
@@ -151,4 +154,4 @@ def _write_intent(db: sa.Connection, seq: int, command: Command, model_set: str)
 
 
 def _json(value: object) -> str:
-    return orjson.dumps(value).decode()
+    return orjson.dumps(value, default=str).decode()

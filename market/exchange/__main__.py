@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import ssl
 import sys
 import time
 from datetime import UTC, datetime
@@ -15,12 +16,15 @@ import click
 import orjson
 from aiohttp import web
 
+import configs
+from configs import ConfigError
 from market import fills, history, instruments, synthetic
 from market.aggregate import AggregationError, aggregate
 from market.candles import Candles
 from market.catalogue import instrument
 from market.exchange.account import Costs
 from market.exchange.binance.signing import Gate
+from market.exchange.faults.scenario import Rule, Scenario
 from market.exchange.replay import ReplayError
 from market.exchange.server import Server
 from market.exchange.venue import History, Venue
@@ -30,13 +34,19 @@ log = logging.getLogger("market.exchange")
 
 WARMUP_BARS = 2_000
 SYNTHETIC_BARS = 20_000
-EXIT_FAILURE, EXIT_DATA = 1, 7
+EXIT_FAILURE, EXIT_CONFIGURATION, EXIT_DATA = 1, 4, 7
 
 
 class DataProblem(click.ClickException):
     """The history asked for is missing, broken or does not fit."""
 
     exit_code = EXIT_DATA
+
+
+class BrokenScenario(click.ClickException):
+    """The scenario file cannot be used; every mistake with its line."""
+
+    exit_code = EXIT_CONFIGURATION
 
 
 def _list(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str]:
@@ -108,6 +118,10 @@ def _speed(context: click.Context, parameter: click.Parameter, value: str) -> fl
 @click.option("--signal", type=click.FloatRange(0, 1), default=synthetic.SIGNAL, show_default=True)
 @click.option("--key", default="local", show_default=True, help="API key.")
 @click.option("--secret", default="local", show_default=True, help="API secret.")
+@click.option("--faults", type=click.Path(path_type=Path), help="Scenario file: which messages are struck, and how.")
+@click.option("--fault-seed", type=click.IntRange(0), default=1, show_default=True, help="Of faults by probability.")
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate (PEM): serve https and wss.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key (PEM).")
 @click.option("--exit-at-end", is_flag=True, help="End once the data is played; otherwise go on serving.")
 def main(
     data: list[str],
@@ -128,12 +142,19 @@ def main(
     signal: float,
     key: str,
     secret: str,
+    faults: Path | None,
+    fault_seed: int,
+    tls_cert: Path | None,
+    tls_key: Path | None,
     exit_at_end: bool,
 ) -> None:
     """A local exchange that speaks Binance USDT-M futures, replaying history or a synthetic market."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     if start_at is not None and warmup is not None:
         raise click.UsageError("--start-at and --warmup both say where to start; give one")
+    if (tls_cert is None) != (tls_key is None):
+        raise click.UsageError("--tls-cert and --tls-key go together")
+    rules = () if faults is None else _scenario(faults)
     for what, given in (("--data", data), ("--funding", funding)):
         if given and len(given) != len(symbols):
             raise click.UsageError(f"{what} names {len(given)} files for {len(symbols)} symbols ({', '.join(symbols)})")
@@ -155,8 +176,30 @@ def main(
         raise click.UsageError(str(error)) from error
     except (history.HistoryError, AggregationError, TimeframeError, ReplayError, synthetic.SyntheticError) as error:
         raise DataProblem(str(error)) from error
-    server = Server(venue, Gate({key: secret}), manual=speed is None)
-    sys.exit(asyncio.run(_serve(server, venue, speed, host, port, exit_at_end)))
+    server = Server(venue, Gate({key: secret}), manual=speed is None, fault_seed=fault_seed)
+    server.faults.arm(rules)
+    sys.exit(asyncio.run(_serve(server, venue, speed, host, port, _tls(tls_cert, tls_key), exit_at_end)))
+
+
+def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    if certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key)
+    except OSError as error:  # ssl.SSLError is one
+        told = (
+            f"--tls-cert {certificate} and --tls-key {key} are no certificate with its key: {error.strerror or error}"
+        )
+        raise click.UsageError(told) from error
+    return context
+
+
+def _scenario(file: Path) -> tuple[Rule, ...]:
+    try:
+        return configs.load(file, Scenario).faults
+    except ConfigError as error:
+        raise BrokenScenario("\n".join(error.lines)) from error
 
 
 def _recorded(data: list[str], symbols: list[str], funding: list[str], timeframe: Timeframe | None) -> list[History]:
@@ -188,11 +231,19 @@ def _after_warmup(histories: list[History], warmup: int | None) -> int:
     return int(latest.open_time[skipped])
 
 
-async def _serve(server: Server, venue: Venue, speed: float | None, host: str, port: int, exit_at_end: bool) -> int:
+async def _serve(
+    server: Server,
+    venue: Venue,
+    speed: float | None,
+    host: str,
+    port: int,
+    tls: ssl.SSLContext | None,
+    exit_at_end: bool,
+) -> int:
     runner = web.AppRunner(server.app(), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port)
+        site = web.TCPSite(runner, host, port, ssl_context=tls)
         try:
             await site.start()
         except OSError as error:
@@ -200,7 +251,8 @@ async def _serve(server: Server, venue: Venue, speed: float | None, host: str, p
             return EXIT_FAILURE
         stop = _listen_to_signals()
         port = runner.addresses[0][1]
-        ready = {"port": port, "url": f"http://{host}:{port}", "ws_url": f"ws://{host}:{port}/ws"}
+        safe = "s" if tls else ""
+        ready = {"port": port, "url": f"http{safe}://{host}:{port}", "ws_url": f"ws{safe}://{host}:{port}/ws"}
         click.echo(orjson.dumps(ready | {"market_time": venue.replay.time}).decode())
         await _until_ended(server, stop, speed, exit_at_end)
         return 0

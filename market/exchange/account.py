@@ -14,6 +14,7 @@ from market import fills
 from market.exchange.book import Shelf
 from market.exchange.ledger import Ledger
 from market.exchange.orders import (
+    MARK_PRICE,
     AccountEvent,
     Event,
     Execution,
@@ -25,8 +26,9 @@ from market.exchange.orders import (
     Stop,
     StopEvent,
     StopStatus,
+    SymbolStatus,
 )
-from market.instruments import Instrument
+from market.instruments import Instrument, cash_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +66,15 @@ class Account:
         self.costs = costs
         self.time = 0
         self.prices = dict.fromkeys(self.instruments, 0)
+        self.marks: dict[str, int] = {}
+        self.quotes: dict[str, tuple[int, int]] = {}
+        self.status = dict.fromkeys(self.instruments, SymbolStatus.TRADING)
         self.ledger = Ledger.opened_with(cash)
         self.settings = {symbol: Settings() for symbol in self.instruments}
         self.realized = dict.fromkeys(self.instruments, 0)
         self.hedge_mode = False
+        self.multi_assets = False
+        self.can_trade = True
         self.orders: Shelf[Order] = Shelf()
         self.stops: Shelf[Stop] = Shelf()
         self.fills: list[Fill] = []
@@ -91,25 +98,35 @@ class Account:
         if position is None:
             return 0
         instrument = self.instruments[symbol]
-        return fills.liquidation_price(
-            position.cost,
-            position.margin,
-            position.quantity,
-            instrument.unit,
-            position.side,
-            instrument.maintenance_bps,
-        )
+        return instrument.liquidation_price(position.cost, position.margin, position.quantity, position.side)
+
+    def mark_price(self, symbol: str) -> int:
+        """The mark in ticks; the last price where nobody tells of a mark, as in a replay."""
+        return self.marks.get(symbol) or self.prices[symbol]
+
+    def working_price(self, symbol: str, working_type: str) -> int:
+        """The price that a conditional order of this working type watches, in ticks."""
+        return self.mark_price(symbol) if working_type == MARK_PRICE else self.prices[symbol]
+
+    def best_price(self, symbol: str, side: int) -> int:
+        """The best ask for a buyer, the best bid for a seller, in ticks; the last price where nothing is quoted."""
+        quote = self.quotes.get(symbol)
+        if quote is None:
+            return self.prices[symbol]
+        return quote[1] if side > 0 else quote[0]
 
     def open_profit(self, symbol: str) -> int:
-        """Profit of the position at the current price, cash units."""
+        """Profit of the position at the mark, cash units."""
         position = self.ledger.positions.get(symbol)
         if position is None:
             return 0
-        notional = self.instruments[symbol].notional(self.prices[symbol], position.quantity)
+        notional = self.instruments[symbol].notional(self.mark_price(symbol), position.quantity)
         return fills.realized_profit(position.side, position.cost, notional)
 
     def market_price(self, symbol: str, side: int) -> int:
-        """Where a market order would fill now, in ticks."""
+        """Where a market order would fill now, in ticks: at the best quote, else at the last price slipped."""
+        if symbol in self.quotes:
+            return self.best_price(symbol, side)
         return fills.slipped(self.prices[symbol], side, self.costs.slippage_ppm)
 
     def can_afford(self, symbol: str, side: int, quantity: int, price: int) -> bool:
@@ -145,8 +162,13 @@ class Account:
         self.stops.settle(stop)
         self.tell_stop(stop, status)
 
-    def fill(self, order: Order, quantity: int, price: int, maker: bool = False) -> None:
-        """Execute `quantity` at `price`: close what it closes, open what is left, charge the fee, tell of it."""
+    def fill(
+        self, order: Order, quantity: int, price: int, maker: bool = False, imposed: Execution | None = None
+    ) -> None:
+        """Execute `quantity` at `price`: close what it closes, open what is left, charge the fee, tell of it.
+
+        What the exchange imposes on a position costs no fee and is told under the execution `imposed`.
+        """
         instrument, symbol = self.instruments[order.symbol], order.symbol
         position = self.ledger.positions.get(symbol)
         closing = min(quantity, position.quantity) if position is not None and position.side == -order.side else 0
@@ -159,14 +181,15 @@ class Account:
             margin = fills.initial_margin(notional, self.settings[symbol].leverage)
             self.ledger.add(symbol, order.side, opening, notional, margin, self.time)
         notional = instrument.notional(price, quantity)
-        fee = fills.fee(notional, self.costs.maker_ppm if maker else self.costs.taker_ppm)
+        fee = 0 if imposed else fills.fee(notional, self.costs.maker_ppm if maker else self.costs.taker_ppm)
         self.ledger.charge(fee)
         fill = self.record(order, quantity, price, notional, fee, profit, maker)
         if closing:
             self.income(symbol, "REALIZED_PNL", profit, fill.id)
-        self.income(symbol, "COMMISSION", -fee, fill.id)
+        if not imposed:
+            self.income(symbol, "COMMISSION", -fee, fill.id)
         self.tell_account(symbol, "ORDER", 0)
-        self.tell_order(order, Execution.TRADE, fill)
+        self.tell_order(order, imposed or Execution.TRADE, fill)
 
     def record(
         self, order: Order, quantity: int, price: int, notional: int, fee: int, profit: int, maker: bool
@@ -188,8 +211,22 @@ class Account:
     def income(self, symbol: str, kind: str, amount: int, trade_id: int = 0) -> None:
         self.incomes.append(Income(len(self.incomes) + 1, symbol, kind, amount, trade_id, self.time))
 
+    def transfer(self, amount: int) -> None:
+        """A deposit, or a withdrawal where `amount` is negative: cash comes or goes, nothing was earned or lost.
+
+        Raises
+        ------
+        ValueError
+            If more is withdrawn than is free.
+        """
+        if amount < 0 and -amount > self.ledger.free:
+            raise ValueError(f"only {cash_text(max(0, self.ledger.free))} is free to be withdrawn")
+        self.ledger.transfer(amount)
+        self.income("", "TRANSFER", amount)
+        self.tell_account("", "DEPOSIT" if amount > 0 else "WITHDRAW", amount)
+
     def tell_account(self, symbol: str, reason: str, change: int) -> None:
-        """Tell of the wallet and one position as they are now."""
+        """Tell of the wallet and one position as they are now; of the wallet alone where no symbol is named."""
         position = copy(self.ledger.positions.get(symbol))
         self.emit(
             AccountEvent(
@@ -199,10 +236,10 @@ class Account:
                 self.ledger.cash,
                 self.ledger.free,
                 change,
-                self.realized[symbol],
+                self.realized[symbol] if symbol else 0,
                 position,
-                self.prices[symbol],
-                self.settings[symbol].isolated,
+                self.mark_price(symbol) if symbol else 0,
+                bool(symbol) and self.settings[symbol].isolated,
             )
         )
 

@@ -5,6 +5,7 @@ Every refusal is raised before anything changed. Amounts are integers already; t
 
 from __future__ import annotations
 
+from market import tiers
 from market.exchange.engine import Engine
 from market.exchange.orders import (
     Execution,
@@ -15,6 +16,7 @@ from market.exchange.orders import (
     Stop,
     StopRequest,
     StopStatus,
+    SymbolStatus,
 )
 from market.exchange.refusals import Code, Refusal
 from market.instruments import InstrumentError
@@ -33,7 +35,9 @@ class Desk:
 
     def place(self, request: OrderRequest) -> Order:
         """Take an order: a market order fills at once, a limit order when the price touches it."""
-        engine, symbol, price = self.engine, request.symbol, self._price(request.symbol)
+        engine, symbol = self.engine, request.symbol
+        price = engine.best_price(symbol, request.side)
+        self._check_open(symbol, request.reduce_only)
         self._check_mode(symbol, request.reduce_only)
         self._check_client_id(symbol, request.client_id)
         self._check_quantity(symbol, request.quantity)
@@ -51,6 +55,7 @@ class Desk:
             fill_price = request.price
         if not request.reduce_only:
             self._check_notional(symbol, quantity, price if market else request.price)
+            self._check_tier(symbol, request.side, quantity, price if market else request.price)
             if not engine.can_afford(symbol, request.side, quantity, fill_price):
                 raise Refusal(Code.NO_MARGIN)
         order = self._order(request, quantity)
@@ -84,7 +89,7 @@ class Desk:
         self._check_quantity(symbol, quantity)
         order.quantity, order.price, order.updated = quantity, price, self.engine.time
         self.engine.tell_order(order, Execution.AMENDMENT)
-        if order.side * (price - self._price(symbol)) >= 0:
+        if order.side * (price - self.engine.best_price(symbol, order.side)) >= 0:
             self.engine.fill_resting(order)
         return order
 
@@ -97,7 +102,9 @@ class Desk:
 
     def place_stop(self, request: StopRequest) -> Stop:
         """Take a conditional order; one whose trigger the price has passed already is refused."""
-        engine, symbol, price = self.engine, request.symbol, self._price(request.symbol)
+        engine, symbol = self.engine, request.symbol
+        price = engine.working_price(symbol, request.working_type)
+        self._check_open(symbol, request.reduce_only or request.close_position)
         if not request.close_position:
             self._check_quantity(symbol, request.quantity)
             if not request.reduce_only:
@@ -159,14 +166,21 @@ class Desk:
         settings, instrument = self.engine.settings[symbol], self.engine.instruments[symbol]
         if not 1 <= leverage <= instrument.max_leverage:
             raise Refusal(Code.BAD_LEVERAGE, f"Leverage {leverage} is not valid")
-        if symbol in self.engine.ledger.positions and leverage < settings.leverage:
-            raise Refusal(Code.LEVERAGE_BELOW_POSITION)
+        position = self.engine.ledger.positions.get(symbol)
+        if position is not None:
+            if leverage < settings.leverage:
+                raise Refusal(Code.LEVERAGE_BELOW_POSITION)
+            held = instrument.notional(self.engine.mark_price(symbol), position.quantity)
+            if held > tiers.max_notional(instrument.brackets, leverage):
+                raise Refusal(Code.ABOVE_LEVERAGE_CAP)
         settings.leverage = leverage
         self.engine.emit(LeverageEvent(self.engine.time, symbol, leverage))
 
     def set_margin_mode(self, symbol: str, isolated: bool) -> None:
         """Set a symbol to isolated or cross margin while it is flat."""
         settings = self.engine.settings[symbol]
+        if isolated and self.engine.multi_assets:
+            raise Refusal(Code.ISOLATED_IN_MULTI_ASSETS)
         if settings.isolated == isolated:
             raise Refusal(Code.SAME_MARGIN_TYPE)
         if self.engine.orders.any_open(symbol) or self.engine.stops.any_open(symbol):
@@ -185,6 +199,17 @@ class Desk:
             raise Refusal(Code.POSITION_MODE_WITH_POSITION)
         self.engine.hedge_mode = hedge_mode
 
+    def set_multi_assets(self, multi_assets: bool) -> None:
+        """Switch between single-asset and multi-assets mode; the latter knows cross margin alone."""
+        engine = self.engine
+        if engine.multi_assets == multi_assets:
+            raise Refusal(Code.SAME_ASSET_MODE)
+        if engine.orders.open() or engine.stops.open():
+            raise Refusal(Code.ASSET_MODE_WITH_ORDERS)
+        if any(settings.isolated for settings in engine.settings.values()):
+            raise Refusal(Code.MULTI_ASSETS_WITH_ISOLATED)
+        engine.multi_assets = multi_assets
+
     # -- checks -----------------------------------------------------------------------------------------------------
 
     def _price(self, symbol: str) -> int:
@@ -195,6 +220,16 @@ class Desk:
             return self.engine.stops.get(id_)
         found = (self.engine.stops.find(symbol, None, client_id) for symbol in self.engine.instruments)
         return max((stop for stop in found if stop is not None), key=lambda stop: stop.id, default=None)
+
+    def _check_open(self, symbol: str, reduces: bool) -> None:
+        """The account may trade, and the symbol is traded: a halted one may be reduced, a closed one not even that."""
+        status = self.engine.status[symbol]
+        if not self.engine.can_trade:
+            raise Refusal(Code.MAY_NOT_TRADE)
+        if status is SymbolStatus.CLOSED:
+            raise Refusal(Code.SYMBOL_CLOSED)
+        if status is SymbolStatus.HALTED and not reduces:
+            raise Refusal(Code.SYMBOL_HALTED)
 
     def _check_mode(self, symbol: str, reduces: bool) -> None:
         if self.engine.hedge_mode:
@@ -228,6 +263,16 @@ class Desk:
         instrument = self.engine.instruments[symbol]
         if instrument.notional(price, quantity) < instrument.min_notional:
             raise Refusal(Code.TOO_SMALL)
+
+    def _check_tier(self, symbol: str, side: int, quantity: int, price: int) -> None:
+        """What an order would make of the position stays within the largest one at the symbol's leverage."""
+        instrument, position = self.engine.instruments[symbol], self.engine.ledger.positions.get(symbol)
+        held = position.side * position.quantity if position is not None else 0
+        after = abs(held + side * quantity)
+        if after > abs(held) and instrument.notional(price, after) > tiers.max_notional(
+            instrument.brackets, self.engine.settings[symbol].leverage
+        ):
+            raise Refusal(Code.ABOVE_LEVERAGE_CAP)
 
     def _reducible(self, symbol: str, side: int) -> int:
         position = self.engine.ledger.positions.get(symbol)

@@ -8,17 +8,22 @@ A reader that does not keep up is cut off, as the real exchange does, rather tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import orjson
 from aiohttp import WSMsgType, web
 
 from market.exchange.binance import frames, market_data
+from market.exchange.exposure import Exposure
+from market.exchange.faults.injector import Injector
 from market.exchange.feed import Kline
 from market.exchange.venue import Venue
 
 SLOW_READER_SECONDS = 10.0
+PRIVATE, ANSWER = "private", "answer"
+"""Streams beside those of the market: the account's events, and replies to what a client asks on its socket."""
 BARRIER_SECONDS = 5.0
 """How long the market waits for the user stream's readers to catch up before it tells of a close."""
 
@@ -32,9 +37,11 @@ class Hub:
         Held by whoever changes the venue until all of it is told.
     """
 
-    def __init__(self, venue: Venue) -> None:
+    def __init__(self, venue: Venue, faults: Injector) -> None:
         self.turn = asyncio.Lock()
         self._venue = venue
+        self._faults = faults
+        self._exposure = Exposure(venue.engine)
         self._readers: dict[str, set[web.WebSocketResponse]] = {}
         self._private: dict[web.WebSocketResponse, asyncio.Event] = {}
         self._requests: dict[web.WebSocketResponse, web.Request] = {}
@@ -52,6 +59,8 @@ class Hub:
                 if message.type is WSMsgType.TEXT:
                     async with self.turn:
                         await self._answer(socket, message.data)
+                elif message.type is WSMsgType.PING:
+                    await self._faults.pong(request, socket, message.data)
         finally:
             for readers in self._readers.values():
                 readers.discard(socket)
@@ -63,12 +72,12 @@ class Hub:
         key = request.query.get("listenKey") or request.match_info.get("key", "")
         if not key or key != self._venue.listen_key:
             return web.Response(status=400, text="Invalid listenKey")
-        socket = await self._accept(request, autoping=False)
+        socket = await self._accept(request)
         self._private[socket] = asyncio.Event()
         try:
             async for message in socket:
                 if message.type is WSMsgType.PING:
-                    await socket.pong(message.data)
+                    await self._faults.pong(request, socket, message.data)
                 elif message.type is WSMsgType.PONG:
                     self._private[socket].set()
         finally:
@@ -83,15 +92,17 @@ class Hub:
             "listening": bool(self._private) and heard == set(self._venue.replay.feeds),
             "subscriptions": sorted(name for name, readers in self._readers.items() if readers),
             "user_streams": len(self._private),
+            "exposure": self._exposure.state(),
         }
 
     async def tell_events(self) -> int:
         """What happened to the account since the last call, to the user stream; returns how many events."""
         events = self._venue.engine.drain()
+        if events:
+            self._exposure.look()
         for event in events:
             if self._private:
-                instrument = self._venue.engine.instruments[event.symbol]
-                await self._send(self._private, frames.event(instrument, event))
+                await self._send(PRIVATE, self._private, frames.event(self._venue.engine.instruments, event))
         return len(events)
 
     async def barrier(self) -> None:
@@ -120,7 +131,7 @@ class Hub:
             for name in frames.mark_streams(symbol):
                 if self._readers.get(name):
                     premium = market_data.premium(self._venue, feed)
-                    await self._send(self._readers[name], frames.mark_price(premium))
+                    await self._send(name, self._readers[name], frames.mark_price(premium))
 
     async def close_private(self) -> None:
         """End the user stream, after its listen key was given up."""
@@ -138,13 +149,14 @@ class Hub:
     async def _tell_klines(self, klines: Iterable[Kline]) -> None:
         for kline in klines:
             name = frames.stream_name(kline.symbol, kline.timeframe)
-            await self._send(self._readers[name], self._kline_frame(kline))
+            await self._send(name, self._readers[name], self._kline_frame(kline))
 
     def _kline_frame(self, kline: Kline) -> dict[str, Any]:
         return frames.kline(self._venue.engine.instruments[kline.symbol], kline, self._venue.replay.time)
 
-    async def _accept(self, request: web.Request, autoping: bool = True) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse(compress=False, autoping=autoping)
+    async def _accept(self, request: web.Request) -> web.WebSocketResponse:
+        await self._faults.admit(request)
+        socket = web.WebSocketResponse(compress=False, autoping=False)
         await socket.prepare(request)
         self._requests[socket] = request
         return socket
@@ -154,7 +166,8 @@ class Hub:
             request = orjson.loads(text)
             method, names, id_ = request["method"], request.get("params", []), request.get("id")
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-            await self._send([socket], {"error": {"code": 3, "msg": "Invalid JSON: expected method, params and id"}})
+            told = {"error": {"code": 3, "msg": "Invalid JSON: expected method, params and id"}}
+            await self._send(ANSWER, [socket], told)
             return
         for name in names:
             readers = self._readers.setdefault(str(name), set())
@@ -162,22 +175,27 @@ class Hub:
                 readers.add(socket)
             elif method == "UNSUBSCRIBE":
                 readers.discard(socket)
-        await self._send([socket], {"result": None, "id": id_})
+        await self._send(ANSWER, [socket], {"result": None, "id": id_})
         if method == "SUBSCRIBE":
             # the real exchange pushes within 250 ms: a fresh subscriber need not wait for the market to move
             asked = self._wanted(name for name in names if name in self._streams)
             for kline in self._venue.replay.forming(asked):
-                await self._send([socket], self._kline_frame(kline))
+                name = frames.stream_name(kline.symbol, kline.timeframe)
+                await self._send(name, [socket], self._kline_frame(kline))
 
-    async def _send(self, readers: Iterable[web.WebSocketResponse], payload: dict[str, Any]) -> None:
-        text = orjson.dumps(payload).decode()
-        reached: Sequence[web.WebSocketResponse] = [socket for socket in readers if not socket.closed]
-        for socket in reached:
-            try:
-                async with asyncio.timeout(SLOW_READER_SECONDS):
-                    await socket.send_str(text)
-            except (ConnectionError, TimeoutError):
-                self._cut(socket)
+    async def _send(self, stream: str, readers: Iterable[web.WebSocketResponse], payload: dict[str, Any]) -> None:
+        for socket in list(readers):
+            if (request := self._requests.get(socket)) is not None:
+                await self._faults.send(request, partial(self._put, socket), stream, payload)
+
+    async def _put(self, socket: web.WebSocketResponse, text: str) -> None:
+        if socket.closed:
+            return
+        try:
+            async with asyncio.timeout(SLOW_READER_SECONDS):
+                await socket.send_str(text)
+        except (ConnectionError, TimeoutError):
+            self._cut(socket)
 
     def _cut(self, socket: web.WebSocketResponse) -> None:
         transport = self._requests[socket].transport if socket in self._requests else None

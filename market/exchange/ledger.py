@@ -45,7 +45,7 @@ class Ledger:
     cash : int
         The wallet, isolated margins included, open profit not.
     deposits, fees, funding, realized : int
-        Sums since the start: paid in, fees paid, funding paid (negative: received), profit taken.
+        Sums since the start: paid in less taken out, fees paid, funding paid (negative: received), profit taken.
     insurance : int
         What liquidations left to the insurance fund (negative: what it had to pay).
     """
@@ -72,6 +72,11 @@ class Ledger:
     def free(self) -> int:
         """Cash no position has set aside."""
         return self.cash - self.margins
+
+    def transfer(self, amount: int) -> None:
+        """Cash is paid in, or out where `amount` is negative."""
+        self.cash += amount
+        self.deposits += amount
 
     def charge(self, fee: int) -> None:
         """A fee leaves the wallet."""

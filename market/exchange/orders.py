@@ -41,6 +41,17 @@ class Execution(StrEnum):
     AMENDMENT = "AMENDMENT"
 
 
+class SymbolStatus(StrEnum):
+    """Whether a symbol is traded; a halted one keeps its orders and may be reduced, a closed one takes nothing."""
+
+    TRADING = "TRADING"
+    HALTED = "PENDING_TRADING"
+    CLOSED = "CLOSE"
+
+
+CONTRACT_PRICE, MARK_PRICE = WORKING_TYPES = ("CONTRACT_PRICE", "MARK_PRICE")
+"""What a conditional order watches: the last price or the mark."""
+
 STOPS = ("STOP_MARKET", "TAKE_PROFIT_MARKET")
 """Conditional kinds the exchange keeps."""
 
@@ -214,7 +225,8 @@ class StopEvent:
 class AccountEvent:
     """Wallet and position after a change: `change` is what moved the wallet besides profit and fees.
 
-    `realized` is the symbol's profit since the start; all amounts in cash units.
+    `realized` is the symbol's profit since the start; all amounts in cash units. A deposit or withdrawal concerns no
+    symbol: it is empty then.
     """
 
     time: int
@@ -238,4 +250,13 @@ class LeverageEvent:
     leverage: int
 
 
-Event = OrderEvent | StopEvent | AccountEvent | LeverageEvent
+@dataclass(frozen=True, slots=True)
+class KeyExpired:
+    """A listen key is dead: nothing more comes under it."""
+
+    time: int
+    key: str
+    symbol: str = ""
+
+
+Event = OrderEvent | StopEvent | AccountEvent | LeverageEvent | KeyExpired

@@ -27,6 +27,7 @@ class Code(IntEnum):
     NO_MARGIN = -2019
     WOULD_TRIGGER = -2021
     REDUCE_ONLY = -2022
+    ABOVE_LEVERAGE_CAP = -2027
     NO_QUANTITY = -4003
     TOO_LARGE = -4005
     BAD_LEVERAGE = -4028
@@ -37,11 +38,18 @@ class Code(IntEnum):
     WRONG_POSITION_SIDE = -4061
     POSITION_MODE_WITH_ORDERS = -4067
     POSITION_MODE_WITH_POSITION = -4068
+    MAY_NOT_TRADE = -4088
     DUPLICATE_CLIENT_ID = -4116
     USE_ALGO_ENDPOINT = -4120
     SECOND_CLOSE_POSITION = -4130
+    SYMBOL_HALTED = -4140
+    SYMBOL_CLOSED = -4141
     LEVERAGE_BELOW_POSITION = -4161
     TOO_SMALL = -4164
+    MULTI_ASSETS_WITH_ISOLATED = -4167
+    ISOLATED_IN_MULTI_ASSETS = -4168
+    ASSET_MODE_WITH_ORDERS = -4170
+    SAME_ASSET_MODE = -4171
     UNKNOWN_PATH = -5000
     NOT_A_MAKER = -5022
 
@@ -67,6 +75,7 @@ MESSAGES = {
     Code.NO_MARGIN: "Margin is insufficient.",
     Code.WOULD_TRIGGER: "Order would immediately trigger.",
     Code.REDUCE_ONLY: "ReduceOnly Order is rejected.",
+    Code.ABOVE_LEVERAGE_CAP: "Exceeded the maximum allowable position at current leverage.",
     Code.NO_QUANTITY: "Quantity less than or equal to zero.",
     Code.TOO_LARGE: "Quantity greater than max quantity.",
     Code.BAD_LEVERAGE: "Leverage is not valid.",
@@ -85,6 +94,15 @@ MESSAGES = {
         "An open stop or take profit order with GTE and closePosition in the direction is existing."
     ),
     Code.LEVERAGE_BELOW_POSITION: ("Leverage reduction is not supported in Isolated Margin Mode with open positions."),
+    Code.MAY_NOT_TRADE: "User can not place order currently.",
+    Code.SYMBOL_HALTED: "Invalid symbol status for opening position.",
+    Code.SYMBOL_CLOSED: "Symbol is closed.",
+    Code.MULTI_ASSETS_WITH_ISOLATED: (
+        "Unable to adjust to Multi-Assets mode with symbols of USDⓈ-M Futures under isolated-margin mode."
+    ),
+    Code.ISOLATED_IN_MULTI_ASSETS: "Unable to adjust to isolated-margin mode under the Multi-Assets mode.",
+    Code.ASSET_MODE_WITH_ORDERS: "Unable to adjust Multi-Assets Mode with open orders in USDⓈ-M Futures.",
+    Code.SAME_ASSET_MODE: "Adjusted asset mode is currently set and does not need to be adjusted repeatedly.",
     Code.TOO_SMALL: "Order's notional must be no smaller than 5 (unless you choose reduce only).",
     Code.NOT_A_MAKER: (
         "Due to the order could not be executed as maker, the Post Only order will be rejected. "

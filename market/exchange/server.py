@@ -13,6 +13,10 @@ from market.exchange.binance.params import Params
 from market.exchange.binance.rest import ROUTES, Access
 from market.exchange.binance.signing import Gate
 from market.exchange.clock import Clock
+from market.exchange.faults.arming import Arsenal
+from market.exchange.faults.control import FaultControl
+from market.exchange.faults.injector import Injector
+from market.exchange.hand import Hand, HandError
 from market.exchange.hub import Hub
 from market.exchange.refusals import Code, Refusal
 from market.exchange.venue import Venue
@@ -33,11 +37,16 @@ class Server:
         Knows the API keys.
     manual : bool
         Whether the market moves on the control port's command alone.
+    fault_seed : int
+        Of the faults' probabilities; `faults` holds their rules.
     """
 
-    def __init__(self, venue: Venue, gate: Gate, manual: bool) -> None:
-        self.hub = Hub(venue)
+    def __init__(self, venue: Venue, gate: Gate, manual: bool, fault_seed: int = 1) -> None:
+        self.faults = Arsenal(fault_seed, venue.wall_ms)
+        self._injector = Injector(self.faults)
+        self.hub = Hub(venue, self._injector)
         self.clock = Clock(venue.replay, self.hub)
+        self._hand = Hand(venue)
         self._venue = venue
         self._gate = gate
         self._manual = manual
@@ -47,6 +56,8 @@ class Server:
         app = web.Application()
         app.router.add_get("/control/state", self._state)
         app.router.add_post("/control/advance", self._advance)
+        FaultControl(self._injector).add_to(app)
+        app.router.add_post("/control/hand", self._do_by_hand)
         for kind in ("market", "public"):
             app.router.add_get(f"/{kind}/ws", self.hub.market)
             app.router.add_get(f"/{kind}/ws/{{stream}}", self.hub.market)
@@ -57,6 +68,9 @@ class Server:
         return app
 
     async def _rest(self, request: web.Request) -> web.StreamResponse:
+        return await self._injector.serve(request, self._answer)
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         try:
             return _json(await self._call(request))
         except Refusal as refusal:
@@ -73,6 +87,7 @@ class Server:
             case Access.SIGNED:
                 body = await request.text()
                 texts = self._gate.check(key, request.rel_url.raw_query_string, body, self._venue.wall_ms())
+                self._venue.permissions.check(reads=request.method == "GET")
             case Access.KEY:
                 self._gate.check_key(key)
         async with self.hub.turn:
@@ -96,7 +111,24 @@ class Server:
         replay = self._venue.replay
         return _json({"market_time": replay.time, "done": replay.done, "bars": played})
 
+    async def _do_by_hand(self, request: web.Request) -> web.Response:
+        try:
+            order = orjson.loads(await request.read() or b"{}")
+            async with self.hub.turn:
+                try:
+                    done = self._hand.do(order)
+                finally:
+                    await self.hub.tell_events()
+        except (orjson.JSONDecodeError, HandError) as error:
+            return _json({"error": str(error)}, 400)
+        except Refusal as refusal:
+            return _json({"error": refusal.message, "code": int(refusal.code)}, 409)
+        if not self._venue.listen_key:
+            await self.hub.close_private()
+        return _json(done)
+
     async def _close(self, app: web.Application) -> None:
+        await self._injector.close()
         await self.hub.close()
 
 

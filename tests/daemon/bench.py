@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from random import Random
 
@@ -394,7 +394,9 @@ class Bench:
             FundingPaid(i.symbol, -i.amount, i.time) for i in self.market.incomes if i.kind == "FUNDING_FEE"
         ]
         for fill in self.market.fills:
-            found += [f for f in self._filled(fill) if f.trade_id > self._known.get(fill.symbol, 0)]
+            found += [
+                replace(f, asked=True) for f in self._filled(fill) if f.trade_id > self._known.get(fill.symbol, 0)
+            ]
         told: list[Event] = sorted(found, key=lambda e: e.time)  # funding comes first at its instant
         truths = []
         for symbol, settings in self.market.settings.items():
@@ -409,7 +411,7 @@ class Bench:
     def _executions(self, symbol: str, order_id: int) -> Iterator[Event]:
         for fill in self.market.fills:
             if order_id and fill.symbol == symbol and fill.order_id == order_id:
-                yield from self._filled(fill)
+                yield from (replace(part, asked=True) for part in self._filled(fill))
 
     def _filled(self, fill: book.Fill) -> list[Filled]:
         identity, half = self.market.orders[fill.order_id].client_id, fill.quantity // 2

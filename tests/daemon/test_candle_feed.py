@@ -15,9 +15,9 @@ from daemon.backfill import Backfill
 from daemon.candle_feed import BY_REST, MOST_MISSED, CandleFeed, Told
 from daemon.candle_store import CandleStore
 from daemon.events import CandleClosed, GapClosed, GapFound, GapSeen
-from daemon.gateway import Gateway
 from daemon.recorder import Recorder
-from daemon.wire import KlineFrame
+from daemon.venues.payloads import KlineFrame
+from daemon.venues.venue import Venue
 from market import history, synthetic
 from market.candles import Candle
 from market.timeframes import Timeframe
@@ -69,17 +69,17 @@ Make = Callable[..., Awaitable[Bench]]
 
 @pytest.fixture
 async def bench(
-    exchange: Callable[..., LocalExchange], connect: Callable[..., Awaitable[tuple[Gateway, object]]], tmp_path: Path
+    exchange: Callable[..., LocalExchange], connect: Callable[..., Awaitable[tuple[Venue, object]]], tmp_path: Path
 ) -> AsyncIterator[Make]:
     feeds: list[CandleFeed] = []
     recorder = Recorder(tmp_path)
 
     async def make(settled_bar: int | None = None, close_s: float = 0.2, **options: object) -> Bench:
         place = exchange(warmup=WARMUP, bars=200, **options)
-        gateway, _ = await connect(place.url)
+        venue, _ = await connect(place.url)
         start = place.state()["market_time"]
         told: list[Told] = []
-        store, backfill = CandleStore([PAIR], 200), Backfill(gateway)
+        store, backfill = CandleStore([PAIR], 200), Backfill(venue)
         settled = -1 if settled_bar is None else start + settled_bar * HOUR_MS
         feed = CandleFeed(store, backfill, told.append, close_s, settled, recorder.take)
         feeds.append(feed)
@@ -226,11 +226,11 @@ async def test_a_restart_after_long_tells_of_the_newest_and_calls_the_rest_a_gap
 
 
 async def test_history_longer_than_a_page_is_asked_for_page_by_page(
-    exchange: Callable[..., LocalExchange], connect: Callable[..., Awaitable[tuple[Gateway, object]]]
+    exchange: Callable[..., LocalExchange], connect: Callable[..., Awaitable[tuple[Venue, object]]]
 ) -> None:
     place = exchange(warmup=2_600, bars=10)
-    gateway, _ = await connect(place.url)
-    candles, forming = await Backfill(gateway).newest(*PAIR, 2_500)
+    venue, _ = await connect(place.url)
+    candles, forming = await Backfill(venue).newest(*PAIR, 2_500)
     times = [c.open_time for c in candles]
     assert times == list(range(forming - 2_500 * HOUR_MS, forming, HOUR_MS))
 

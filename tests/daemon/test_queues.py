@@ -7,7 +7,7 @@ from dataclasses import replace
 from daemon.events import Event, Filled, Tick
 from daemon.inbox import Inbox
 from daemon.kline_queue import KlineQueue
-from daemon.wire import KlineFrame
+from daemon.venues.payloads import KlineFrame
 from market.candles import Candle
 
 HOUR_MS = 3_600_000

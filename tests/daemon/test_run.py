@@ -230,13 +230,14 @@ def test_status_why_pause_resume_and_flatten_on_a_running_daemon(
     daemon = start(config)
     play(place, daemon, 1)
     status = json.loads(command("status", config, "--json").stdout)
-    assert (status["phase"], status["paused"], status["positions"][0]["protected"]) == ("trading", False, True)
+    assert (status["phase"], status["state"], status["positions"][0]["protected"]) == ("trading", "active", True)
     assert command("flatten", config).exit_code == 0
     assert place.state()["positions"] == {}
-    assert json.loads(command("status", config, "--json").stdout)["paused"]
+    told = json.loads(command("status", config, "--json").stdout)
+    assert (told["state"], told["reason"], told["until"]) == ("halted", "flattened by the operator", None)
     play(place, daemon, 1)
     (last,) = json.loads(command("why", config, "--json", "-n", "1").stdout)
-    assert (last["action"], last["reason"]) == ("none", "entries paused by the operator")
+    assert (last["action"], last["reason"]) == ("none", "flattened by the operator")
     assert command("resume", config).exit_code == 0
     play(place, daemon, 1)
     assert place.state()["positions"]

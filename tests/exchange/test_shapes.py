@@ -76,7 +76,7 @@ def guard(venue: Venue, share: float = 0.99, **params: str) -> Any:
 
 
 def told(venue: Venue) -> list[dict[str, Any]]:
-    return [json.loads(orjson.dumps(frames.event(instrument("BTCUSDT"), event))) for event in venue.engine.drain()]
+    return [json.loads(orjson.dumps(frames.event(venue.engine.instruments, event))) for event in venue.engine.drain()]
 
 
 def differences(mine: Any, theirs: Any, where: str = "", absent: tuple[str, ...] = ()) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from market.exchange.binance import texts
 from market.exchange.feed import Kline
-from market.exchange.orders import AccountEvent, Event, LeverageEvent, OrderEvent, StopEvent
+from market.exchange.orders import AccountEvent, Event, KeyExpired, LeverageEvent, OrderEvent, StopEvent
 from market.instruments import Instrument, cash_text
 
 Payload = dict[str, Any]
@@ -65,15 +66,17 @@ def mark_price(premium: Payload) -> Payload:
     }
 
 
-def event(instrument: Instrument, happened: Event) -> Payload:
+def event(instruments: Mapping[str, Instrument], happened: Event) -> Payload:
     """One user-stream frame."""
     match happened:
         case OrderEvent():
-            return _order(instrument, happened)
+            return _order(instruments[happened.symbol], happened)
         case StopEvent():
-            return _algo(instrument, happened)
+            return _algo(instruments[happened.symbol], happened)
         case AccountEvent():
-            return _account(instrument, happened)
+            return _account(instruments.get(happened.symbol), happened)
+        case KeyExpired():
+            return {"e": "listenKeyExpired", "E": happened.time, "listenKey": happened.key}
         case LeverageEvent():
             return {
                 "e": "ACCOUNT_CONFIG_UPDATE",
@@ -167,7 +170,23 @@ def _algo(instrument: Instrument, happened: StopEvent) -> Payload:
     }
 
 
-def _account(instrument: Instrument, happened: AccountEvent) -> Payload:
+def _account(instrument: Instrument | None, happened: AccountEvent) -> Payload:
+    balance = {
+        "a": instrument.quote if instrument else "USDT",
+        "wb": cash_text(happened.cash),
+        "cw": cash_text(happened.free),
+        "bc": cash_text(happened.change),
+    }
+    positions = [_position(instrument, happened)] if instrument else []
+    return {
+        "e": "ACCOUNT_UPDATE",
+        "E": happened.time,
+        "T": happened.time,
+        "a": {"m": happened.reason, "B": [balance], "P": positions},
+    }
+
+
+def _position(instrument: Instrument, happened: AccountEvent) -> Payload:
     position = happened.position
     amount, entry, profit, margin = "0", "0", 0, 0
     if position is not None:
@@ -176,32 +195,14 @@ def _account(instrument: Instrument, happened: AccountEvent) -> Payload:
         profit = position.side * (instrument.notional(happened.price, position.quantity) - position.cost)
         margin = position.margin
     return {
-        "e": "ACCOUNT_UPDATE",
-        "E": happened.time,
-        "T": happened.time,
-        "a": {
-            "m": happened.reason,
-            "B": [
-                {
-                    "a": instrument.quote,
-                    "wb": cash_text(happened.cash),
-                    "cw": cash_text(happened.free),
-                    "bc": cash_text(happened.change),
-                }
-            ],
-            "P": [
-                {
-                    "s": happened.symbol,
-                    "pa": amount,
-                    "ep": entry,
-                    "bep": entry,
-                    "cr": cash_text(happened.realized),
-                    "up": cash_text(profit),
-                    "mt": "isolated" if happened.isolated else "cross",
-                    "iw": cash_text(margin),
-                    "ps": "BOTH",
-                    "ma": instrument.quote,
-                }
-            ],
-        },
+        "s": happened.symbol,
+        "pa": amount,
+        "ep": entry,
+        "bep": entry,
+        "cr": cash_text(happened.realized),
+        "up": cash_text(profit),
+        "mt": "isolated" if happened.isolated else "cross",
+        "iw": cash_text(margin),
+        "ps": "BOTH",
+        "ma": instrument.quote,
     }

@@ -9,7 +9,7 @@ from market.exchange.binance import texts
 from market.exchange.binance.params import Params
 from market.exchange.desk import MAX_QUANTITY
 from market.exchange.feed import Feed, Kline
-from market.exchange.orders import STOPS
+from market.exchange.orders import STOPS, SymbolStatus
 from market.exchange.refusals import Code, Refusal
 from market.exchange.venue import Venue
 from market.instruments import Instrument
@@ -43,7 +43,9 @@ def exchange_info(venue: Venue, params: Params) -> Payload:
         ],
         "exchangeFilters": [],
         "assets": [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "0"}],
-        "symbols": [_symbol_info(instrument) for instrument in venue.engine.instruments.values()],
+        "symbols": [
+            _symbol_info(instrument, venue.engine.status[name]) for name, instrument in venue.engine.instruments.items()
+        ],
     }
 
 
@@ -61,7 +63,7 @@ def klines(venue: Venue, params: Params) -> list[list[Any]]:
 
 
 def premium_index(venue: Venue, params: Params) -> Payload | list[Payload]:
-    """Mark price (which is the last price here) and the next funding."""
+    """Mark price (the last price, unless the mark is told apart) and the next funding."""
     rows = [premium(venue, venue.replay.feeds[symbol]) for symbol in params.symbols()]
     return rows[0] if params.has("symbol") else rows
 
@@ -70,8 +72,9 @@ def premium(venue: Venue, feed: Feed) -> Payload:
     """Mark price and funding of one symbol."""
     now = venue.replay.time
     past = bisect_right(feed.funding_times, now)
-    price = _last(venue, feed.symbol)
-    period = feed.instrument.funding_hours * HOUR_MS
+    instrument = venue.engine.instruments[feed.symbol]
+    price = instrument.price_text(venue.engine.mark_price(feed.symbol))
+    period = instrument.funding_hours * HOUR_MS
     return {
         "symbol": feed.symbol,
         "markPrice": price,
@@ -82,6 +85,20 @@ def premium(venue: Venue, feed: Feed) -> Payload:
         "nextFundingTime": now - now % period + period,
         "time": now,
     }
+
+
+def funding_info(venue: Venue, params: Params) -> list[Payload]:
+    """Hours between funding instants of every symbol."""
+    return [
+        {
+            "symbol": instrument.symbol,
+            "adjustedFundingRateCap": "0.02000000",
+            "adjustedFundingRateFloor": "-0.02000000",
+            "fundingIntervalHours": instrument.funding_hours,
+            "disclaimer": False,
+        }
+        for instrument in venue.engine.instruments.values()
+    ]
 
 
 def funding_rates(venue: Venue, params: Params) -> list[Payload]:
@@ -141,7 +158,7 @@ def _last(venue: Venue, symbol: str) -> str:
     return venue.engine.instruments[symbol].price_text(venue.engine.prices[symbol])
 
 
-def _symbol_info(instrument: Instrument) -> Payload:
+def _symbol_info(instrument: Instrument, status: SymbolStatus) -> Payload:
     largest = instrument.quantity_text(MAX_QUANTITY)
     smallest = instrument.quantity_text(instrument.min_quantity)
     step = instrument.quantity_text(1)
@@ -152,8 +169,8 @@ def _symbol_info(instrument: Instrument) -> Payload:
         "contractType": "PERPETUAL",
         "deliveryDate": 4_133_404_800_000,
         "onboardDate": 1_569_398_400_000,
-        "status": "TRADING",
-        "maintMarginPercent": texts.rate(instrument.maintenance_bps, 100),
+        "status": status.value,
+        "maintMarginPercent": texts.rate(instrument.brackets[0].maintenance_bps, 100),
         "requiredMarginPercent": "5.0000",
         "baseAsset": instrument.base,
         "quoteAsset": instrument.quote,
