@@ -5,11 +5,11 @@ The answers come from several requests, and an execution may fall between two of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from daemon.events import Event, Filled, FundingPaid, Reconciled, RestingStop, SymbolTruth
 from daemon.gateway import OutcomeUnknown
-from daemon.venues.venue import Holding, Terms, Venue
+from daemon.venues.venue import Holding, OpenOrder, Terms, Venue
 from market.instruments import Instrument
 
 TRIES = 5
@@ -50,9 +50,10 @@ class Reconciliation:
             holdings = await self._venue.holdings()
             terms = await self._venue.terms()
             stops = await self._venue.open_stops(self._own_prefix)
+            orders = await self._venue.open_orders()
             again = await self._missed()
             if again == missed:
-                return [*missed, self._truth(cash, holdings, terms, stops)]
+                return [*missed, self._truth(cash, holdings, terms, stops, orders)]
             missed = again
         raise OutcomeUnknown(f"the account changed under each of {TRIES} looks")
 
@@ -74,13 +75,22 @@ class Reconciliation:
         holdings: Mapping[str, Holding],
         terms: Mapping[str, Terms],
         stops: Mapping[str, tuple[RestingStop, ...]],
+        orders: Sequence[OpenOrder],
     ) -> Reconciled:
         truths = []
         for symbol in self._instruments:
             held, set_ = holdings.get(symbol, Holding(0, 0, 0)), terms[symbol]
             truths.append(
                 SymbolTruth(
-                    symbol, held.quantity, held.cost, held.margin, set_.leverage, set_.isolated, stops.get(symbol, ())
+                    symbol,
+                    held.quantity,
+                    held.cost,
+                    held.margin,
+                    set_.leverage,
+                    set_.isolated,
+                    stops.get(symbol, ()),
+                    tuple(order.client_id for order in orders if order.symbol == symbol),
                 )
             )
-        return Reconciled(cash, tuple(truths))
+        elsewhere = tuple(sorted(symbol for symbol in holdings if symbol not in self._instruments))
+        return Reconciled(cash, tuple(truths), elsewhere)

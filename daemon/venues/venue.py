@@ -14,7 +14,16 @@ from typing import Any, ClassVar
 import aiohttp
 
 from daemon.commands import MarketOrder, StopOrder
-from daemon.events import Event, Filled, FundingPaid, LeverageRead, OrderUpdated, RestingStop, StopUpdated
+from daemon.events import (
+    Event,
+    Filled,
+    FundingPaid,
+    InstrumentRead,
+    LeverageRead,
+    OrderUpdated,
+    RestingStop,
+    StopUpdated,
+)
 from daemon.gateway import Gateway, Refused, Tap
 from daemon.venues.payloads import Instruments, KlineFrame, Payload
 from daemon.venues.profile import Profile
@@ -132,14 +141,27 @@ class Venue(ABC):
             raise Refused(0, "the account is in hedge mode; switch it to one-way mode at the exchange")
         if modes.multi_asset:
             raise Refused(0, "the account is in multi-assets mode; switch it to single-asset mode at the exchange")
+        found = await self._read(markets, symbols)
+        for symbol in symbols:
+            if symbol not in found or not found[symbol].trading:
+                status = "not trading now" if symbol in found else "not listed"
+                raise Refused(0, f"{symbol} is not traded at this exchange ({status}); remove it from symbols")
+        self.instruments = {symbol: found[symbol].instrument for symbol in symbols}
+        return tuple(self.instruments.values())
+
+    async def read_again(self) -> list[InstrumentRead]:
+        """The terms of our instruments as the exchange states them now; one that it lists no more does not trade."""
+        found = await self._read(await self.gateway.load_markets(), list(self.instruments))
+        return [found.get(symbol, InstrumentRead(old, False)) for symbol, old in self.instruments.items()]
+
+    async def _read(self, markets: Mapping[str, Any], symbols: Sequence[str]) -> dict[str, InstrumentRead]:
         listed = {m["id"]: m["info"] for m in markets.values() if m.get("swap") and m.get("linear")}
-        found = await self._instruments({symbol: listed.get(symbol) for symbol in symbols})
-        self.instruments = {instrument.symbol: instrument for instrument in found}
-        return found
+        read = await self._instruments([listed[symbol] for symbol in symbols if symbol in listed])
+        return {found.instrument.symbol: found for found in read}
 
     @abstractmethod
-    async def _instruments(self, listed: Mapping[str, Payload | None]) -> tuple[Instrument, ...]:
-        """The instruments of the exchange's own rows, None for those it does not list; refuses what is not traded."""
+    async def _instruments(self, rows: Sequence[Payload]) -> list[InstrumentRead]:
+        """The instruments of the exchange's own rows, as ccxt keeps them."""
 
     @abstractmethod
     async def server_time(self) -> int:
@@ -159,7 +181,7 @@ class Venue(ABC):
 
     @abstractmethod
     async def holdings(self) -> dict[str, Holding]:
-        """Open positions by symbol, of all instruments at the exchange that are ours; flat ones are missing."""
+        """Open positions by symbol, flat ones missing; of a symbol that is not ours the quantity alone, as 1 or -1."""
 
     @abstractmethod
     async def terms(self) -> dict[str, Terms]:

@@ -5,7 +5,7 @@ Conditional orders live apart from plain ones here, under ids of their own; the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import ccxt.pro
@@ -15,6 +15,7 @@ from daemon.events import (
     Event,
     Filled,
     FundingPaid,
+    InstrumentRead,
     LeverageRead,
     Meaning,
     OrderStatus,
@@ -28,7 +29,6 @@ from daemon.venues.binance.profile import BINANCE
 from daemon.venues.payloads import KlineFrame, Payload, funding_rate, units
 from daemon.venues.venue import Holding, Modes, OpenOrder, Permissions, Terms, Venue
 from market.candles import Candle
-from market.instruments import Instrument
 
 SIDE = {1: "BUY", -1: "SELL"}
 YES = (True, "true")
@@ -64,15 +64,10 @@ class Binance(Venue):
 
     # -- the exchange and the account -------------------------------------------------------------------------------
 
-    async def _instruments(self, listed: Mapping[str, Payload | None]) -> tuple[Instrument, ...]:
+    async def _instruments(self, rows: Sequence[Payload]) -> list[InstrumentRead]:
         brackets = {b["symbol"]: b for b in await self.gateway.call("fapiPrivateGetLeverageBracket")}
-        found = []
-        for symbol, info in listed.items():
-            status = "not listed" if info is None else info["status"]
-            if info is None or status != "TRADING":
-                raise Refused(0, f"{symbol} is not traded at this exchange ({status}); remove it from symbols")
-            found.append(wire.instrument_from(info, brackets.get(symbol)))
-        return tuple(found)
+        found = [(wire.instrument_from(row, brackets.get(row["symbol"])), row["status"]) for row in rows]
+        return [InstrumentRead(instrument, status == "TRADING") for instrument, status in found]
 
     async def server_time(self) -> int:
         return int((await self.gateway.call("fapiPublicGetTime"))["serverTime"])
@@ -97,8 +92,7 @@ class Binance(Venue):
 
     async def holdings(self) -> dict[str, Holding]:
         rows = await self.gateway.call("fapiPrivateV3GetPositionRisk")
-        ours = [r for r in rows if r["symbol"] in self.instruments and r.get("positionSide", "BOTH") == "BOTH"]
-        return {r["symbol"]: wire.holding(self.instruments[r["symbol"]], r) for r in ours}
+        return {r["symbol"]: wire.holding(self.instruments.get(r["symbol"]), r) for r in rows if wire.is_held(r)}
 
     async def terms(self) -> dict[str, Terms]:
         rows = await self.gateway.call("fapiPrivateGetSymbolConfig")

@@ -172,8 +172,15 @@ def _account_frame(account: Payload, time: int, instruments: Instruments) -> Ite
             yield PositionUpdated(instrument.symbol, quantity, units(position["iw"]), cause)
 
 
-def holding(instrument: Instrument, row: Payload) -> Holding:
-    """An open position; the entry price is the exchange's rounded average."""
+def is_held(row: Payload) -> bool:
+    """Whether a row of the positions is one that is open, in one-way mode."""
+    return row.get("positionSide", "BOTH") == "BOTH" and Decimal(row["positionAmt"]) != 0
+
+
+def holding(instrument: Instrument | None, row: Payload) -> Holding:
+    """An open position at the exchange's rounded average price; of no instrument of ours the side alone."""
+    if instrument is None:
+        return Holding(-1 if row["positionAmt"].startswith("-") else 1, 0, 0)
     quantity = signed_steps(instrument, row["positionAmt"])
     return Holding(quantity, cost(instrument, row["entryPrice"], quantity), units(row["isolatedWallet"]))
 
