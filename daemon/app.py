@@ -20,14 +20,14 @@ from daemon import selftest
 from daemon.alerts import Alerts
 from daemon.backfill import Backfill
 from daemon.backoff import Backoff
-from daemon.candle_feed import CandleFeed
+from daemon.candle_feed import CandleFeed, Told
 from daemon.candle_store import CandleStore
 from daemon.commands import Command, Purpose, RecordDecisions, Settled
 from daemon.config import DaemonConfig, Mode, OnStop
 from daemon.control import ControlServer
 from daemon.desk import Patience
 from daemon.engine import Engine, Settings
-from daemon.events import CandleClosed, Event, GapFound, InstrumentRead, OperatorCommand, Order, Tick
+from daemon.events import Event, InstrumentRead, OperatorCommand, Order, Tick
 from daemon.execution import Execution
 from daemon.gateway import NotSent, OutcomeUnknown, Refused
 from daemon.identity import client_id, prefix
@@ -37,6 +37,7 @@ from daemon.inlet import Inlet
 from daemon.journal import Journal
 from daemon.outbox import Outbox
 from daemon.reconciliation import Reconciliation
+from daemon.recorder import Recorder
 from daemon.state import DaemonState
 from daemon.streams import MarketStream, PrivateStream
 from daemon.summary import Stopwatch, summary
@@ -121,6 +122,7 @@ class Daemon:
         self._stop_reason = ""
         self._tasks: list[asyncio.Task[Any]] = []
         self.store = CandleStore(self.config.pairs, predictor.lookback + MARGIN_CANDLES)
+        self.recorder = Recorder(config.state_dir)
         self.inlet = Inlet(self.inbox.offer, self.stopwatch)
         self.venue = configured(config, self.inlet.frame, session)
         self._backfill = Backfill(self.venue)
@@ -172,6 +174,7 @@ class Daemon:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await control.close()
             await self.venue.close()
+            await asyncio.to_thread(self.recorder.close)
             await asyncio.to_thread(self.journal.close, self.engine.state if self.engine else None)
 
     def status(self) -> dict[str, Any]:
@@ -209,6 +212,7 @@ class Daemon:
             "held_commands": outbox.held if outbox else 0,
             "went_ahead": outbox.went_ahead if outbox else 0,
             "given_up": outbox.given_up if outbox else 0,
+            "candles_unrecorded": self.recorder.lost,
             "alerts_dropped": self.alerts.dropped,
         }
 
@@ -333,7 +337,9 @@ class Daemon:
         """The private stream first, so that nothing is lost between the account's truth and the first event."""
         deadlines, state = self.config.deadlines, engine.state
         settled = state.settled_bar + self.config.decision.ms if state.settled_bar >= 0 else -1
-        feed = CandleFeed(self.store, self._backfill, self._candle, deadlines.close_s, settled)
+        feed = CandleFeed(
+            self.store, self._backfill, self._candle, deadlines.close_s, settled, record=self.recorder.take
+        )
 
         async def reconcile() -> None:
             await asyncio.shield(execution.reconcile("the private stream came to life"))
@@ -431,7 +437,7 @@ class Daemon:
         if self.engine is not None and self.engine.state.deciding >= 0:
             self.stopwatch.ordered(self.engine.state.deciding + self.config.decision.ms, at_ns)
 
-    def _candle(self, event: CandleClosed | GapFound) -> None:
+    def _candle(self, event: Told) -> None:
         if not self._stopping.is_set():  # who is stopping decides nothing new
             self.inbox.put(event)
 

@@ -284,8 +284,8 @@ class GapSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class GapFilled:
-    """A gap that was seen is closed, and `how`."""
+class GapClosed:
+    """A gap is closed, and `how`: filled, or refused for good. One that was filled at once was not told as seen."""
 
     symbol: str
     timeframe: str
@@ -348,7 +348,7 @@ Event = (
     | StreamStale
     | StreamLive
     | GapSeen
-    | GapFilled
+    | GapClosed
     | GapFound
     | OperatorCommand
     | Tick
