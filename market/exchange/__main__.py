@@ -24,7 +24,8 @@ from market.aggregate import AggregationError, aggregate
 from market.candles import Candles
 from market.catalogue import instrument
 from market.exchange.account import Costs
-from market.exchange.binance.signing import Gate
+from market.exchange.codec import Codec
+from market.exchange.codecs import CODECS
 from market.exchange.faults.scenario import Rule, Scenario
 from market.exchange.fidelity import Fidelity, fidelity_options
 from market.exchange.replay import ReplayError
@@ -102,6 +103,7 @@ def _speed(context: click.Context, parameter: click.Parameter, value: str) -> fl
 
 
 @click.command()
+@click.option("--venue", "dialect", type=click.Choice(sorted(CODECS)), default="binance", show_default=True)
 @click.option("--data", callback=_list, help="Parquet histories, comma-separated, one a symbol; synthetic without.")
 @click.option("--symbols", callback=_list, default="BTCUSDT", show_default=True, help="Symbols, comma-separated.")
 @click.option("--funding", callback=_list, help="Parquet funding histories, one a symbol; none is charged without.")
@@ -127,6 +129,7 @@ def _speed(context: click.Context, parameter: click.Parameter, value: str) -> fl
 @fidelity_options
 @click.option("--exit-at-end", is_flag=True, help="End once the data is played; otherwise go on serving.")
 def main(
+    dialect: str,
     data: list[str],
     symbols: list[str],
     funding: list[str],
@@ -152,7 +155,7 @@ def main(
     exit_at_end: bool,
     **fidelity: Any,
 ) -> None:
-    """A local exchange that speaks Binance USDT-M futures, replaying history or a synthetic market."""
+    """A local exchange that speaks Binance USDT-M or Bybit v5 linear, replaying history or a synthetic market."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     if start_at is not None and warmup is not None:
         raise click.UsageError("--start-at and --warmup both say where to start; give one")
@@ -168,7 +171,7 @@ def main(
         else:
             count = (warmup or WARMUP_BARS) + (bars or SYNTHETIC_BARS)
             histories = _synthetic(symbols, count, timeframe or Timeframe.parse("1h"), seed, signal)
-        venue = Venue(
+        venue = Venue.replaying(
             histories,
             start=start_at if start_at is not None else _after_warmup(histories, warmup),
             bars=bars,
@@ -181,9 +184,10 @@ def main(
         raise click.UsageError(str(error)) from error
     except (history.HistoryError, AggregationError, TimeframeError, ReplayError, synthetic.SyntheticError) as error:
         raise DataProblem(str(error)) from error
-    server = Server(venue, Gate({key: secret}), manual=speed is None, fault_seed=fault_seed)
+    codec = CODECS[dialect](venue, {key: secret})
+    server = Server(venue, codec, manual=speed is None, fault_seed=fault_seed)
     server.faults.arm(rules)
-    sys.exit(asyncio.run(_serve(server, venue, speed, host, port, _tls(tls_cert, tls_key), exit_at_end)))
+    sys.exit(asyncio.run(_serve(server, codec, speed, host, port, _tls(tls_cert, tls_key), exit_at_end)))
 
 
 def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
@@ -238,7 +242,7 @@ def _after_warmup(histories: list[History], warmup: int | None) -> int:
 
 async def _serve(
     server: Server,
-    venue: Venue,
+    codec: Codec,
     speed: float | None,
     host: str,
     port: int,
@@ -257,8 +261,14 @@ async def _serve(
         stop = _listen_to_signals()
         port = runner.addresses[0][1]
         safe = "s" if tls else ""
-        ready = {"port": port, "url": f"http{safe}://{host}:{port}", "ws_url": f"ws{safe}://{host}:{port}/ws"}
-        click.echo(orjson.dumps(ready | {"market_time": venue.replay.time}).decode())
+        address = f"{safe}://{host}:{port}"
+        ready = {
+            "venue": codec.name,
+            "port": port,
+            "url": f"http{address}",
+            "ws_url": f"ws{address}{codec.socket_base}",
+        }
+        click.echo(orjson.dumps(ready | {"market_time": codec.venue.replay.time}).decode())
         await _until_ended(server, stop, speed, exit_at_end)
         return 0
     finally:
@@ -275,10 +285,10 @@ def _listen_to_signals() -> asyncio.Event:
 
 
 async def _until_ended(server: Server, stop: asyncio.Event, speed: float | None, exit_at_end: bool) -> None:
-    waits = [asyncio.create_task(stop.wait())]
-    if exit_at_end:
-        waits.append(asyncio.create_task(server.clock.ended.wait()))
-    run = None if speed is None else asyncio.create_task(server.clock.run(speed))
+    waits, clock = [asyncio.create_task(stop.wait())], server.clock
+    if exit_at_end and clock is not None:
+        waits.append(asyncio.create_task(clock.ended.wait()))
+    run = None if speed is None or clock is None else asyncio.create_task(clock.run(speed))
     await asyncio.wait([*waits, *([] if run is None else [run])], return_when=asyncio.FIRST_COMPLETED)
     if run is not None and run.done():
         run.result()

@@ -71,6 +71,8 @@ class Account:
         self.prices = dict.fromkeys(self.instruments, 0)
         self.marks: dict[str, int] = {}
         self.quotes: dict[str, tuple[int, int]] = {}
+        self.dark: set[str] = set()
+        """Symbols whose prices nobody tells at the moment: no order can be filled."""
         self.status = dict.fromkeys(self.instruments, SymbolStatus.TRADING)
         self.ledger = Ledger.opened_with(cash)
         self.settings = {symbol: Settings() for symbol in self.instruments}

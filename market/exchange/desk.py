@@ -34,8 +34,10 @@ class Desk:
     # -- plain orders -----------------------------------------------------------------------------------------------
 
     def place(self, request: OrderRequest) -> Order:
-        """Take an order: a market order fills at once, a limit order when the price touches it."""
+        """Take an order: a market order fills at once, a limit order when the price touches it; none in the dark."""
         engine, symbol = self.engine, request.symbol
+        if symbol in engine.dark:
+            raise Refusal(Code.DISCONNECTED)
         price = engine.best_price(symbol, request.side)
         self._check_open(symbol, request.reduce_only)
         self._check_mode(symbol, request.reduce_only)

@@ -16,6 +16,7 @@ import numpy as np
 from market import fills
 from market.aggregate import aggregate
 from market.candles import Candles
+from market.exchange.source import Outlook
 from market.funding import Funding
 from market.instruments import Instrument
 from market.timeframes import Timeframe
@@ -25,6 +26,7 @@ OFFERED = tuple(
 )
 """Timeframes of the exchange; a feed offers those that its base series divides."""
 
+HOUR_MS = 3_600_000
 VISITS = 4
 """Prices a bar is taken to visit, its open included."""
 
@@ -162,6 +164,17 @@ class Feed:
         """The latest funding rate (1e-8) that fell due up to `until` (ms), alone; nothing if none did."""
         past = bisect_right(self.funding_times, until)
         return self.funding_rates[max(0, past - 1) : past]
+
+    def mark_at(self, time: int) -> int | None:
+        """The mark (ticks) of a funding instant: the open of the bar it fell into."""
+        index = self.base.find(self.base.timeframe.floor(time))
+        return None if index is None else self.base.open[index]
+
+    def outlook(self, now: int, hours: int) -> Outlook:
+        """The rate that fell due last, and the next instant, `hours` apart from 00:00 UTC on."""
+        past = bisect_right(self.funding_times, now)
+        period = hours * HOUR_MS
+        return Outlook(self.funding_rates[past - 1] if past else 0, now - now % period + period)
 
     def series(self, timeframe: Timeframe) -> Series:
         """The whole history in `timeframe`; made once, on first use."""

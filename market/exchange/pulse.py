@@ -50,5 +50,5 @@ class Pulse:
             async with self._hub.turn:
                 self._venue.expire_listen_key()
                 await self._hub.tell_events()
-            await self._hub.close_private()
+            await self._hub.close_over()
         await self._hub.close_older_than(self._venue.lifetimes.connection_s)

@@ -8,6 +8,7 @@ from enum import IntEnum
 class Code(IntEnum):
     """Error codes of the exchange, by what they mean."""
 
+    DISCONNECTED = -1001
     TOO_MANY_REQUESTS = -1003
     TOO_MANY_ORDERS = -1015
     CLOCK_SKEW = -1021
@@ -60,6 +61,7 @@ class Code(IntEnum):
 
 
 MESSAGES = {
+    Code.DISCONNECTED: "Internal error; unable to process your request. Please try again.",
     Code.TOO_MANY_REQUESTS: "Too many requests queued.",
     Code.TOO_MANY_ORDERS: "Too many new orders.",
     Code.CLOCK_SKEW: "Timestamp for this request is outside of the recvWindow.",
@@ -143,6 +145,8 @@ class Refusal(Exception):
         match self.code:
             case Code.BAD_API_KEY:
                 return 401
+            case Code.DISCONNECTED:
+                return 503
             case Code.UNKNOWN_PATH:
                 return 404
             case _:

@@ -42,7 +42,7 @@ class Replay:
             raise ReplayError(f"all symbols need the same base timeframe; got {names}")
         self.timeframe: Timeframe = timeframes.pop()
         self.engine = engine
-        self.feeds = {feed.symbol: feed for feed in feeds}
+        self.feeds: dict[str, Feed] = {feed.symbol: feed for feed in feeds}
         times = np.unique(np.concatenate([feed.candles.open_time for feed in feeds]))
         self._times: list[int] = times[times >= start].tolist()[:bars]
         for feed in feeds:
@@ -114,6 +114,10 @@ class Replay:
                     kline = feed.unfinished(timeframe)
                     if kline is not None:
                         yield kline
+
+    def state(self) -> dict[str, object]:
+        """Where the replay stands."""
+        return {"market_time": self.time, "done": self.done, "bars_left": self.bars_left}
 
     def _timeframes(self) -> tuple[Timeframe, ...]:
         return next(iter(self.feeds.values())).timeframes

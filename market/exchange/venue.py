@@ -1,4 +1,4 @@
-"""The venue: engine, desk and replay of one exchange, with the wall clock that only signatures and keys live by."""
+"""The venue: engine, desk and market of one exchange, with the wall clock that only signatures and keys live by."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from market.exchange.limits import Limits
 from market.exchange.orders import KeyExpired
 from market.exchange.refusals import Code, Refusal
 from market.exchange.replay import Replay
+from market.exchange.source import Source
 from market.funding import Funding
 from market.instruments import Instrument, cash_text
 
@@ -53,33 +54,18 @@ class Venue:
 
     Parameters
     ----------
-    histories : sequence of History
-        Symbols with their base candles and funding, in the order events follow.
-    start : int
-        Open time (ms) of the first bar traded in.
-    bars : int, optional
-        How many bars to play.
-    cash : int
-        First deposit, cash units.
-    costs : Costs
-        Fees and slippage.
+    engine : Engine
+        The account under the market.
+    replay : Source
+        The market itself: a replay of history, or a mirror of a live exchange.
     wall_ms : callable
         The wall clock, ms.
     """
 
-    def __init__(
-        self,
-        histories: Sequence[History],
-        *,
-        start: int,
-        bars: int | None,
-        cash: int,
-        costs: Costs,
-        wall_ms: Callable[[], int],
-    ) -> None:
-        self.engine = Engine([instrument for instrument, _, _ in histories], cash, costs)
-        self.desk = Desk(self.engine)
-        self.replay = Replay(self.engine, [Feed(*history) for history in histories], start, bars)
+    def __init__(self, engine: Engine, replay: Source, wall_ms: Callable[[], int]) -> None:
+        self.engine = engine
+        self.desk = Desk(engine)
+        self.replay = replay
         self.clock_offset_ms = 0
         self._wall_ms = wall_ms
         self.limits = Limits()
@@ -89,6 +75,37 @@ class Venue:
         self._key_dies_ms = 0
         self.permissions = Permissions()
         self._foreign_ids = count(1)
+
+    @classmethod
+    def replaying(
+        cls,
+        histories: Sequence[History],
+        *,
+        start: int,
+        bars: int | None,
+        cash: int,
+        costs: Costs,
+        wall_ms: Callable[[], int],
+    ) -> Venue:
+        """A venue that replays histories, in the order events follow.
+
+        Parameters
+        ----------
+        histories : sequence of History
+            Symbols with their base candles and funding.
+        start : int
+            Open time (ms) of the first bar traded in.
+        bars : int, optional
+            How many bars to play.
+        cash : int
+            First deposit, cash units.
+        costs : Costs
+            Fees and slippage.
+        wall_ms : callable
+            The wall clock, ms.
+        """
+        engine = Engine([instrument for instrument, _, _ in histories], cash, costs)
+        return cls(engine, Replay(engine, [Feed(*history) for history in histories], start, bars), wall_ms)
 
     def wall_ms(self) -> int:
         """The exchange's clock, ms: the wall's, off by `clock_offset_ms`."""
@@ -124,10 +141,7 @@ class Venue:
     def state(self) -> dict[str, object]:
         """What a harness wants to know, amounts in decimal text: clock, wallet, sums, positions, open orders."""
         engine, ledger = self.engine, self.engine.ledger
-        return {
-            "market_time": self.replay.time,
-            "done": self.replay.done,
-            "bars_left": self.replay.bars_left,
+        return self.replay.state() | {
             "cash": cash_text(ledger.cash),
             "fees": cash_text(ledger.fees),
             "funding": cash_text(ledger.funding),

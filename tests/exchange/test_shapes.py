@@ -45,7 +45,7 @@ def recorded(shared: Path) -> Recorded:
 def venue() -> Venue:
     candles, funding = generate("BTCUSDT", bars=300, timeframe=Timeframe.parse("1h"), seed=1)
     history = (instrument("BTCUSDT"), candles, funding)
-    venue = Venue(
+    venue = Venue.replaying(
         [history], start=int(candles.open_time[100]), bars=None, cash=cash(10_000), costs=Costs(), wall_ms=lambda: NOW
     )
     ask(venue, "POST", "/fapi/v1/marginType", symbol="BTCUSDT", marginType="ISOLATED")

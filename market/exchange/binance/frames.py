@@ -66,6 +66,26 @@ def mark_price(premium: Payload) -> Payload:
     }
 
 
+def book_stream(symbol: str) -> str:
+    """Name of a symbol's book ticker stream."""
+    return f"{symbol.lower()}@bookTicker"
+
+
+def book_ticker(row: Payload) -> Payload:
+    """One book ticker frame, from the book ticker reply; its update id is the market's time."""
+    return {
+        "e": "bookTicker",
+        "u": row["time"],
+        "E": row["time"],
+        "T": row["time"],
+        "s": row["symbol"],
+        "b": row["bidPrice"],
+        "B": row["bidQty"],
+        "a": row["askPrice"],
+        "A": row["askQty"],
+    }
+
+
 def event(instruments: Mapping[str, Instrument], happened: Event) -> Payload:
     """One user-stream frame."""
     match happened:
