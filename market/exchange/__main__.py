@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import signal
 import sys
 import time
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -14,6 +16,7 @@ from pathlib import Path
 import click
 import orjson
 from aiohttp import web
+from click.core import ParameterSource
 
 from market import fills, history, instruments, synthetic
 from market.aggregate import AggregationError, aggregate
@@ -31,6 +34,9 @@ log = logging.getLogger("market.exchange")
 WARMUP_BARS = 2_000
 SYNTHETIC_BARS = 20_000
 EXIT_FAILURE, EXIT_DATA = 1, 7
+EXCHANGE = "binanceusdm"
+MIRRORED = Timeframe.parse("1m")
+PLAYED = ("data", "funding", "speed", "start_at", "warmup", "bars", "seed", "signal", "exit_at_end", "slippage")
 
 
 class DataProblem(click.ClickException):
@@ -93,7 +99,15 @@ def _speed(context: click.Context, parameter: click.Parameter, value: str) -> fl
 @click.option("--data", callback=_list, help="Parquet histories, comma-separated, one a symbol; synthetic without.")
 @click.option("--symbols", callback=_list, default="BTCUSDT", show_default=True, help="Symbols, comma-separated.")
 @click.option("--funding", callback=_list, help="Parquet funding histories, one a symbol; none is charged without.")
-@click.option("--timeframe", callback=_timeframe, help="Base timeframe [that of the data; synthetic: 1h].")
+@click.option("--mirror", help="Follow a live exchange instead: binanceusdm, or the address of another local exchange.")
+@click.option(
+    "--quiet-after",
+    type=click.FloatRange(0.1, 600),
+    default=10.0,
+    show_default=True,
+    help="With --mirror: seconds of silence after which prices are no longer trusted.",
+)
+@click.option("--timeframe", callback=_timeframe, help="Base timeframe [that of the data; synthetic: 1h; mirror: 1m].")
 @click.option("--speed", callback=_speed, default="manual", show_default=True, help="manual, real, or times real pace.")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="0: any free port.")
@@ -109,10 +123,14 @@ def _speed(context: click.Context, parameter: click.Parameter, value: str) -> fl
 @click.option("--key", default="local", show_default=True, help="API key.")
 @click.option("--secret", default="local", show_default=True, help="API secret.")
 @click.option("--exit-at-end", is_flag=True, help="End once the data is played; otherwise go on serving.")
+@click.pass_context
 def main(
+    context: click.Context,
     data: list[str],
     symbols: list[str],
     funding: list[str],
+    mirror: str | None,
+    quiet_after: float,
     timeframe: Timeframe | None,
     speed: float | None,
     host: str,
@@ -130,8 +148,16 @@ def main(
     secret: str,
     exit_at_end: bool,
 ) -> None:
-    """A local exchange that speaks Binance USDT-M futures, replaying history or a synthetic market."""
+    """A local exchange that speaks Binance USDT-M futures: replaying history, or a synthetic market, or mirroring a
+    live exchange in real time, with an account of its own.
+    """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    if mirror is not None:
+        _check_mirror(context, mirror)
+        costs = Costs(taker_fee, maker_fee, slippage)
+        gate = Gate({key: secret})
+        follow = _follow(mirror, symbols, timeframe or MIRRORED, quiet_after, cash, costs, gate, host, port)
+        sys.exit(asyncio.run(follow))
     if start_at is not None and warmup is not None:
         raise click.UsageError("--start-at and --warmup both say where to start; give one")
     for what, given in (("--data", data), ("--funding", funding)):
@@ -156,7 +182,18 @@ def main(
     except (history.HistoryError, AggregationError, TimeframeError, ReplayError, synthetic.SyntheticError) as error:
         raise DataProblem(str(error)) from error
     server = Server(venue, Gate({key: secret}), manual=speed is None)
-    sys.exit(asyncio.run(_serve(server, venue, speed, host, port, exit_at_end)))
+    sys.exit(asyncio.run(_play(server, venue, speed, host, port, exit_at_end)))
+
+
+def _check_mirror(context: click.Context, mirror: str) -> None:
+    """A mirror runs with the live market: nothing that says how history is played goes with it."""
+    if mirror != EXCHANGE and not re.fullmatch(r"https?://[^/\s]+/?", mirror):
+        raise click.BadParameter(f"{mirror!r}: write {EXCHANGE}, or an address such as http://127.0.0.1:18080")
+    for name in PLAYED:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"--mirror runs with the live market; --{name.replace('_', '-')} does not go with it"
+            )
 
 
 def _recorded(data: list[str], symbols: list[str], funding: list[str], timeframe: Timeframe | None) -> list[History]:
@@ -188,7 +225,49 @@ def _after_warmup(histories: list[History], warmup: int | None) -> int:
     return int(latest.open_time[skipped])
 
 
-async def _serve(server: Server, venue: Venue, speed: float | None, host: str, port: int, exit_at_end: bool) -> int:
+async def _play(server: Server, venue: Venue, speed: float | None, host: str, port: int, exit_at_end: bool) -> int:
+    clock = server.clock
+    assert clock is not None
+    run = None if speed is None else lambda: clock.run(speed)
+    return await _serve(server, venue, host, port, run, clock.ended if exit_at_end else None)
+
+
+async def _follow(
+    where: str,
+    symbols: list[str],
+    finest: Timeframe,
+    quiet_s: float,
+    cash: int,
+    costs: Costs,
+    gate: Gate,
+    host: str,
+    port: int,
+) -> int:
+    from market.exchange.mirror.mirror import Mirror  # ccxt: two seconds and 100 MB, which a replay need not pay
+    from market.exchange.mirror.upstream import UpstreamError
+    from market.exchange.mirror.wire import Unreadable
+
+    mirror = Mirror(where, symbols, finest, quiet_s)
+    try:
+        engine = await mirror.open(cash, costs)
+    except (UpstreamError, Unreadable) as error:
+        await mirror.close()
+        log.error("cannot mirror %s", error)
+        return EXIT_FAILURE
+    venue = Venue(engine, mirror, lambda: time.time_ns() // 1_000_000)
+    server = Server(venue, gate, manual=False)
+    return await _serve(server, venue, host, port, lambda: mirror.run(server.hub), None)
+
+
+async def _serve(
+    server: Server,
+    venue: Venue,
+    host: str,
+    port: int,
+    run: Callable[[], Coroutine[None, None, None]] | None,
+    ended: asyncio.Event | None,
+) -> int:
+    """Serve until a signal, or until `ended`; `run` moves the market by itself."""
     runner = web.AppRunner(server.app(), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
@@ -202,7 +281,7 @@ async def _serve(server: Server, venue: Venue, speed: float | None, host: str, p
         port = runner.addresses[0][1]
         ready = {"port": port, "url": f"http://{host}:{port}", "ws_url": f"ws://{host}:{port}/ws"}
         click.echo(orjson.dumps(ready | {"market_time": venue.replay.time}).decode())
-        await _until_ended(server, stop, speed, exit_at_end)
+        await _until_ended(stop, run, ended)
         return 0
     finally:
         await runner.cleanup()
@@ -217,18 +296,22 @@ def _listen_to_signals() -> asyncio.Event:
     return stop
 
 
-async def _until_ended(server: Server, stop: asyncio.Event, speed: float | None, exit_at_end: bool) -> None:
-    waits = [asyncio.create_task(stop.wait())]
-    if exit_at_end:
-        waits.append(asyncio.create_task(server.clock.ended.wait()))
-    run = None if speed is None else asyncio.create_task(server.clock.run(speed))
-    await asyncio.wait([*waits, *([] if run is None else [run])], return_when=asyncio.FIRST_COMPLETED)
-    if run is not None and run.done():
-        run.result()
-        log.info("all bars are played")
+async def _until_ended(
+    stop: asyncio.Event, run: Callable[[], Coroutine[None, None, None]] | None, ended: asyncio.Event | None
+) -> None:
+    waits = [asyncio.create_task(event.wait()) for event in (stop, ended) if event is not None]
+    runs = [] if run is None else [asyncio.create_task(run())]
+    await asyncio.wait([*waits, *runs], return_when=asyncio.FIRST_COMPLETED)
+    for over in runs:
+        if over.done():
+            over.result()
+            log.info("all bars are played")
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    for task in waits if run is None else [*waits, run]:
-        task.cancel()
+    for over in runs:
+        over.cancel()
+    for wait in waits:
+        wait.cancel()
+    await asyncio.gather(*runs, return_exceptions=True)
 
 
 if __name__ == "__main__":

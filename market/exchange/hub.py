@@ -110,13 +110,20 @@ class Hub:
 
     async def tell_closing(self) -> None:
         """The klines that the last turn closed."""
-        await self._tell_klines(self._venue.replay.closing(self._wanted(self._streams)))
+        await self.tell_klines(self._venue.replay.closing(self._wanted(self._streams)))
 
     async def tell_forming(self) -> None:
         """The klines as they form, the mark prices, and the best quotes."""
-        await self._tell_klines(self._venue.replay.forming(self._wanted(self._streams)))
+        await self.tell_klines(self._venue.replay.forming(self._wanted(self._streams)))
         await self.tell_marks(self._venue.replay.feeds)
         await self.tell_quotes(self._venue.replay.feeds)
+
+    async def tell_klines(self, klines: Iterable[Kline]) -> None:
+        """Some klines, to whoever listens to them."""
+        for kline in klines:
+            readers = self._readers.get(frames.stream_name(kline.symbol, kline.timeframe))
+            if readers:
+                await self._send(readers, self._kline_frame(kline))
 
     async def tell_marks(self, symbols: Iterable[str]) -> None:
         """The mark prices of some symbols."""
@@ -146,11 +153,6 @@ class Hub:
     def _wanted(self, names: Iterable[str]) -> set[tuple[str, Any]]:
         return {self._streams[name] for name in names if self._readers.get(name)}
 
-    async def _tell_klines(self, klines: Iterable[Kline]) -> None:
-        for kline in klines:
-            name = frames.stream_name(kline.symbol, kline.timeframe)
-            await self._send(self._readers[name], self._kline_frame(kline))
-
     def _kline_frame(self, kline: Kline) -> dict[str, Any]:
         return frames.kline(self._venue.engine.instruments[kline.symbol], kline, self._venue.replay.time)
 
@@ -177,6 +179,7 @@ class Hub:
         if method == "SUBSCRIBE":
             # the real exchange pushes within 250 ms: a fresh subscriber need not wait for the market to move
             asked = self._wanted(name for name in names if name in self._streams)
+            self._venue.replay.listen(asked)
             for kline in self._venue.replay.forming(asked):
                 await self._send([socket], self._kline_frame(kline))
 
