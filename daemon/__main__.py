@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -21,6 +21,9 @@ from daemon.journal import FILE, Journal, JournalError
 from market.instruments import cash_text
 from market.timeframes import utc_text
 from strategy.live_config import LiveConfig
+
+if TYPE_CHECKING:
+    from daemon.runner import Connect
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 FAILURE, NOT_RUNNING, CONFIGURATION, TIMEOUT, DATA = 1, 3, 4, 5, 7
@@ -57,7 +60,8 @@ def main() -> None:
 @candles_option
 @json_option
 @click.option("--live", is_flag=True, help="Yes, on a real account; the configuration must say mode: live as well.")
-def run(path: Path, candles: int | None, as_json: bool, live: bool) -> None:
+@click.pass_obj
+def run(connect: Connect | None, path: Path, candles: int | None, as_json: bool, live: bool) -> None:
     """Trade until told to stop (Ctrl-C, SIGTERM) or the candles are decided."""
     config = _config(path)
     if live != (config.mode is Mode.LIVE):
@@ -65,7 +69,7 @@ def run(path: Path, candles: int | None, as_json: bool, live: bool) -> None:
         raise Told(told if not live else f"--live, but {path} says mode: {config.mode}", CONFIGURATION)
     from daemon.runner import run_daemon
 
-    _end(lambda: run_daemon(config, candles, as_json))
+    _end(lambda: run_daemon(config, candles, as_json, connect))
 
 
 @main.command()

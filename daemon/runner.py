@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import click
 from rich.console import Console
 
@@ -49,6 +50,10 @@ CODES: tuple[tuple[type[Exception], int], ...] = (
 )
 
 
+Connect = Callable[[], aiohttp.ClientSession]
+"""Makes the session through which the exchange is reached."""
+
+
 class Ended(Exception):
     """The daemon did not start or did not end well; with the exit code that says which."""
 
@@ -57,11 +62,19 @@ class Ended(Exception):
         self.exit_code = exit_code
 
 
-def run_daemon(config: DaemonConfig, candles: int | None, as_json: bool) -> int:
-    """Run a daemon on the exchange of its configuration; gives the exit code, or raises Ended."""
+def run_daemon(config: DaemonConfig, candles: int | None, as_json: bool, connect: Connect | None = None) -> int:
+    """Run a daemon on the exchange of its configuration, reached through `connect`'s session where there is one.
+
+    Gives the exit code, or raises Ended.
+    """
 
     async def work() -> int:
-        return await _attended(config, _predictor(config), candles, as_json)
+        session = connect() if connect else None
+        try:
+            return await _attended(config, _predictor(config), candles, as_json, session)
+        finally:
+            if session is not None:
+                await session.close()
 
     return _told(config, as_json, work)
 
@@ -122,10 +135,17 @@ def _predictor(config: DaemonConfig) -> Predictor:
     return predictor
 
 
-async def _attended(config: DaemonConfig, predictor: Predictor, candles: int | None, as_json: bool) -> int:
+async def _attended(
+    config: DaemonConfig,
+    predictor: Predictor,
+    candles: int | None,
+    as_json: bool,
+    session: aiohttp.ClientSession | None = None,
+) -> int:
     """Run the daemon with somebody looking on, and print what it did."""
     alerts = Alerts(alert_urls(config.alerts), config.alerts.level)
-    daemon = Daemon(config, load_rules(config.rules), predictor, Journal(config.state_dir), alerts, candles)
+    journal = Journal(config.state_dir, config.deadlines.journal_s)
+    daemon = Daemon(config, load_rules(config.rules), predictor, journal, alerts, candles, session)
     _listen_to_signals(daemon)
     picture: asyncio.Task[None] | None = None
     if _pictured(as_json):

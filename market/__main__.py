@@ -10,15 +10,18 @@ from typing import Any
 
 import click
 
+from configs import schema_is_current, write_schema
 from market import arguments, history, synthetic
 from market.candles import Candles
 from market.download.command import download
+from market.exchange.faults.scenario import Scenario
 from market.funding import Funding
 from market.history import HistoryError, Problem
 from market.instruments import InstrumentError
 from market.timeframes import Timeframe, utc_text
 
 FAILURE, BAD_DATA, INTERRUPTED = 1, 7, 130
+SCHEMA = Path(__file__).resolve().parent.parent / "configs" / "faults.schema.json"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -132,6 +135,17 @@ def synth(
         click.echo(f"{out}: {_extent_text(told)}, seed {seed}, signal {signal:g}")
         if funding_out is not None:
             click.echo(f"{funding_out}: {len(funding):,} funding instants")
+
+
+@market.command()
+@click.option("--check", is_flag=True, help="Only say whether it is current.")
+def schema(check: bool) -> None:
+    """Write the JSON Schema of the local exchange's fault scenarios."""
+    if not check:
+        write_schema(Scenario, SCHEMA)
+    elif not schema_is_current(Scenario, SCHEMA):
+        click.echo(f"{SCHEMA} is not current; run `make schema`", err=True)
+        sys.exit(FAILURE)
 
 
 def _candle_findings(candles: Candles) -> dict[str, Any]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import json
 import os
 import selectors
+import ssl
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 if TYPE_CHECKING:
@@ -47,6 +52,11 @@ class LocalExchange:
         self.port: int = self.ready["port"]
         self.url: str = self.ready["url"]
         self.ws_url: str = self.ready["ws_url"]
+        self._trusted: ssl.SSLContext | None = None
+
+    def trust(self, authority: Path) -> None:
+        """Trust the certificate authority in this PEM file, for an exchange served over TLS."""
+        self._trusted = ssl.create_default_context(cafile=authority)
 
     def advance(self, bars: int = 1) -> dict[str, Any]:
         """Play so many bars (blocking: a coroutine uses `turn`, or its own sockets would stand still)."""
@@ -59,6 +69,28 @@ class LocalExchange:
     def state(self) -> dict[str, Any]:
         """The control port's state: clock, wallet, positions, stops."""
         return self._control("state")
+
+    def arm(self, *faults: dict[str, Any]) -> list[int]:
+        """Add faults, as a scenario file writes them; gives their ids."""
+        return list(self._control("faults", {"faults": faults})["added"])
+
+    def faults(self) -> dict[str, Any]:
+        """The faults with their counts, and the log of strikes."""
+        return self._control("faults")
+
+    def disarm(self) -> None:
+        """Clear every fault; what it kept back comes."""
+        self._control("faults", method="DELETE")
+
+    def ask(self, method: str, path: str, **params: object) -> Any:
+        """A signed request by hand; raises urllib.error.HTTPError on any status but 200."""
+        stamp = {"timestamp": time.time_ns() // 1_000_000, "recvWindow": 60_000}
+        query = urlencode(params | stamp)
+        signature = hmac.new(b"local", query.encode(), hashlib.sha256).hexdigest()
+        request = Request(f"{self.url}{path}?{query}&signature={signature}", method=method)
+        request.add_header("X-MBX-APIKEY", "local")
+        with urlopen(request, timeout=60 * PATIENCE, context=self._trusted) as reply:
+            return json.load(reply)
 
     def hand(self, action: str, **fields: object) -> dict[str, Any]:
         """Something done to the account behind the trader's back; see `market.exchange.hand`."""
@@ -89,9 +121,10 @@ class LocalExchange:
         client.exceptions["exact"].update(client.exceptions["linear"]["exact"])
         return client
 
-    def _control(self, verb: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _control(self, verb: str, body: dict[str, Any] | None = None, method: str | None = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
-        with urlopen(Request(f"{self.url}/control/{verb}", data=data), timeout=60 * PATIENCE) as reply:
+        request = Request(f"{self.url}/control/{verb}", data=data, method=method)
+        with urlopen(request, timeout=60 * PATIENCE, context=self._trusted) as reply:
             answer: dict[str, Any] = json.load(reply)
             return answer
 

@@ -5,27 +5,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import signal
+import ssl
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from pathlib import Path
 
 import click
-import orjson
-from aiohttp import web
 from click.core import ParameterSource
 
+import configs
+from configs import ConfigError
 from market import fills, history, instruments, synthetic
 from market.aggregate import AggregationError, aggregate
 from market.candles import Candles
 from market.catalogue import instrument
 from market.exchange.account import Costs
-from market.exchange.binance.signing import Gate
+from market.exchange.codec import Codec
+from market.exchange.codecs import CODECS
+from market.exchange.faults.scenario import Rule, Scenario
 from market.exchange.replay import ReplayError
 from market.exchange.server import Server
+from market.exchange.serving import EXIT_FAILURE, Door, play, serve
 from market.exchange.venue import History, Venue
 from market.timeframes import Timeframe, TimeframeError
 
@@ -33,7 +37,7 @@ log = logging.getLogger("market.exchange")
 
 WARMUP_BARS = 2_000
 SYNTHETIC_BARS = 20_000
-EXIT_FAILURE, EXIT_DATA = 1, 7
+EXIT_CONFIGURATION, EXIT_DATA = 4, 7
 EXCHANGE = "binanceusdm"
 MIRRORED = Timeframe.parse("1m")
 PLAYED = ("data", "funding", "speed", "start_at", "warmup", "bars", "seed", "signal", "exit_at_end", "slippage")
@@ -43,6 +47,12 @@ class DataProblem(click.ClickException):
     """The history asked for is missing, broken or does not fit."""
 
     exit_code = EXIT_DATA
+
+
+class BrokenScenario(click.ClickException):
+    """The scenario file cannot be used; every mistake with its line."""
+
+    exit_code = EXIT_CONFIGURATION
 
 
 def _list(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str]:
@@ -96,6 +106,7 @@ def _speed(context: click.Context, parameter: click.Parameter, value: str) -> fl
 
 
 @click.command()
+@click.option("--venue", "dialect", type=click.Choice(sorted(CODECS)), default="binance", show_default=True)
 @click.option("--data", callback=_list, help="Parquet histories, comma-separated, one a symbol; synthetic without.")
 @click.option("--symbols", callback=_list, default="BTCUSDT", show_default=True, help="Symbols, comma-separated.")
 @click.option("--funding", callback=_list, help="Parquet funding histories, one a symbol; none is charged without.")
@@ -122,10 +133,15 @@ def _speed(context: click.Context, parameter: click.Parameter, value: str) -> fl
 @click.option("--signal", type=click.FloatRange(0, 1), default=synthetic.SIGNAL, show_default=True)
 @click.option("--key", default="local", show_default=True, help="API key.")
 @click.option("--secret", default="local", show_default=True, help="API secret.")
+@click.option("--faults", type=click.Path(path_type=Path), help="Scenario file: which messages are struck, and how.")
+@click.option("--fault-seed", type=click.IntRange(0), default=1, show_default=True, help="Of faults by probability.")
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate (PEM): serve https and wss.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key (PEM).")
 @click.option("--exit-at-end", is_flag=True, help="End once the data is played; otherwise go on serving.")
 @click.pass_context
 def main(
     context: click.Context,
+    dialect: str,
     data: list[str],
     symbols: list[str],
     funding: list[str],
@@ -146,17 +162,25 @@ def main(
     signal: float,
     key: str,
     secret: str,
+    faults: Path | None,
+    fault_seed: int,
+    tls_cert: Path | None,
+    tls_key: Path | None,
     exit_at_end: bool,
 ) -> None:
-    """A local exchange that speaks Binance USDT-M futures: replaying history, or a synthetic market, or mirroring a
-    live exchange in real time, with an account of its own.
+    """A local exchange that speaks Binance USDT-M or Bybit v5 linear: replaying history or a synthetic market, or
+    mirroring a live exchange in real time, with an account of its own.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    if (tls_cert is None) != (tls_key is None):
+        raise click.UsageError("--tls-cert and --tls-key go together")
+    rules = () if faults is None else _scenario(faults)
+    costs = Costs(taker_fee, maker_fee, slippage)
+    opened = partial(_open, dialect=dialect, secrets={key: secret}, rules=rules, fault_seed=fault_seed)
+    door = Door(host, port, _tls(tls_cert, tls_key))
     if mirror is not None:
         _check_mirror(context, mirror)
-        costs = Costs(taker_fee, maker_fee, slippage)
-        gate = Gate({key: secret})
-        follow = _follow(mirror, symbols, timeframe or MIRRORED, quiet_after, cash, costs, gate, host, port)
+        follow = _follow(mirror, symbols, timeframe or MIRRORED, quiet_after, cash, costs, opened, door)
         sys.exit(asyncio.run(follow))
     if start_at is not None and warmup is not None:
         raise click.UsageError("--start-at and --warmup both say where to start; give one")
@@ -174,15 +198,25 @@ def main(
             start=start_at if start_at is not None else _after_warmup(histories, warmup),
             bars=bars,
             cash=cash,
-            costs=Costs(taker_fee, maker_fee, slippage),
-            wall_ms=lambda: time.time_ns() // 1_000_000,
+            costs=costs,
+            wall_ms=wall_ms,
         )
     except instruments.InstrumentError as error:
         raise click.UsageError(str(error)) from error
     except (history.HistoryError, AggregationError, TimeframeError, ReplayError, synthetic.SyntheticError) as error:
         raise DataProblem(str(error)) from error
-    server = Server(venue, Gate({key: secret}), manual=speed is None)
-    sys.exit(asyncio.run(_play(server, venue, speed, host, port, exit_at_end)))
+    server, codec = opened(venue, manual=speed is None)
+    sys.exit(asyncio.run(play(server, codec, door, speed, exit_at_end)))
+
+
+def _open(
+    venue: Venue, dialect: str, secrets: dict[str, str], rules: Sequence[Rule], fault_seed: int, manual: bool
+) -> tuple[Server, Codec]:
+    """A server of the venue in its dialect, with the faults of a scenario armed."""
+    codec = CODECS[dialect](venue, secrets)
+    server = Server(venue, codec, manual=manual, fault_seed=fault_seed)
+    server.faults.arm(rules)
+    return server, codec
 
 
 def _check_mirror(context: click.Context, mirror: str) -> None:
@@ -191,9 +225,59 @@ def _check_mirror(context: click.Context, mirror: str) -> None:
         raise click.BadParameter(f"{mirror!r}: write {EXCHANGE}, or an address such as http://127.0.0.1:18080")
     for name in PLAYED:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(
-                f"--mirror runs with the live market; --{name.replace('_', '-')} does not go with it"
-            )
+            flag = "--" + name.replace("_", "-")
+            raise click.UsageError(f"--mirror runs with the live market; {flag} does not go with it")
+
+
+async def _follow(
+    where: str,
+    symbols: list[str],
+    finest: Timeframe,
+    quiet_s: float,
+    cash: int,
+    costs: Costs,
+    opened: Callable[..., tuple[Server, Codec]],
+    door: Door,
+) -> int:
+    from market.exchange.mirror.mirror import Mirror  # ccxt: two seconds and 100 MB, which a replay need not pay
+    from market.exchange.mirror.upstream import UpstreamError
+    from market.exchange.mirror.wire import Unreadable
+
+    mirror = Mirror(where, symbols, finest, quiet_s)
+    try:
+        engine = await mirror.open(cash, costs)
+    except (UpstreamError, Unreadable) as error:
+        await mirror.close()
+        log.error("cannot mirror %s", error)
+        return EXIT_FAILURE
+    server, codec = opened(Venue(engine, mirror, wall_ms), manual=False)
+    return await serve(server, codec, door, lambda: mirror.run(server.hub))
+
+
+def wall_ms() -> int:
+    """The wall clock, UTC ms."""
+    return time.time_ns() // 1_000_000
+
+
+def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    if certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key)
+    except OSError as error:  # ssl.SSLError is one
+        told = (
+            f"--tls-cert {certificate} and --tls-key {key} are no certificate with its key: {error.strerror or error}"
+        )
+        raise click.UsageError(told) from error
+    return context
+
+
+def _scenario(file: Path) -> tuple[Rule, ...]:
+    try:
+        return configs.load(file, Scenario).faults
+    except ConfigError as error:
+        raise BrokenScenario("\n".join(error.lines)) from error
 
 
 def _recorded(data: list[str], symbols: list[str], funding: list[str], timeframe: Timeframe | None) -> list[History]:
@@ -223,95 +307,6 @@ def _after_warmup(histories: list[History], warmup: int | None) -> int:
     if skipped >= len(latest):
         raise ReplayError(f"{len(latest)} candles leave nothing to play after {skipped} of warm-up; lower --warmup")
     return int(latest.open_time[skipped])
-
-
-async def _play(server: Server, venue: Venue, speed: float | None, host: str, port: int, exit_at_end: bool) -> int:
-    clock = server.clock
-    assert clock is not None
-    run = None if speed is None else lambda: clock.run(speed)
-    return await _serve(server, venue, host, port, run, clock.ended if exit_at_end else None)
-
-
-async def _follow(
-    where: str,
-    symbols: list[str],
-    finest: Timeframe,
-    quiet_s: float,
-    cash: int,
-    costs: Costs,
-    gate: Gate,
-    host: str,
-    port: int,
-) -> int:
-    from market.exchange.mirror.mirror import Mirror  # ccxt: two seconds and 100 MB, which a replay need not pay
-    from market.exchange.mirror.upstream import UpstreamError
-    from market.exchange.mirror.wire import Unreadable
-
-    mirror = Mirror(where, symbols, finest, quiet_s)
-    try:
-        engine = await mirror.open(cash, costs)
-    except (UpstreamError, Unreadable) as error:
-        await mirror.close()
-        log.error("cannot mirror %s", error)
-        return EXIT_FAILURE
-    venue = Venue(engine, mirror, lambda: time.time_ns() // 1_000_000)
-    server = Server(venue, gate, manual=False)
-    return await _serve(server, venue, host, port, lambda: mirror.run(server.hub), None)
-
-
-async def _serve(
-    server: Server,
-    venue: Venue,
-    host: str,
-    port: int,
-    run: Callable[[], Coroutine[None, None, None]] | None,
-    ended: asyncio.Event | None,
-) -> int:
-    """Serve until a signal, or until `ended`; `run` moves the market by itself."""
-    runner = web.AppRunner(server.app(), access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, host, port)
-        try:
-            await site.start()
-        except OSError as error:
-            log.error("cannot listen on %s port %s: %s; choose another --port, or 0", host, port, error.strerror)
-            return EXIT_FAILURE
-        stop = _listen_to_signals()
-        port = runner.addresses[0][1]
-        ready = {"port": port, "url": f"http://{host}:{port}", "ws_url": f"ws://{host}:{port}/ws"}
-        click.echo(orjson.dumps(ready | {"market_time": venue.replay.time}).decode())
-        await _until_ended(stop, run, ended)
-        return 0
-    finally:
-        await runner.cleanup()
-
-
-def _listen_to_signals() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set; in place before anybody is told that the exchange serves."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop
-
-
-async def _until_ended(
-    stop: asyncio.Event, run: Callable[[], Coroutine[None, None, None]] | None, ended: asyncio.Event | None
-) -> None:
-    waits = [asyncio.create_task(event.wait()) for event in (stop, ended) if event is not None]
-    runs = [] if run is None else [asyncio.create_task(run())]
-    await asyncio.wait([*waits, *runs], return_when=asyncio.FIRST_COMPLETED)
-    for over in runs:
-        if over.done():
-            over.result()
-            log.info("all bars are played")
-    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    for over in runs:
-        over.cancel()
-    for wait in waits:
-        wait.cancel()
-    await asyncio.gather(*runs, return_exceptions=True)
 
 
 if __name__ == "__main__":

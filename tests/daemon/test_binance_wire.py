@@ -11,17 +11,16 @@ from typing import Any
 import pytest
 
 from daemon.events import BalanceUpdated, Filled, OrderStatus, OrderUpdated, PositionUpdated, StopUpdated
-from daemon.wire import (
-    UnreadablePayload,
+from daemon.venues.binance.wire import (
     instrument_from,
     kline_frame,
     kline_row,
     resting_stop,
     stop_status,
     trade_row,
-    units,
     user_event,
 )
+from daemon.venues.payloads import UnreadablePayload, units
 from market.instruments import CASH, Instrument
 from market.tiers import brackets
 
