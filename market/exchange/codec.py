@@ -160,5 +160,6 @@ class Codec(ABC):
     def fresh(self, topics: Collection[str]) -> Iterator[Told]:
         """The forming klines of topics that were just subscribed to; real exchanges push within a quarter second."""
         wanted = {self.pairs[topic] for topic in topics if topic in self.pairs}
+        self.venue.replay.listen(wanted)
         for kline in self.venue.replay.forming(wanted):
             yield self.kline_topic(kline.symbol, kline.timeframe), self.kline(kline)

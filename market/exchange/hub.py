@@ -124,13 +124,21 @@ class Hub:
 
     async def tell_closing(self) -> None:
         """The klines that the last turn closed."""
-        await self._tell_klines(self._venue.replay.closing(self._wanted()))
+        await self.tell_klines(self._venue.replay.closing(self._wanted()))
 
     async def tell_forming(self) -> None:
         """The klines as they form, the mark prices, and the best quotes."""
-        await self._tell_klines(self._venue.replay.forming(self._wanted()))
+        await self.tell_klines(self._venue.replay.forming(self._wanted()))
         await self.tell_marks(self._venue.replay.feeds)
         await self.tell_quotes(self._venue.replay.feeds)
+
+    async def tell_klines(self, klines: Iterable[Kline]) -> None:
+        """Some klines, to whoever listens to them."""
+        topics = self._topics()
+        for kline in klines:
+            topic = self._codec.kline_topic(kline.symbol, kline.timeframe)
+            if topic in topics:
+                await self._tell(topic, self._codec.kline(kline))
 
     async def tell_marks(self, symbols: Iterable[str]) -> None:
         """The mark prices of some symbols."""
@@ -167,10 +175,6 @@ class Hub:
 
     def _wanted(self) -> set[tuple[str, Any]]:
         return {self._codec.pairs[topic] for topic in self._topics() if topic in self._codec.pairs}
-
-    async def _tell_klines(self, klines: Iterable[Kline]) -> None:
-        for kline in klines:
-            await self._tell(self._codec.kline_topic(kline.symbol, kline.timeframe), self._codec.kline(kline))
 
     async def _tell(self, topic: str, payload: dict[str, Any]) -> None:
         await self._send(topic, [line for line in self._open if topic in line.topics], payload)

@@ -6,7 +6,7 @@ closing klines on the wire, so an order sent after a close fills at the next bar
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -96,6 +96,9 @@ class Replay:
             self.engine.time = self.time
         else:
             self._open()
+
+    def listen(self, pairs: Iterable[tuple[str, Timeframe]]) -> None:
+        """Every kline is at hand: nothing to do."""
 
     def closing(self, wanted: Container[tuple[str, Timeframe]]) -> Iterator[Kline]:
         """Klines the last turn closed: the shorter timeframe first, symbols in order; only those `wanted`."""
