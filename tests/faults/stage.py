@@ -79,6 +79,7 @@ class Host:
         self.process: subprocess.Popen[bytes] | None = None
         self.downs: list[tuple[float, float]] = []
         self._down_at: float | None = None
+        self._began_at = 0
 
     @property
     def pid(self) -> int:
@@ -90,6 +91,7 @@ class Host:
         """Begin a life."""
         command = [sys.executable, "-m", "daemon", "run", "--config", str(self.config)]
         environment = os.environ | {"OMP_WAIT_POLICY": "passive", "ORT_DISABLE_TELEMETRY": "1"}
+        self._began_at = len(self.log())
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=log)
 
@@ -135,6 +137,11 @@ class Host:
                 return journal.execute(query).fetchall()
         except sqlite3.DatabaseError:
             return []
+
+    def hearing(self) -> bool:
+        """Whether it says that its market stream is live."""
+        said = self.log()[self._began_at :]
+        return said.rfind("market stream is live") > max(said.rfind(w) for w in ("market stream fell", "is stale"))
 
     def log(self) -> str:
         """Everything it has logged, all lives together."""
@@ -208,8 +215,12 @@ class Stage:
         return int(self.exchange.state()["market_time"]) - HOUR.ms
 
     def listening(self) -> None:
-        """Wait until a daemon hears klines and its own orders."""
-        until(lambda: self.exchange.state()["listening"] or self.host.over(), f"listening; {self.host.tail()}")
+        """Wait until the daemon is subscribed, has its history, and says so."""
+
+        def hears() -> bool:
+            return self.host.over() or (self.host.hearing() and bool(self.exchange.state()["listening"]))
+
+        until(hears, f"a daemon that hears; its log ended before:\n{self.host.tail()}")
 
     def await_settled(self) -> None:
         """Wait until the candle that closed last was decided, done, and its position protected."""
