@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from market import fills
+from market import fills, tiers
 from market.exchange.desk import MAX_QUANTITY
 from market.instruments import Instrument, InstrumentError
 from market.trades import LIQUIDATION, STOP, UNPROTECTED, Trade
@@ -117,6 +117,8 @@ class Broker:
         margin, fee = fills.initial_margin(cost, order.leverage), fills.fee(cost, self.costs.taker_ppm)
         if instrument.notional(price, order.quantity) < instrument.min_notional:
             return self._refuse("below the smallest notional at the price of the entry")
+        if instrument.notional(price, order.quantity) > tiers.max_notional(instrument.brackets, order.leverage):
+            return self._refuse("above the largest position at that leverage")
         if not fills.affordable(self.free(), cost, order.leverage, self.costs.taker_ppm):
             return self._refuse("margin not sufficient at the price of the entry")
         self.cash -= fee
@@ -179,14 +181,7 @@ class Broker:
         self.closed.append(Closed(trade, position.regime))
 
     def _liquidation(self, instrument: Instrument, position: Position) -> int:
-        return fills.liquidation_price(
-            position.cost,
-            position.margin,
-            position.quantity,
-            instrument.unit,
-            position.side,
-            instrument.maintenance_bps,
-        )
+        return instrument.liquidation_price(position.cost, position.margin, position.quantity, position.side)
 
     def _refuse(self, why: str) -> bool:
         self.refused[why] = self.refused.get(why, 0) + 1

@@ -15,9 +15,22 @@ import numpy as np
 from backtest.broker import Broker, Closed, Costs, Position
 from backtest.tape import SymbolFrame, Tape
 from market import fills, trades
+from strategy import halting
 from strategy.decide import plan
 from strategy.live_config import Rules
-from strategy.plan import Enter, Exit, Holding, Memory, Plan, Situation, SymbolState, Tighten
+from strategy.plan import (
+    AccountMemory,
+    Enter,
+    Exit,
+    Holding,
+    Memory,
+    Plan,
+    Reason,
+    Situation,
+    SymbolState,
+    Tighten,
+    TradingState,
+)
 
 Progress = Callable[[int, int], None]
 """Called now and then with (bars done, bars in all)."""
@@ -36,6 +49,15 @@ class OpenPosition:
     symbol: str
     position: Position
     profit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restriction:
+    """A trading state other than active that came into force at the close `time` (ms), and what for."""
+
+    time: int
+    state: TradingState
+    reason: Reason
 
 
 @dataclass(frozen=True)
@@ -59,6 +81,10 @@ class Result:
         The last row is the data's end.
     reasons : dict
         How often each decision's reason was given.
+    restrictions : tuple of Restriction
+        Trading states other than active, as they came into force; nobody resumes in a backtest.
+    restricted : dict
+        Decision candles spent in each of those states.
     refused : dict
         Entries that were decided and that the exchange would refuse, by why.
     fees, funding : int
@@ -78,6 +104,8 @@ class Result:
     curve_equity: np.ndarray[tuple[int], np.dtype[np.int64]]
     curve_regime: np.ndarray[tuple[int], np.dtype[np.int8]]
     reasons: dict[str, int]
+    restrictions: tuple[Restriction, ...]
+    restricted: dict[str, int]
     refused: dict[str, int]
     fees: int
     funding: int
@@ -139,7 +167,11 @@ class _Run:
     broker: Broker
     max_hold_bars: int
     memories: list[Memory] = field(default_factory=list)
+    account: AccountMemory = field(default_factory=AccountMemory)
+    counted: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
+    restrictions: list[Restriction] = field(default_factory=list)
+    restricted: Counter[str] = field(default_factory=Counter)
     curve: list[tuple[int, int, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -208,13 +240,27 @@ class _Run:
             states.append(SymbolState(tape.instrument, tape.decision_close, tape.outlook, _holding(position), memory))
         if not closed:
             return  # no symbol has this candle
-        answer = plan(Situation(bar, self.bar_ms, self.broker.cash, tuple(states)), self.rules, self.max_hold_bars)
+        for gone in self.broker.closed[self.counted :]:
+            self.account = halting.after_trade(self.account, gone.trade.profit)
+        self.counted = len(self.broker.closed)
+        situation = Situation(bar, self.bar_ms, self.broker.cash, tuple(states), account=self.account)
+        answer = plan(situation, self.rules, self.max_hold_bars)
         self.memories = list(answer.memories)
+        self._restrict(answer.account)
         for decision in answer.decisions:
             self.reasons[decision.reason] += 1
         self.curve.append((bar + self.bar_ms, answer.equity, self.memories[0].regime))
         if answer.actions:
             self._do(answer, now)
+
+    def _restrict(self, new: AccountMemory) -> None:
+        """Take over the account's memory, noting the trading state."""
+        old, self.account = self.account, new
+        if new.reason is None:
+            return
+        self.restricted[new.state] += 1
+        if (new.state, new.reason, new.since) != (old.state, old.reason, old.since):
+            self.restrictions.append(Restriction(new.since, new.state, new.reason))
 
     def _do(self, answer: Plan, now: int) -> None:
         numbers = {tape.instrument.symbol: i for i, tape in enumerate(self.tapes)}
@@ -265,6 +311,8 @@ class _Run:
             curve_equity=columns[:, 1],
             curve_regime=columns[:, 2].astype(np.int8),
             reasons={str(reason): count for reason, count in self.reasons.most_common()},
+            restrictions=tuple(self.restrictions),
+            restricted={str(state): count for state, count in self.restricted.items()},
             refused=dict(self.broker.refused),
             fees=self.broker.fees,
             funding=self.broker.funding,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +18,7 @@ from backtest.sources import Setting
 from backtest.statistics import REGIMES, Group, Statistics
 from market.instruments import CASH, Instrument, cash_text
 from market.trades import UNPROTECTED, Trade
-from strategy.plan import Reason
+from strategy.plan import Reason, TradingState
 
 _SIDES = {1: "long", -1: "short"}
 _SHORT = {str(Reason.TIME): "time", UNPROTECTED: "unprotected", str(Reason.OPPOSITE_SIGNAL): "opposite"}
@@ -57,6 +58,10 @@ def as_json(setting: Setting, result: Result, figures: Statistics) -> dict[str, 
         },
         "exits": figures.exits,
         "decisions_by_reason": result.reasons,
+        "restrictions": [
+            {"time": _iso(r.time), "state": str(r.state), "reason": str(r.reason)} for r in result.restrictions
+        ],
+        "candles_restricted": result.restricted,
         "refused_by_exchange": result.refused,
         "predictions_refused": setting.refusals,
         "open_positions": [
@@ -99,11 +104,16 @@ def show(console: Console, setting: Setting, result: Result, figures: Statistics
     for title, counts in (
         ("Exits", figures.exits),
         ("Decisions", result.reasons),
+        ("Trading restricted", _struck(result)),
         ("Entries the exchange would refuse", result.refused),
         ("Candles without a prediction", setting.refusals),
     ):
         if counts:
             console.print(_counts(title, counts))
+    if (last := result.restrictions[-1:]) and last[0].state is TradingState.HALTED:
+        console.print(
+            f"halted on {_minute(last[0].time)} ({last[0].reason}), and flat from then on: nobody resumes in a backtest"
+        )
     for left in result.open:
         console.print(
             f"open at the end: {left.symbol} {_SIDES[left.position.side]}, "
@@ -189,6 +199,10 @@ def _counts(title: str, counts: dict[str, int]) -> Table:
     for name, count in counts.items():
         table.add_row(name, str(count))
     return table
+
+
+def _struck(result: Result) -> dict[str, int]:
+    return dict(Counter(f"{r.state}: {r.reason}" for r in result.restrictions))
 
 
 def _trades(setting: Setting, result: Result, most: int) -> Table:

@@ -13,7 +13,7 @@ from market import catalogue, synthetic
 from market.instruments import CASH
 from market.timeframes import Timeframe
 from models.prediction import PredictionHistory
-from strategy.live_config import Entry, Exit, LiveConfig
+from strategy.live_config import NO_HALTS, Entry, Exit, LiveConfig
 
 BARS = 50_000
 
@@ -21,7 +21,7 @@ BARS = 50_000
 def main() -> None:
     candles, funding = synthetic.generate("BTCUSDT", bars=BARS, timeframe=Timeframe.parse("1h"), seed=3)
     random = np.random.default_rng(3)
-    rules = LiveConfig(entry=Entry(long=0.55, short=0.55), exit=Exit(long=0.48, short=0.48)).rules()
+    rules = LiveConfig(entry=Entry(long=0.55, short=0.55), exit=Exit(long=0.48, short=0.48), halts=NO_HALTS).rules()
     for name, highest in (("no signal", 0.54), ("a trade every few bars", 0.70)):
         told = PredictionHistory(
             open_time=candles.open_time,

@@ -1,7 +1,8 @@
 """The app: boots the daemon, turns its one loop, and brings it to rest.
 
-The loop is all there is: take an event, let the engine say what to do, journal both, then do it. Nothing but the loop
-touches the engine; everything else puts events into the inbox.
+The loop is all there is: take an event, let the engine say what to do, hand both to the journal and the commands to the
+outbox, which lets them go when their record is on disk. Nothing but the loop touches the engine; everything else puts
+events into the inbox. The loop never waits for a disk, a terminal or a client.
 """
 
 from __future__ import annotations
@@ -21,31 +22,39 @@ from daemon.backoff import Backoff
 from daemon.candle_feed import CandleFeed
 from daemon.candle_store import CandleStore
 from daemon.commands import Command, RecordDecisions, Settled
-from daemon.config import DaemonConfig, Mode, OnStop, credentials
+from daemon.config import DaemonConfig, Mode, OnStop
 from daemon.control import ControlServer
 from daemon.desk import Patience
 from daemon.engine import Engine, Settings
 from daemon.events import CandleClosed, Event, GapFound, OperatorCommand, Order, Tick
 from daemon.execution import Execution
-from daemon.gateway import Gateway, NotSent, OutcomeUnknown, Refused
+from daemon.gateway import NotSent, OutcomeUnknown, Refused
 from daemon.identity import prefix
+from daemon.inbox import Inbox
 from daemon.inference import Inference
 from daemon.inlet import Inlet
 from daemon.journal import Journal
+from daemon.outbox import Outbox
 from daemon.reconciliation import Reconciliation
 from daemon.state import DaemonState
 from daemon.streams import MarketStream, PrivateStream
 from daemon.summary import Stopwatch, summary
+from daemon.venues.catalogue import configured
 from market.instruments import Instrument, cash_text
 from market.timeframes import Timeframe, utc_text
 from models.inference import Predictor
 from strategy.live_config import Rules
+from strategy.plan import UNTIL_RESUMED, AccountMemory
 
 log = logging.getLogger("daemon.app")
 
 TICK_S = 0.25
 ALERTS_DRAIN_S = 5.0
 CLOCK_SYNC_S = 1_800.0
+SLOW_S = 1.0
+"""A write that takes longer than so many seconds is told of."""
+LAST_S = 5.0
+"""How long, once the journal has failed, open positions are still seen to before the daemon ends, seconds."""
 MARGIN_CANDLES = 64
 """Candles kept beyond the predictor's lookback, so that one that closed a while ago can still be predicted."""
 
@@ -103,15 +112,15 @@ class Daemon:
         self.engine: Engine | None = None
         self.failure = ""
         self._candles = candles
-        self._inbox: asyncio.Queue[Event] = asyncio.Queue()
+        self.inbox = Inbox()
+        self.outbox: Outbox | None = None
         self._stopping = asyncio.Event()
         self._stop_reason = ""
         self._tasks: list[asyncio.Task[Any]] = []
-        key, secret = credentials(config.exchange)
         self.store = CandleStore(self.config.pairs, predictor.lookback + MARGIN_CANDLES)
-        self.inlet = Inlet(self._inbox.put_nowait, self.stopwatch)
-        self.gateway = Gateway(key, secret, config.exchange.url, config.deadlines.request_s, self.inlet.frame, session)
-        self._backfill = Backfill(self.gateway)
+        self.inlet = Inlet(self.inbox.offer, self.stopwatch)
+        self.venue = configured(config, self.inlet.frame, session)
+        self._backfill = Backfill(self.venue)
 
     @property
     def stopping(self) -> bool:
@@ -157,8 +166,8 @@ class Daemon:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await control.close()
-            await self.gateway.close()
-            self.journal.close(self.engine.state if self.engine else None)
+            await self.venue.close()
+            await asyncio.to_thread(self.journal.close, self.engine.state if self.engine else None)
 
     def status(self) -> dict[str, Any]:
         """What the daemon is doing, in plain values."""
@@ -169,7 +178,7 @@ class Daemon:
         return {
             "phase": "stopping" if self.stopping else "trading" if state.reconciled else "starting",
             "mode": str(self.config.mode),
-            "paused": state.paused,
+            **_trading(state.memory),
             "rules": self.rules.name,
             "model_set": self.predictor.id,
             "equity": cash_text(engine.equity),
@@ -177,17 +186,33 @@ class Daemon:
             "settled": utc_text(state.settled_bar) if state.settled_bar >= 0 else None,
             "positions": [_position(engine, symbol) for symbol, desk in engine.desks.items() if desk.book.lot],
             "counts": state.as_dict()["counts"],
+            "queues": self.queues(),
             "alerts": [text for _, text in list(self.alerts.recent)[-5:]],
+        }
+
+    def queues(self) -> dict[str, int]:
+        """What waits in each bounded queue now, and what became of what found one full."""
+        outbox = self.outbox
+        return {
+            "inbox": len(self.inbox),
+            "inbox_refused": self.inbox.refused,
+            **self.inlet.queue.counts(),
+            "journal": self.journal.waiting,
+            "journal_ms": round(self.journal.taking_s * 1000),
+            "held_commands": outbox.held if outbox else 0,
+            "went_ahead": outbox.went_ahead if outbox else 0,
+            "given_up": outbox.given_up if outbox else 0,
+            "alerts_dropped": self.alerts.dropped,
         }
 
     # boot
 
     async def _reach_exchange(self) -> tuple[Instrument, ...] | None:
-        """Open the gateway, waiting for the exchange as long as it takes; None if told to stop meanwhile."""
+        """Open the venue, waiting for the exchange as long as it takes; None if told to stop meanwhile."""
         backoff = Backoff()
         while not self._stopping.is_set():
             try:
-                return await self.gateway.open(self.config.symbols)
+                return await self.venue.open(self.config.symbols)
             except (OutcomeUnknown, NotSent) as error:
                 pause = backoff.next()
                 log.warning("the exchange cannot be reached (%s); trying again in %.1f s", error, pause)
@@ -234,21 +259,28 @@ class Daemon:
         own = prefix(self.journal.deployment)
         real = self.config.mode is not Mode.SANDBOX
         inference = Inference(self.predictor, self.store, self._backfill, self.config.decision, by_symbol, expires=real)
-        reconciliation = Reconciliation(self.gateway, by_symbol, self.journal.last_fill, own)
+        reconciliation = Reconciliation(self.venue, by_symbol, self.journal.last_fill, own)
         execution = Execution(
-            self.gateway, by_symbol, reconciliation, inference, self.alerts, self._inbox.put_nowait, self._order_sent
+            self.venue, by_symbol, reconciliation, inference, self.alerts, self.inbox.put, self._order_sent
         )
+        outbox = self.outbox = Outbox(self.journal, execution.start, self.inbox.put, self.config.deadlines.record_s)
+        loop = asyncio.get_running_loop()
+
+        def look() -> None:
+            loop.call_soon_threadsafe(outbox.look)
+
+        self.journal.listen(look)
         try:
             await self._check_market(engine.state)
-            await self._open_streams(engine, by_symbol, execution, inference)
-            await self._loop(engine, execution)
+            await self._open_streams(engine, execution, inference)
+            await self._loop(engine, outbox, execution)
         finally:
+            self.journal.listen(_nobody)
+            outbox.close()
             await execution.close()
             inference.close()
 
-    async def _open_streams(
-        self, engine: Engine, instruments: dict[str, Instrument], execution: Execution, inference: Inference
-    ) -> None:
+    async def _open_streams(self, engine: Engine, execution: Execution, inference: Inference) -> None:
         """The private stream first, so that nothing is lost between the account's truth and the first event."""
         deadlines, state = self.config.deadlines, engine.state
         settled = state.settled_bar + self.config.decision.ms if state.settled_bar >= 0 else -1
@@ -261,17 +293,17 @@ class Daemon:
             await feed.catch_up()
             await inference.warm_up()
 
-        put = self._inbox.put_nowait
-        private = PrivateStream(self.gateway, put, reconcile, first_data_s=deadlines.first_data_s)
+        put = self.inbox.put
+        private = PrivateStream(self.venue, put, reconcile, first_data_s=deadlines.first_data_s)
         market = MarketStream(
-            self.gateway,
+            self.venue,
             put,
             catch_up,
             pairs=self.config.pairs,
             first_data_s=deadlines.first_data_s,
             data_s=deadlines.data_s,
         )
-        self.inlet.open(instruments, feed, market, private, self.gateway)
+        self.inlet.open(feed, market, private, self.venue)
         self._spawn(self.inlet.run(), "inlet")
         self._spawn(private.run(), "private")
         self._spawn(self._after(private.live, market.run()), "market")
@@ -286,10 +318,13 @@ class Daemon:
             raise
         await work
 
-    async def _loop(self, engine: Engine, execution: Execution) -> None:
+    async def _loop(self, engine: Engine, outbox: Outbox, execution: Execution) -> None:
         stopping = asyncio.create_task(self._stopping.wait())
         deadline = float("inf")
         while True:
+            if self.journal.failure is not None:
+                await self._last_rites(engine, outbox, execution)
+                raise self.journal.failure
             if stopping.done() and deadline == float("inf"):
                 deadline = time.monotonic() + self.config.deadlines.shutdown_s
                 self._begin_to_stop()
@@ -300,17 +335,33 @@ class Daemon:
                     f"not at rest {self.config.deadlines.shutdown_s:g} s after being told to stop; "
                     f"stops rest at the exchange, and the next start takes over from there"
                 )
-            await self._step(engine, execution, await self._inbox.get())
+            self._step(engine, outbox, await self.inbox.get())
+            if len(self.inbox):
+                await asyncio.sleep(0)  # a burst of events does not keep a command from starting
 
-    async def _step(self, engine: Engine, execution: Execution, event: Event) -> None:
+    def _step(self, engine: Engine, outbox: Outbox, event: Event) -> None:
         at = now_ms()
         commands = engine.step(event, at)
-        self.journal.write(event, at, commands, engine.state)
+        outbox.put(self.journal.record(event, at, commands, engine.state), commands)
         for command in commands:
-            execution.start(command)
             self._note(command)
         for watcher in self.watchers:
             watcher.stepped(event, commands)
+
+    async def _last_rites(self, engine: Engine, outbox: Outbox, execution: Execution) -> None:
+        """The journal has failed: nothing that opens risk leaves any more, and open positions still get their stops."""
+        log.critical("%s", self.journal.failure)
+        deadline = time.monotonic() + LAST_S
+        unrecorded = self.journal.durable + 1
+        outbox.look()
+        while time.monotonic() < deadline and not _covered(engine):
+            try:
+                async with asyncio.timeout(TICK_S):
+                    event = await self.inbox.get()
+            except TimeoutError:
+                continue
+            outbox.put(unrecorded, engine.step(event, now_ms()))
+        await execution.finish(max(0.0, deadline - time.monotonic()))
 
     def _note(self, command: Command) -> None:
         match command:
@@ -327,20 +378,20 @@ class Daemon:
 
     def _candle(self, event: CandleClosed | GapFound) -> None:
         if not self._stopping.is_set():  # who is stopping decides nothing new
-            self._inbox.put_nowait(event)
+            self.inbox.put(event)
 
     # stopping
 
     def _begin_to_stop(self) -> None:
         if self.config.on_stop is OnStop.FLATTEN:
-            self._inbox.put_nowait(OperatorCommand(Order.FLATTEN, f"the daemon's stop ({self._stop_reason})"))
+            self.inbox.put(OperatorCommand(Order.LEAVE, f"the daemon's stop ({self._stop_reason})"))
 
     def _at_rest(self, engine: Engine) -> bool:
         if not engine.state.reconciled:
             return self.config.on_stop is OnStop.PROTECT
         desks = engine.desks.values()
         flat = all(d.book.lot is None for d in desks) or self.config.on_stop is OnStop.PROTECT
-        return flat and self._inbox.empty() and engine.state.deciding < 0 and all(d.at_rest for d in desks)
+        return flat and not len(self.inbox) and engine.state.deciding < 0 and all(d.at_rest for d in desks)
 
     # around
 
@@ -357,16 +408,20 @@ class Daemon:
             self.stop(self.failure)
 
     async def _tick(self) -> None:
+        slow = False
         while True:
             await asyncio.sleep(TICK_S)
-            if self._inbox.empty():  # any event carries the time as well
-                self._inbox.put_nowait(Tick())
+            if not len(self.inbox):  # any event carries the time as well
+                self.inbox.put(Tick())
+            slow, before = self.journal.taking_s > SLOW_S, slow
+            if slow and not before:
+                self.alerts.tell("warning", "the journal's disk is slow or its file is locked: entries wait for it")
 
     async def _sync_clock(self) -> None:
         while True:
             await asyncio.sleep(CLOCK_SYNC_S)
             try:
-                await self.gateway.sync_clock()
+                await self.venue.gateway.sync_clock()
             except (OutcomeUnknown, Refused) as error:
                 log.warning("the exchange's clock could not be read: %s", error)
 
@@ -377,13 +432,33 @@ class Daemon:
             return {"error": f"unknown verb {verb!r}; known are status, {', '.join(Order)}"}
         if self.engine is None:
             return {"error": "the daemon has not reached the exchange yet"}
-        self._inbox.put_nowait(OperatorCommand(Order(verb), who))
+        if not self.inbox.offer(OperatorCommand(Order(verb), who)):
+            return {"error": f"{len(self.inbox)} events wait already; ask again in a moment"}
         return {"taken": verb}
 
     def _summary(self, engine: Engine | None, before: DaemonState) -> dict[str, Any]:
         state = engine.state if engine else before
         equity = engine.equity if engine else 0
         return summary(self.settled, before.counts, state.counts, equity, state.cash, self.predictor.id, self.stopwatch)
+
+
+def _trading(memory: AccountMemory) -> dict[str, Any]:
+    """The trading state, why, since when, and until when; None where an operator's `resume` ends it."""
+    return {
+        "state": str(memory.state),
+        "reason": memory.reason and str(memory.reason),
+        "since": utc_text(memory.since) if memory.since >= 0 else None,
+        "until": utc_text(memory.until) if memory.until != UNTIL_RESUMED else None,
+    }
+
+
+def _covered(engine: Engine) -> bool:
+    """No order under way, and every open position has a stop that was read back."""
+    return all(d.book.order is None and (d.book.lot is None or d.protected()) for d in engine.desks.values())
+
+
+def _nobody() -> None:
+    """Nobody waits for the journal any more."""
 
 
 def _position(engine: Engine, symbol: str) -> dict[str, Any]:

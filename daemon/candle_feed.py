@@ -16,7 +16,7 @@ from daemon.backoff import insist
 from daemon.candle_store import CandleStore, Column, Pair
 from daemon.events import CandleClosed, GapFound
 from daemon.gateway import GatewayError
-from daemon.wire import KlineFrame
+from daemon.venues.payloads import KlineFrame
 from market.candles import Candle
 from market.timeframes import utc_text
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from market.trades import Trade
-from strategy.plan import Decision
+from strategy.plan import AccountMemory, Decision
 
 T = TypeVar("T")
 
@@ -159,6 +159,13 @@ class RecordExposure:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordState:
+    """Journal the trading state that came into force, with what the account is remembered by."""
+
+    account: AccountMemory
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """The candle of `bar` is settled: decided, every command acknowledged, every stop read back."""
 
@@ -185,6 +192,7 @@ Command = (
     | RecordDecisions
     | RecordTrade
     | RecordExposure
+    | RecordState
     | Settled
     | Alert
 )

@@ -79,6 +79,10 @@ class Deadlines(_Section):
         "time, the position is closed.",
     )
     reconcile_s: Seconds = Field(30, description="Asking the exchange for the whole truth again.")
+    record_s: Seconds = Field(
+        0.1, description="Recording of a stop or a closing order, before it goes out all the same; entries always wait."
+    )
+    journal_s: Seconds = Field(30, description="A journal that another program holds locked, before the daemon ends.")
     shutdown_s: Seconds = Field(30, description="Coming to rest, or closing positions, when told to stop.")
 
 

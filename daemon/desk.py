@@ -11,7 +11,16 @@ from enum import StrEnum
 
 from daemon import lots
 from daemon.commands import Alert, Command, Purpose, Reconcile, RecordExposure, RecordTrade
-from daemon.events import Filled, LeverageRead, OrderStatus, OrderUpdated, RestingStop, StopUpdated, SymbolTruth
+from daemon.events import (
+    Filled,
+    LeverageRead,
+    Meaning,
+    OrderStatus,
+    OrderUpdated,
+    RestingStop,
+    StopUpdated,
+    SymbolTruth,
+)
 from daemon.identity import prefix
 from daemon.orders import ORDER, STOP, State, absence_proven, after
 from daemon.state import Book, Counts, Lot, Stop, Working
@@ -23,9 +32,6 @@ from strategy.plan import Enter
 LIQUIDATION_PREFIX = "autoclose-"
 DELEVERAGING_PREFIX = "adl_autoclose"
 """Client ids of the exchange's own closing orders (Binance USDT-M, User Data Streams: Order Update)."""
-
-WOULD_TRIGGER = -2021
-"""Binance: the stop's price is past already."""
 
 SEEN = 200
 """How many trade ids are remembered to tell duplicates."""
@@ -279,7 +285,9 @@ class Desk:
         if stop and not stop.over:
             stop.state, stop.since = State.UNRESOLVED, 0
 
-    def failed(self, command: str, client_id: str, code: int, message: str, at: int) -> list[Command]:
+    def failed(
+        self, command: str, client_id: str, code: int, message: str, at: int, meaning: Meaning = Meaning.OTHER
+    ) -> list[Command]:
         """The exchange refused a command, or it could not be sent."""
         book, stop = self.book, self.book.stops.get(client_id)
         match command:
@@ -292,7 +300,7 @@ class Desk:
                 stop.state, stop.since = State.UNRESOLVED, at
             case "PlaceStop" if stop and not stop.over:
                 stop.state, stop.since = State.REJECTED, at
-                return self._stop_refused(book.lot, code, message, at) if book.lot else []
+                return self._stop_refused(book.lot, code, message, at, meaning) if book.lot else []
         return []  # a question that was not answered is asked again in its own time
 
     def _order_refused(self, order: Working, code: int, message: str, at: int) -> list[Command]:
@@ -306,8 +314,10 @@ class Desk:
             Reconcile(f"{self.symbol}: closing order refused ({code})"),
         ]
 
-    def _stop_refused(self, lot: Lot, code: int, message: str, at: int) -> list[Command]:
-        if code == WOULD_TRIGGER:
+    def _stop_refused(
+        self, lot: Lot, code: int, message: str, at: int, meaning: Meaning = Meaning.OTHER
+    ) -> list[Command]:
+        if meaning is Meaning.WOULD_TRIGGER:
             self.book.urgent = trades.UNPROTECTED  # and closed at once: no pause while nothing protects it
         else:
             self.book.retry_at = at + self.patience.soon_ms

@@ -11,10 +11,10 @@ from typing import Any
 
 from configs import ConfigError
 from daemon.alerts import Alerts, AlertsError
-from daemon.config import DaemonConfig, alert_urls, credentials, load_config
-from daemon.gateway import Gateway, GatewayError
+from daemon.config import DaemonConfig, alert_urls, load_config
+from daemon.gateway import GatewayError
 from daemon.lock import Lock, LockError
-from daemon.orders import RECEIVE_WINDOW_MS
+from daemon.venues.catalogue import configured
 from models.inference import Predictor
 from models.modelset import ModelSetError, resolve
 from strategy.live_config import load_rules
@@ -82,25 +82,24 @@ def _alerts(config: DaemonConfig) -> Finding:
 
 async def _exchange(config: DaemonConfig) -> AsyncIterator[Finding]:
     try:
-        key, secret = credentials(config.exchange)
+        venue = configured(config, _ignore)
     except ConfigError as error:
         yield Finding("credentials", False, str(error))
         return
-    gateway = Gateway(key, secret, config.exchange.url, config.deadlines.request_s, _ignore)
     try:
         before = time.time_ns()
-        server = int((await gateway.call("fapiPublicGetTime"))["serverTime"])
+        server = await venue.server_time()
         after = time.time_ns()
         skew = server - (before + after) // 2_000_000
         round_trip = (after - before) / 1e6
         yield Finding("exchange", True, f"{config.exchange.url or config.exchange.id}, {round_trip:.0f} ms away")
-        yield Finding("clock", abs(skew) < RECEIVE_WINDOW_MS // 2, f"{skew:+d} ms from the exchange's")
-        instruments = await gateway.open(config.symbols)
+        yield Finding("clock", abs(skew) < venue.profile.receive_window_ms // 2, f"{skew:+d} ms from the exchange's")
+        instruments = await venue.open(config.symbols)
         yield Finding("account", True, "one-way, single-asset; " + ", ".join(i.symbol for i in instruments))
     except GatewayError as error:
         yield Finding("exchange", False, str(error))
     finally:
-        await gateway.close()
+        await venue.close()
 
 
 def _ignore(private: bool, frame: Any) -> None:

@@ -26,7 +26,6 @@ from daemon.events import (
     LeverageRead,
     OperatorCommand,
     Opinion,
-    Order,
     OrderUpdated,
     PositionUpdated,
     PredictionReady,
@@ -38,12 +37,21 @@ from daemon.events import (
     Unresolved,
 )
 from daemon.state import Arrivals, Book, DaemonState
+from daemon.trading import Trading
 from market.instruments import Instrument
 from market.timeframes import Timeframe
-from market.trades import FLATTENED
 from strategy.decide import plan
 from strategy.live_config import Rules
-from strategy.plan import MID, Decision, Enter, Holding, Reason, Situation, SymbolState
+from strategy.plan import (
+    MID,
+    Decision,
+    Enter,
+    Holding,
+    Reason,
+    Situation,
+    SymbolState,
+    TradingState,
+)
 
 PRIVATE = "private"
 
@@ -97,6 +105,7 @@ class Engine:
             for i in settings.instruments
         }
         self.account = Account(self.state, self.desks)
+        self.trading = Trading(self.state, self.desks)
 
     def _on_this_grid(self, instrument: Instrument) -> None:
         """Ticks and steps of another grid mean nothing: what was counted in them is forgotten, the exchange asked."""
@@ -118,7 +127,9 @@ class Engine:
 
     def step(self, event: Event, at: int) -> list[Command]:
         """Take in one event that arrived at `at` (ms) and say what shall be done."""
-        return (self._take(event, at) if self._about_us(event) else []) + self._advance(at)
+        out = self._take(event, at) if self._about_us(event) else []
+        self.trading.count(out)
+        return out + self._advance(at)
 
     def _about_us(self, event: Event) -> bool:
         """Whether an event is about a symbol we trade, or about none."""
@@ -142,6 +153,7 @@ class Engine:
             case PositionUpdated():
                 self.account.margin(event)
             case BalanceUpdated():
+                self.trading.balance(event, self.equity)
                 self.account.balance(event)
             case FundingPaid():
                 self.account.funding(event)
@@ -150,7 +162,8 @@ class Engine:
             case Unresolved():
                 self._on(event.symbol).unresolved(event.client_id)
             case Failed():
-                return self._on(event.symbol).failed(event.command, event.client_id, event.code, event.message, at)
+                desk = self._on(event.symbol)
+                return desk.failed(event.command, event.client_id, event.code, event.message, at, event.meaning)
             case Reconciled():
                 return self._reconciled(event, at)
             case InstrumentRead():
@@ -158,7 +171,7 @@ class Engine:
             case GapFound():
                 return self._gap(event, at)
             case OperatorCommand():
-                return self._obey(event)
+                return self.trading.obey(event, self.equity, at)
             case StreamStale():
                 self.state.deaf |= event.stream == PRIVATE
                 return [Alert("warning", f"{event.stream} stream is stale: {event.reason}")]
@@ -207,20 +220,12 @@ class Engine:
             out.append(Reconcile(f"{symbol} has another tick or step"))
         return [*out, Alert("warning", f"the exchange changed the terms of {symbol}")]
 
-    def _obey(self, event: OperatorCommand) -> list[Command]:
-        match event.order:
-            case Order.PAUSE:
-                self.state.paused = True
-            case Order.RESUME:
-                self.state.paused = False
-            case Order.FLATTEN:
-                self.state.paused, self.state.actions = True, []
-                for desk in self.desks.values():
-                    # an entry under way is closed as soon as it is filled; before the truth is known, whatever it shows
-                    if desk.book.lot or desk.book.order or not self.state.reconciled:
-                        desk.book.urgent = FLATTENED
-                    desk.book.goal = None
-        return [Alert("warning", f"{event.order} by {event.who}")]
+    def restrict(self, state: TradingState, reason: Reason, at: int) -> list[Command]:
+        """Bar entries (`REDUCING`), or close everything as well (`HALTED`), from `at` (ms) until an operator resumes.
+
+        To be called while an event is taken in. A stricter state in force stays.
+        """
+        return self.trading.restrict(state, reason, at)
 
     # candles and decisions
 
@@ -279,13 +284,14 @@ class Engine:
         closed = event.bar + settings.decision.ms
         arrivals = state.waiting.get(closed)
         late = any(c > closed for c in state.waiting) or not (arrivals and arrivals.live)
-        barred = Reason.PAUSED if state.paused else Reason.HALTED if state.deaf else Reason.LATE if late else None
+        barred = Reason.DEAF if state.deaf else Reason.LATE if late else None
         situation = Situation(
             bar=event.bar,
             bar_ms=settings.decision.ms,
             cash=state.cash,
             symbols=tuple(self._symbol_state(s, opinions.get(s)) for s in known),
             barred=barred,
+            account=state.memory,
         )
         answer = plan(situation, settings.rules, settings.max_hold_bars)
         for symbol, memory in zip(known, answer.memories, strict=True):
@@ -293,7 +299,7 @@ class Engine:
         state.actions = list(answer.actions)
         state.counts.decisions += len(answer.decisions)
         decisions = tuple(self._explained(d, opinions) for d in answer.decisions)
-        return [RecordDecisions(event.bar, answer.equity, decisions)]
+        return [RecordDecisions(event.bar, answer.equity, decisions), *self.trading.assessed(answer.account)]
 
     def _explained(self, decision: Decision, opinions: dict[str, Opinion]) -> Decision:
         opinion = opinions.get(decision.symbol)
@@ -330,6 +336,7 @@ class Engine:
         if not self.state.reconciled:
             return []
         out = self._hurry(at)
+        self.trading.enforce()
         for desk in self.desks.values():
             out += self._steer(desk, at)
         out += self._work_off(at)
@@ -357,13 +364,8 @@ class Engine:
             refusals = tuple(Opinion(s, None, "inference did not answer in time") for s in self.desks)
             return self._decide(PredictionReady(state.deciding, refusals, state.model_set))
         if taken >= settings.entry_ms:
-            late = [a for a in state.actions if isinstance(a, Enter)]
-            state.actions = [a for a in state.actions if not isinstance(a, Enter)]
-            for desk in self.desks.values():
-                if isinstance(desk.book.goal, Enter) and not desk.book.order and not desk.book.lot:
-                    late.append(desk.book.goal)
-                    desk.book.goal = None
-            out += [Alert("warning", f"{a.symbol}: entry given up, it could not be sent in time") for a in late]
+            text = "entry given up, it could not be sent in time"
+            out += [Alert("warning", f"{a.symbol}: {text}") for a in self.trading.drop_entries()]
         newer = any(self._ready(c, at) for c in state.waiting if c - settings.decision.ms > state.deciding)
         if newer and taken >= settings.settle_ms:
             text = f"the candle of {state.deciding} ms did not come to rest; the next one is decided without it"

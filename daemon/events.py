@@ -29,6 +29,21 @@ class OrderStatus(StrEnum):
     """The exchange answered that it knows no such order."""
 
 
+class Meaning(StrEnum):
+    """What an exchange's refusal means to us, whatever its code."""
+
+    OTHER = "other"
+    DUPLICATE_ID = "an order with this client id exists already"
+    NO_SUCH_ORDER = "no such order, or it is over"
+    WOULD_TRIGGER = "the stop would trigger at once"
+    NOTHING_TO_REDUCE = "there is no position to reduce"
+    NO_MARGIN = "the margin is insufficient"
+    ALREADY_SO = "the setting is as asked for already"
+    CLOCK_SKEW = "the request's date is outside of the receive window"
+    BAD_KEY = "the API key is not known, or may not do this"
+    TOO_MANY_REQUESTS = "too many requests"
+
+
 @dataclass(frozen=True, slots=True)
 class CandleClosed:
     """A final candle of a subscribed timeframe, in order and without a hole before it where one could be filled.
@@ -172,7 +187,7 @@ class Unresolved:
 class Failed:
     """A command that the exchange refused or that could not be sent; nothing happened at the exchange.
 
-    `client_id` is empty for commands that are no orders, such as setting leverage.
+    `client_id` is empty for commands that are no orders, such as setting leverage; `code` is the exchange's own.
     """
 
     symbol: str
@@ -180,6 +195,7 @@ class Failed:
     client_id: str
     code: int
     message: str
+    meaning: Meaning = Meaning.OTHER
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +262,27 @@ class StreamLive:
 
 
 @dataclass(frozen=True, slots=True)
+class GapSeen:
+    """Candles that the stream did not bring, from `start` to `end` (ms, end exclusive); they are being asked for."""
+
+    symbol: str
+    timeframe: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class GapFilled:
+    """A gap that was seen is closed, and `how`."""
+
+    symbol: str
+    timeframe: str
+    start: int
+    end: int
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
 class GapFound:
     """Candles that neither the stream nor backfill could give, from `start` to `end` (ms, end exclusive)."""
 
@@ -259,13 +296,18 @@ class Order(StrEnum):
     """What an operator can ask for."""
 
     PAUSE = "pause"
+    """Reduce: no entries, positions are looked after."""
     RESUME = "resume"
+    """Trade again, whatever restricted it."""
     FLATTEN = "flatten"
+    """Halt: the kill switch."""
+    LEAVE = "leave"
+    """Close everything, and leave the trading state as it is: the daemon's own stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorCommand:
-    """A request by a person (or the daemon's own stop): pause and resume entries, or close everything now."""
+    """A request by a person, or by the daemon as it stops."""
 
     order: Order
     who: str
@@ -292,6 +334,8 @@ Event = (
     | InstrumentRead
     | StreamStale
     | StreamLive
+    | GapSeen
+    | GapFilled
     | GapFound
     | OperatorCommand
     | Tick

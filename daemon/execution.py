@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from daemon.alerts import Alerts
@@ -28,26 +28,14 @@ from daemon.commands import (
     StopOrder,
     Submit,
 )
-from daemon.events import Event, Failed, LeverageRead, OrderStatus, OrderUpdated, StopUpdated, Unresolved
-from daemon.gateway import (
-    ALREADY_SO,
-    DUPLICATE_ID,
-    NO_SUCH_ORDER,
-    UNKNOWN_ORDER,
-    Gateway,
-    GatewayError,
-    OutcomeUnknown,
-    Refused,
-    sent_ns,
-)
+from daemon.events import Event, Failed, Meaning, OrderStatus, OrderUpdated, StopUpdated, Unresolved
+from daemon.gateway import GatewayError, OutcomeUnknown, Refused, sent_ns
 from daemon.inference import Inference
 from daemon.reconciliation import Reconciliation
-from daemon.wire import Payload, order_updated, stop_row
-from market.instruments import Instrument
+from daemon.venues.venue import Venue
 
 log = logging.getLogger("daemon.execution")
 
-SIDE = {1: "BUY", -1: "SELL"}
 STALE_S = 2.0
 """How long an order may wait behind others of its symbol before it is not sent at all."""
 READ_BACK_PAUSES_S = (0.0, 0.05, 0.2)
@@ -67,23 +55,23 @@ class Execution:
 
     def __init__(
         self,
-        gateway: Gateway,
-        instruments: Mapping[str, Instrument],
+        venue: Venue,
+        symbols: Iterable[str],
         reconciliation: Reconciliation,
         inference: Inference,
         alerts: Alerts,
         emit: Callable[[Event], None],
         on_order_sent: Callable[[int], None],
     ) -> None:
-        self._gateway, self._instruments, self._reconciliation = gateway, instruments, reconciliation
+        self._venue, self._reconciliation = venue, reconciliation
         self._inference, self._alerts, self._emit, self._on_order_sent = inference, alerts, emit, on_order_sent
-        self._turns = {symbol: asyncio.Lock() for symbol in instruments}
+        self._turns = {symbol: asyncio.Lock() for symbol in symbols}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._reconciling: asyncio.Task[None] | None = None
         self._reconcile_again = False
 
-    def start(self, command: Command) -> None:
-        """Begin a command; commands that only record are the journal's and need nothing done."""
+    def start(self, command: Command, commanded: float | None = None) -> None:
+        """Begin a command of the monotonic instant `commanded` (s; now, if None); who only records needs nothing."""
         match command:
             case Predict():
                 self._spawn(self._predict(command))
@@ -91,7 +79,11 @@ class Execution:
                 self._spawn(self._in_turn(command.symbol, self._set_leverage(command)))
             case Submit():
                 order = command.approved.order
-                self._spawn(self._in_turn(order.symbol, self._submit(order, time.monotonic())))
+                self._spawn(
+                    self._in_turn(
+                        order.symbol, self._submit(order, time.monotonic() if commanded is None else commanded)
+                    )
+                )
             case PlaceStop():
                 stop = command.approved.order
                 self._spawn(self._in_turn(stop.symbol, self._place_stop(stop)))
@@ -115,6 +107,11 @@ class Execution:
         if self._reconciling is None or self._reconciling.done():
             self._reconciling = self._spawn(self._reconcile())
         return self._reconciling
+
+    async def finish(self, timeout_s: float) -> None:
+        """Let what is under way come to its end, for so long at most."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=timeout_s)
 
     async def close(self) -> None:
         """Give up what is under way; what became of it is asked at the next start."""
@@ -148,86 +145,48 @@ class Execution:
                 self._emit(event)
 
     async def _set_leverage(self, command: SetLeverage) -> None:
-        symbol = command.symbol
         try:
-            await self._allowing(ALREADY_SO, "fapiPrivatePostMarginType", symbol=symbol, marginType="ISOLATED")
-            await self._gateway.call("fapiPrivatePostLeverage", {"symbol": symbol, "leverage": command.leverage})
-            (term,) = await self._gateway.call("fapiPrivateGetSymbolConfig", {"symbol": symbol})
-        except (Refused, OutcomeUnknown) as error:
-            self._emit(Failed(symbol, "SetLeverage", "", getattr(error, "code", 0), str(error)))
-            return
-        isolated = str(term["marginType"]).upper() == "ISOLATED"
-        self._emit(LeverageRead(symbol, int(term["leverage"]), isolated))
-
-    async def _allowing(self, codes: frozenset[int], endpoint: str, **params: object) -> None:
-        try:
-            await self._gateway.call(endpoint, params)
+            self._emit(await self._venue.set_leverage(command.symbol, command.leverage))
         except Refused as error:
-            if error.code not in codes:
-                raise
+            self._fail(command.symbol, "SetLeverage", "", error)
+        except OutcomeUnknown as error:
+            self._emit(Failed(command.symbol, "SetLeverage", "", 0, str(error)))
 
     async def _submit(self, order: MarketOrder, commanded: float) -> None:
         if time.monotonic() - commanded > STALE_S:  # the engine may have given it up by now
             self._emit(Failed(order.symbol, "Submit", order.client_id, 0, "not sent: it had waited too long"))
             return
-        instrument = self._instruments[order.symbol]
-        params = {
-            "symbol": order.symbol,
-            "side": SIDE[order.side],
-            "type": "MARKET",
-            "quantity": instrument.quantity_text(order.quantity),
-            "newClientOrderId": order.client_id,
-            "newOrderRespType": "RESULT",
-        }
-        if order.reduce_only:
-            params["reduceOnly"] = "true"
-        try:
-            reply = await self._timed("fapiPrivatePostOrder", params)
-        except OutcomeUnknown as error:
-            self._emit(Unresolved(order.symbol, order.client_id, str(error)))
-        except Refused as error:
-            if error.code == DUPLICATE_ID:  # an open order of ours has this id already: ask what became of it
-                self._emit(Unresolved(order.symbol, order.client_id, str(error)))
-            else:
-                self._emit(Failed(order.symbol, "Submit", order.client_id, error.code, error.message))
-        else:
-            self._emit(order_updated(instrument, order.client_id, reply["status"], reply["executedQty"]))
-
-    async def _timed(self, endpoint: str, params: Mapping[str, Any]) -> Any:
         sent: list[int] = []
         sent_ns.set(sent)
         try:
-            return await self._gateway.call(endpoint, params)
+            taken = await self._venue.place_order(order)
+        except OutcomeUnknown as error:
+            self._emit(Unresolved(order.symbol, order.client_id, str(error)))
+        except Refused as error:
+            if error.meaning is Meaning.DUPLICATE_ID:  # an order of ours has this id already: ask what became of it
+                self._emit(Unresolved(order.symbol, order.client_id, str(error)))
+            else:
+                self._fail(order.symbol, "Submit", order.client_id, error)
+        else:
+            self._emit(taken)
         finally:
             sent_ns.set(None)
             if sent:
                 self._on_order_sent(sent[0])
 
     async def _place_stop(self, stop: StopOrder) -> None:
-        instrument = self._instruments[stop.symbol]
-        params = {
-            "symbol": stop.symbol,
-            "algoType": "CONDITIONAL",
-            "type": "STOP_MARKET",
-            "side": SIDE[stop.side],
-            "quantity": instrument.quantity_text(stop.quantity),
-            "triggerPrice": instrument.price_text(stop.trigger),
-            "workingType": "MARK_PRICE",
-            "reduceOnly": "true",
-            "clientAlgoId": stop.client_id,
-        }
+        accepted = StopUpdated(
+            stop.symbol, stop.client_id, OrderStatus.ACCEPTED, stop.side, stop.trigger, stop.quantity
+        )
         try:
-            await self._gateway.call("fapiPrivatePostAlgoOrder", params)
+            accepted = await self._venue.place_stop(stop)
         except OutcomeUnknown as error:
             self._emit(Unresolved(stop.symbol, stop.client_id, str(error)))
             return
         except Refused as error:
-            if error.code != DUPLICATE_ID:
-                self._emit(Failed(stop.symbol, "PlaceStop", stop.client_id, error.code, error.message))
+            if error.meaning is not Meaning.DUPLICATE_ID:
+                self._fail(stop.symbol, "PlaceStop", stop.client_id, error)
                 return
-        accepted = StopUpdated(
-            stop.symbol, stop.client_id, OrderStatus.ACCEPTED, stop.side, stop.trigger, stop.quantity
-        )
         self._emit(accepted)
         for pause in READ_BACK_PAUSES_S:
             await asyncio.sleep(pause)
@@ -236,39 +195,38 @@ class Execution:
 
     async def _cancel_stop(self, command: CancelStop) -> None:
         try:
-            await self._gateway.call("fapiPrivateDeleteAlgoOrder", {"clientAlgoId": command.client_id})
+            await self._venue.cancel_stop(command.symbol, command.client_id)
         except OutcomeUnknown as error:
             self._emit(Unresolved(command.symbol, command.client_id, str(error)))
         except Refused as error:
-            if error.code in (UNKNOWN_ORDER, NO_SUCH_ORDER):  # gone already: filled, cancelled or never there
+            if error.meaning is Meaning.NO_SUCH_ORDER:  # gone already: filled, cancelled or never there
                 await self._ask_stop(command.symbol, command.client_id)
             else:
-                self._emit(Failed(command.symbol, "CancelStop", command.client_id, error.code, error.message))
+                self._fail(command.symbol, "CancelStop", command.client_id, error)
         else:
             self._emit(StopUpdated(command.symbol, command.client_id, OrderStatus.CANCELED))
 
     async def _ask_order(self, command: AskOrder) -> None:
         symbol, client_id = command.symbol, command.client_id
         try:
-            row = await self._gateway.call("fapiPrivateGetOrder", {"symbol": symbol, "origClientOrderId": client_id})
-            await self._emit_fills(symbol, str(row["orderId"]), client_id)
+            events = await self._venue.ask_order(symbol, client_id)
         except Refused as error:
-            if error.code == NO_SUCH_ORDER:
+            if error.meaning is Meaning.NO_SUCH_ORDER:
                 self._emit(OrderUpdated(symbol, client_id, OrderStatus.ABSENT))
             else:
                 log.warning("%s: asking about order %s was refused: %s", symbol, client_id, error)
         except OutcomeUnknown as error:
             log.warning("%s: no answer about order %s: %s", symbol, client_id, error)
         else:
-            self._emit(order_updated(self._instruments[symbol], client_id, row["status"], row["executedQty"]))
+            for event in events:
+                self._emit(event)
 
     async def _ask_stop(self, symbol: str, client_id: str, absence_counts: bool = True) -> bool:
         """Tell what became of a stop; False if that is not known. The engine asks again in its own time."""
         try:
-            row = await self._gateway.call("fapiPrivateGetAlgoOrder", {"clientAlgoId": client_id})
-            await self._emit_stop_fills(symbol, row)
+            events = await self._venue.ask_stop(symbol, client_id)
         except Refused as error:
-            if error.code not in (NO_SUCH_ORDER, UNKNOWN_ORDER):
+            if error.meaning is not Meaning.NO_SUCH_ORDER:
                 log.warning("%s: asking about stop %s was refused: %s", symbol, client_id, error)
             elif absence_counts:
                 self._emit(StopUpdated(symbol, client_id, OrderStatus.ABSENT, read_back=True))
@@ -277,13 +235,9 @@ class Execution:
         except OutcomeUnknown as error:
             log.warning("%s: no answer about stop %s: %s", symbol, client_id, error)
             return False
-        self._emit(stop_row(self._instruments[symbol], row))
+        for event in events:
+            self._emit(event)
         return True
 
-    async def _emit_stop_fills(self, symbol: str, row: Payload) -> None:
-        if order_id := str(row.get("actualOrderId") or ""):
-            await self._emit_fills(symbol, order_id, row["clientAlgoId"])
-
-    async def _emit_fills(self, symbol: str, order_id: str, client_id: str) -> None:
-        for fill in await self._reconciliation.fills_of(symbol, order_id, client_id):
-            self._emit(fill)
+    def _fail(self, symbol: str, command: str, client_id: str, error: Refused) -> None:
+        self._emit(Failed(symbol, command, client_id, error.code, error.message, error.meaning))

@@ -1,8 +1,8 @@
-"""The gateway: ccxt.pro's Binance USDT-M client as it comes, tapped; every failure is judged by what it leaves behind.
+"""The gateway: a ccxt.pro client as it comes, tapped; every failure is judged by what it leaves behind.
 
 Requests go through ccxt's endpoint methods, so that the exact decimal texts are sent and read; ccxt signs, limits the
-rate, keeps the listen key and the sockets. Every decoded frame passes `handle_message`, ccxt's own override point: its
-`watch_*` results drop closed flags and wake-ups, the frames do not.
+rate, keeps the sockets. Every decoded frame passes `handle_message`, ccxt's own override point: its `watch_*` results
+drop closed flags and wake-ups, the frames do not. Which exchange it is, a `Profile` says.
 """
 
 from __future__ import annotations
@@ -12,33 +12,18 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
 import aiohttp
-import ccxt.pro
+from ccxt.async_support.base.exchange import Exchange
 from ccxt.base import errors
 
-from daemon.orders import RECEIVE_WINDOW_MS
-from daemon.wire import instrument_from
-from market.instruments import Instrument
+from daemon.events import Meaning
+from daemon.venues.profile import Profile
 
 log = logging.getLogger("daemon.gateway")
-
-OUTCOME_UNKNOWN = frozenset({-1000, -1001, -1006, -1007})
-"""Codes that leave open whether the request was carried out (Binance USDT-M, Error Codes)."""
-NO_SUCH_ORDER = -2013
-UNKNOWN_ORDER = -2011
-DUPLICATE_ID = -4116
-ALREADY_SO = frozenset({-4046, -4059})
-"""Margin or position mode is as asked for already: success."""
-CLOCK_SKEW = -1021
-TOO_MANY_REQUESTS = -1003
-
-KEEP_ALIVE_MS = 5_000
-_CODE = re.compile(r'"code"\s*:\s*(-?\d+)')
-_BANNED_UNTIL = re.compile(r"until (\d{13})")
 
 sent_ns: ContextVar[list[int] | None] = ContextVar("sent_ns", default=None)
 """Where a task that wants to know puts a list: the monotonic instant (ns) at which its request left is appended."""
@@ -49,11 +34,11 @@ class GatewayError(Exception):
 
 
 class Refused(GatewayError):
-    """The exchange said no, and nothing was done. `code` is the exchange's, 0 for none."""
+    """The exchange said no, and nothing was done. `code` is the exchange's, 0 for none, `meaning` ours."""
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, code: int, message: str, meaning: Meaning = Meaning.OTHER) -> None:
         super().__init__(f"{message} ({code})" if code else message)
-        self.code, self.message = code, message
+        self.code, self.message, self.meaning = code, message, meaning
 
 
 class NotSent(Refused):
@@ -64,8 +49,8 @@ class OutcomeUnknown(GatewayError):
     """The request left and nobody knows what became of it."""
 
 
-class Tap(ccxt.pro.binanceusdm):  # type: ignore[misc]
-    """ccxt's client, telling of every frame and every connection; nothing else is changed."""
+class Tap(Exchange):  # type: ignore[misc]
+    """Mixed into a ccxt.pro client, it tells of every frame and every connection; nothing else is changed."""
 
     heard: Callable[[str, Any], None]
     opened: Callable[[str], None]
@@ -92,70 +77,37 @@ class Gateway:
 
     Parameters
     ----------
-    key, secret : str
-        API credentials.
-    base : str, optional
-        Base address of a local exchange, e.g. ``http://127.0.0.1:18080``; the real one without.
+    profile : Profile
+        Which exchange.
+    make : callable
+        Gives a new tapped client; called again whenever the connections are ended.
     request_s : float
         How long a reply is waited for, seconds.
     on_frame : callable
         Called with (is_private, frame) for every frame, in the order of arrival on its socket.
-    session : aiohttp.ClientSession, optional
-        Through which the exchange is reached, with a proxy or certificates of its own, say; whoever made it closes it.
-        ccxt's own without.
     """
 
     def __init__(
-        self,
-        key: str,
-        secret: str,
-        base: str | None,
-        request_s: float,
-        on_frame: Callable[[bool, Any], None],
-        session: aiohttp.ClientSession | None = None,
+        self, profile: Profile, make: Callable[[], Tap], request_s: float, on_frame: Callable[[bool, Any], None]
     ) -> None:
-        self._settings = _settings(key, secret, base, request_s) | ({"session": session} if session else {})
-        self._local = base is not None
-        self._request_s = request_s
-        self._on_frame = on_frame
+        self._profile, self._make, self._request_s, self._on_frame = profile, make, request_s, on_frame
+        self._code = re.compile(rf'"{profile.code_field}"\s*:\s*"?(-?\d+)')
         self._silent_until_ms = 0
         self.opens = {False: 0, True: 0}
         """How often a market and a private connection was made; ccxt redials by itself."""
         self.private_open = asyncio.Event()
-        self.tap = self._new_tap()
+        self.tap = self._tapped()
 
-    def _new_tap(self) -> Tap:
-        tap = Tap(self._settings)
+    def _tapped(self) -> Tap:
+        tap = self._make()
         tap.heard, tap.opened = self._heard, self._opened
-        if self._local:
-            # ccxt picks the error table by the address; a local one gets the futures' table by hand
-            tap.exceptions["exact"] = tap.deep_extend(tap.exceptions["exact"], tap.exceptions["linear"]["exact"])
         return tap
 
-    async def open(self, symbols: Sequence[str]) -> tuple[Instrument, ...]:
-        """Load the exchange's rules, check the account's modes, and give the instruments of `symbols`.
-
-        Raises
-        ------
-        Refused
-            If a symbol is not traded, or the account is in hedge or multi-assets mode.
-        OutcomeUnknown
-            If the exchange cannot be reached.
-        """
-        await self._judged(self.tap.load_markets(True))
-        hedge = await self.call("fapiPrivateGetPositionSideDual")
-        if hedge["dualSidePosition"] in (True, "true"):
-            raise Refused(0, "the account is in hedge mode; switch it to one-way mode at the exchange")
-        multi = await self.call("fapiPrivateGetMultiAssetsMargin")
-        if multi["multiAssetsMargin"] in (True, "true"):
-            raise Refused(0, "the account is in multi-assets mode; switch it to single-asset mode at the exchange")
-        listed = {m["id"]: m["info"] for m in self.tap.markets.values() if m.get("swap")}
-        brackets = {b["symbol"]: b for b in await self.call("fapiPrivateGetLeverageBracket")}
-        for symbol in symbols:
-            status = listed.get(symbol, {}).get("status", "not listed")
-            if status != "TRADING":
-                raise Refused(0, f"{symbol} is not traded at this exchange ({status}); remove it from symbols")
-        return tuple(instrument_from(listed[s], brackets.get(s)) for s in symbols)
+    async def load_markets(self) -> Mapping[str, Any]:
+        """The exchange's rules, by ccxt's symbols; read anew at each call."""
+        await self.judged(self.tap.load_markets(True))
+        markets: Mapping[str, Any] = self.tap.markets
+        return markets
 
     async def call(self, endpoint: str, params: Mapping[str, Any] | None = None) -> Any:
         """One request by ccxt's endpoint name, e.g. ``fapiPrivatePostOrder``; gives the decoded reply.
@@ -169,31 +121,22 @@ class Gateway:
         """
         now = time.time_ns() // 1_000_000
         if now < self._silent_until_ms:
-            raise NotSent(TOO_MANY_REQUESTS, f"not sent: the exchange bans requests until {self._silent_until_ms} ms")
+            silence = f"not sent: the exchange bans requests until {self._silent_until_ms} ms"
+            raise NotSent(0, silence, Meaning.TOO_MANY_REQUESTS)
         try:
-            return await self._judged(getattr(self.tap, endpoint)(dict(params or {})))
+            return await self.judged(getattr(self.tap, endpoint)(dict(params or {})))
         except Refused as refused:
-            if refused.code != CLOCK_SKEW:
+            if refused.meaning is not Meaning.CLOCK_SKEW:
                 raise
         log.warning("the clock is off: measured anew, and %s sent again", endpoint)
         await self.sync_clock()  # it was refused by its date, so nothing was done and it may be repeated
-        return await self._judged(getattr(self.tap, endpoint)(dict(params or {})))
-
-    async def watch_klines(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Subscribe to klines, where that was not done yet, and wait for the next push of any."""
-        names = {m["id"]: m["symbol"] for m in self.tap.markets.values() if m.get("swap")}
-        await self.tap.watch_ohlcv_for_symbols([[names[s], t] for s, t in pairs])
-
-    async def watch_account(self) -> None:
-        """Open the user stream, where that was not done yet, and wait for the next order update."""
-        await self.tap.watch_orders()
+        return await self.judged(getattr(self.tap, endpoint)(dict(params or {})))
 
     async def drop(self, private: bool) -> None:
         """Cut the market or the private connections, so that the next watch dials anew."""
         if private:
             self.private_open.clear()
-            self.tap.options["linear"] = {}  # a listen key is not trusted after a failure
-        for url in [u for u in self.tap.clients if _is_private(u) == private]:
+        for url in [u for u in self.tap.clients if self._is_private(u) == private]:
             client = self.tap.clients.pop(url)
             client.reject(errors.NetworkError("dropped"))
             await client.close()
@@ -201,29 +144,33 @@ class Gateway:
     async def private_quiet(self) -> None:
         """Give what is already readable on the user stream its turn: an exchange tells of fills before the close."""
         for turn in range(1_000):
-            if turn >= 3 and not any(_is_private(url) and client.buffer for url, client in self.tap.clients.items()):
+            if turn >= 3 and not any(self._is_private(url) and c.buffer for url, c in self.tap.clients.items()):
                 return
             await asyncio.sleep(0)
 
     async def sync_clock(self) -> None:
         """Measure the exchange's clock again; signatures are dated by it."""
-        await self._judged(self.tap.load_time_difference())
+        await self.judged(self.tap.load_time_difference())
 
     async def close(self) -> None:
         """End all connections; the gateway can be opened again with fresh ones."""
-        old, self.tap = self.tap, self._new_tap()
+        old, self.tap = self.tap, self._tapped()
         self.private_open.clear()
         await old.close()
 
+    def _is_private(self, url: str) -> bool:
+        return self._profile.private_url in url
+
     def _heard(self, url: str, message: Any) -> None:
-        self._on_frame(_is_private(url), message)
+        self._on_frame(self._is_private(url), message)
 
     def _opened(self, url: str) -> None:
-        self.opens[_is_private(url)] += 1
-        if _is_private(url):
+        self.opens[self._is_private(url)] += 1
+        if self._is_private(url):
             self.private_open.set()
 
-    async def _judged(self, request: Any) -> Any:
+    async def judged(self, request: Any) -> Any:
+        """What a request of ccxt's gives; its failure as ours, see `call`."""
         try:
             async with asyncio.timeout(self._request_s + 1):  # ccxt's own time-out comes first; its throttler has none
                 return await request
@@ -233,59 +180,45 @@ class Gateway:
             raise self._verdict(error) from error
 
     def _verdict(self, error: errors.BaseError) -> GatewayError:
-        text = str(error)
-        found = _CODE.search(text)
+        profile, text = self._profile, str(error)
+        found = self._code.search(text)
         code = int(found.group(1)) if found else 0
-        message = _message(text)
+        message = self._message(text)
         if isinstance(error, (errors.DDoSProtection, errors.RateLimitExceeded)):
-            until = _BANNED_UNTIL.search(text)
+            until = re.search(profile.banned_until, text) if profile.banned_until else None
             if until:
                 self._silent_until_ms = int(until.group(1))
-            return Refused(code or TOO_MANY_REQUESTS, message)
+            elif profile.ban_ms and not code:  # turned away at the door, not by the exchange itself
+                self._silent_until_ms = time.time_ns() // 1_000_000 + profile.ban_ms
+            return Refused(code, message, Meaning.TOO_MANY_REQUESTS)
         if isinstance(error.__cause__, aiohttp.ClientConnectorError):
             return NotSent(0, f"not sent, the exchange cannot be reached: {message}")
-        if code in OUTCOME_UNKNOWN or (not code and not isinstance(error, errors.AuthenticationError)):
+        if code in profile.outcome_unknown or (not code and not isinstance(error, errors.AuthenticationError)):
             return OutcomeUnknown(message)
-        return Refused(code, message)
+        return Refused(code, message, profile.meaning(code))
+
+    def _message(self, text: str) -> str:
+        """The exchange's own words out of ccxt's text."""
+        start = text.find("{")
+        if start >= 0:
+            try:
+                return str(json.loads(text[start:])[self._profile.message_field])
+            except (ValueError, KeyError, TypeError):
+                pass
+        return text[:300]
 
 
-def _is_private(url: str) -> bool:
-    return "listenKey=" in url
-
-
-def _message(text: str) -> str:
-    """The exchange's own words out of ccxt's text."""
-    start = text.find("{")
-    if start >= 0:
-        try:
-            return str(json.loads(text[start:])["msg"])
-        except (ValueError, KeyError, TypeError):
-            pass
-    return text[:300]
-
-
-def _settings(key: str, secret: str, base: str | None, request_s: float) -> dict[str, Any]:
-    settings: dict[str, Any] = {
+def settings(
+    profile: Profile, key: str, secret: str, request_s: float, local: bool, session: aiohttp.ClientSession | None
+) -> dict[str, Any]:
+    """What every ccxt client of ours is made with; a `session` of one's own is used for HTTP and sockets alike."""
+    made: dict[str, Any] = {
         "apiKey": key,
         "secret": secret,
-        "enableRateLimit": base is None,  # a fast-forwarded replay asks more in a minute than a market does in a day
+        "enableRateLimit": not local,  # a fast-forwarded replay asks more in a minute than a market does in a day
         "rateLimiterAlgorithm": "rollingWindow",  # the default one makes an order after a pause wait 0.2 s
         "timeout": int(request_s * 1000),
-        "streaming": {"keepAlive": KEEP_ALIVE_MS},
+        "streaming": {"keepAlive": profile.keep_alive_ms},
         "has": {"fetchCurrencies": False},
-        "options": {
-            "adjustForTimeDifference": True,
-            "recvWindow": RECEIVE_WINDOW_MS,
-            "watchPositions": {"fetchPositionsSnapshot": False, "awaitPositionsSnapshot": False},
-        },
     }
-    if base:
-        socket = "ws" + base.removeprefix("http")
-        api = {f"fapi{kind}{v}": f"{base}/fapi/{v.lower() or 'v1'}" for kind in _KINDS for v in ("", "V2", "V3")}
-        sockets = {"linear": f"{socket}/ws", "ws-api": {"linear": f"{socket}/ws-fapi/v1"}}
-        api["sapi"] = f"{base}/sapi/v1"
-        settings["urls"] = {"api": {**api, "fapiData": f"{base}/futures/data", "ws": sockets}}
-    return settings
-
-
-_KINDS = ("Public", "Private")
+    return made if session is None else made | {"session": session}

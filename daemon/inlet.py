@@ -1,11 +1,11 @@
 """The inlet: every frame of every socket comes in here and leaves as an event, in order, or is logged as unreadable.
 
 A closing kline waits a moment for what is already readable on the private socket: an exchange tells of fills first.
+What finds a queue full is not lost: its stream is cut, comes back, and asks for what it missed.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -13,11 +13,12 @@ from typing import Any
 
 from daemon.candle_feed import CandleFeed
 from daemon.events import Event
-from daemon.gateway import Gateway
+from daemon.kline_queue import KlineQueue
 from daemon.streams import MarketStream, PrivateStream
 from daemon.summary import Stopwatch
-from daemon.wire import KEY_EXPIRED, KlineFrame, UnreadablePayload, kline_frame, user_event
-from market.instruments import Instrument, InstrumentError
+from daemon.venues.payloads import KlineFrame, UnreadablePayload
+from daemon.venues.venue import Venue
+from market.instruments import InstrumentError
 from market.timeframes import Timeframe
 
 log = logging.getLogger("daemon.inlet")
@@ -28,56 +29,52 @@ UNREADABLE = (UnreadablePayload, InstrumentError, KeyError, TypeError, ValueErro
 class Inlet:
     """Takes frames from the gateway; until it is opened they are nobody's.
 
+    Parameters
+    ----------
+    offer : callable
+        Takes an event of the account; False if too many wait.
+
     Attributes
     ----------
     prices : dict
         Symbol -> last price seen in a kline frame.
     """
 
-    def __init__(self, emit: Callable[[Event], None], stopwatch: Stopwatch) -> None:
-        self._emit, self._stopwatch = emit, stopwatch
-        self._klines: asyncio.Queue[KlineFrame] = asyncio.Queue()
-        self._instruments: Mapping[str, Instrument] = {}
+    def __init__(self, offer: Callable[[Event], bool], stopwatch: Stopwatch) -> None:
+        self._offer, self._stopwatch = offer, stopwatch
+        self.queue = KlineQueue()
         self._feed: CandleFeed | None = None
         self._market: MarketStream | None = None
         self._private: PrivateStream | None = None
-        self._gateway: Gateway | None = None
+        self._venue: Venue | None = None
         self.prices: dict[str, float] = {}
         self.unreadable = 0
 
-    def open(
-        self,
-        instruments: Mapping[str, Instrument],
-        feed: CandleFeed,
-        market: MarketStream,
-        private: PrivateStream,
-        gateway: Gateway,
-    ) -> None:
+    def open(self, feed: CandleFeed, market: MarketStream, private: PrivateStream, venue: Venue) -> None:
         """From now on frames are turned into events."""
-        self._instruments, self._feed, self._gateway = instruments, feed, gateway
-        self._market, self._private = market, private
+        self._feed, self._market, self._private, self._venue = feed, market, private, venue
 
     def frame(self, private: bool, frame: Any) -> None:
         """One decoded frame, in the order in which its socket brought it."""
         now_ns = time.monotonic_ns()
-        if not isinstance(frame, dict) or self._feed is None:
+        if not isinstance(frame, dict) or self._venue is None:
             return
-        frame = frame.get("data", frame)
         try:
             if private:
-                self._user(frame)
-            elif frame.get("e") == "kline":
-                self._kline(kline_frame(frame), now_ns)
+                self._user(self._venue, frame)
+            else:
+                for kline in self._venue.klines_in(frame):
+                    self._kline(kline, now_ns)
         except UNREADABLE as error:
             self._misread(private, frame, error)
 
     async def run(self) -> None:
         """Hand klines on, until cancelled."""
         while True:
-            frame = await self._klines.get()
-            if self._gateway is not None and self._feed is not None:
+            frame = await self.queue.get()
+            if self._venue is not None and self._feed is not None:
                 if frame.closed:
-                    await self._gateway.private_quiet()
+                    await self._venue.gateway.private_quiet()
                 self._feed.frame(frame)
 
     def _kline(self, frame: KlineFrame, now_ns: int) -> None:
@@ -88,14 +85,19 @@ class Inlet:
         if frame.closed:
             closed_at = frame.candle.open_time + Timeframe.parse(frame.timeframe).ms
             self._stopwatch.frame(closed_at, now_ns)
-        self._klines.put_nowait(frame)
+        if not self.queue.put(frame):
+            self._market.cut("too many klines wait")
 
-    def _user(self, frame: Mapping[str, Any]) -> None:
-        if frame.get("e") in KEY_EXPIRED and self._private is not None:
-            self._private.cut(f"the exchange ended the user stream ({frame['e']})")
+    def _user(self, venue: Venue, frame: Mapping[str, Any]) -> None:
+        if self._private is None:
             return
-        for event in user_event(frame, self._instruments):
-            self._emit(event)
+        if word := venue.farewell(frame):
+            self._private.cut(f"the exchange ended the user stream ({word})")
+            return
+        for event in venue.events_in(frame):
+            if not self._offer(event):
+                self._private.cut("too many events of the account wait")
+                return
 
     def _misread(self, private: bool, frame: object, error: Exception) -> None:
         """What cannot be read of the account is asked for instead: the private stream starts over and reconciles."""

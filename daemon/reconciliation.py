@@ -5,14 +5,12 @@ The answers come from several requests, and an execution may fall between two of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from daemon.events import Event, Filled, FundingPaid, Reconciled, RestingStop, SymbolTruth
-from daemon.gateway import NO_SUCH_ORDER, Gateway, OutcomeUnknown, Refused
-from daemon.wire import Payload, funding_row, resting_stop, signed_steps, trade_row, units
-from market.instruments import CASH, Instrument
+from daemon.gateway import OutcomeUnknown
+from daemon.venues.venue import Holding, OpenOrder, Terms, Venue
+from market.instruments import Instrument
 
 TRIES = 5
 FIRST_LOOK = 50
@@ -33,11 +31,10 @@ class Reconciliation:
     """
 
     def __init__(
-        self, gateway: Gateway, instruments: Mapping[str, Instrument], last_fill: LastFill, own_prefix: str
+        self, venue: Venue, instruments: Mapping[str, Instrument], last_fill: LastFill, own_prefix: str
     ) -> None:
-        self._gateway, self._instruments = gateway, instruments
+        self._venue, self._instruments = venue, instruments
         self._last_fill, self._own_prefix = last_fill, own_prefix
-        self._client_ids: dict[tuple[str, str], str] = {}
 
     async def ask(self) -> list[Event]:
         """Missing executions and funding payments, oldest first, then `Reconciled`.
@@ -49,81 +46,51 @@ class Reconciliation:
         """
         missed = await self._missed()
         for _ in range(TRIES):
-            balances = await self._gateway.call("fapiPrivateV3GetBalance")
-            positions = await self._gateway.call("fapiPrivateV3GetPositionRisk")
-            settings = await self._gateway.call("fapiPrivateGetSymbolConfig")
-            stops = await self._gateway.call("fapiPrivateGetOpenAlgoOrders")
+            cash = await self._venue.cash()
+            holdings = await self._venue.holdings()
+            terms = await self._venue.terms()
+            stops = await self._venue.open_stops(self._own_prefix)
+            orders = await self._venue.open_orders()
             again = await self._missed()
             if again == missed:
-                return [*missed, self._truth(balances, positions, settings, stops)]
+                return [*missed, self._truth(cash, holdings, terms, stops, orders)]
             missed = again
         raise OutcomeUnknown(f"the account changed under each of {TRIES} looks")
-
-    async def fills_of(self, symbol: str, order_id: str, client_id: str) -> list[Filled]:
-        """All executions of one order."""
-        rows = await self._gateway.call("fapiPrivateGetUserTrades", {"symbol": symbol, "orderId": order_id})
-        return [trade_row(self._instruments[symbol], row, client_id) for row in rows]
 
     async def _missed(self) -> list[Filled | FundingPaid]:
         """What happened since the last known execution; at one instant funding comes first, as it does there."""
         found: list[Filled | FundingPaid] = []
         for symbol in self._instruments:
             last = self._last_fill(symbol)
-            found += await self._fills_since(symbol, last)
+            fills = await self._venue.fills_since(symbol, last, FIRST_LOOK)
+            # without a known one, the account's life before this deployment is not ours to book
+            found += fills if last is not None else [f for f in fills if f.client_id.startswith(self._own_prefix)]
             if last is not None:
-                found += await self._funding_since(symbol, last[1])
+                found += await self._venue.funding_since(symbol, last[1])
         return sorted(found, key=lambda e: (e.time, e.trade_id if isinstance(e, Filled) else -1))
 
-    async def _funding_since(self, symbol: str, start: int) -> list[FundingPaid]:
-        query = {"symbol": symbol, "incomeType": "FUNDING_FEE", "startTime": start, "limit": 1_000}
-        return [funding_row(row) for row in await self._gateway.call("fapiPrivateGetIncome", query)]
-
-    async def _fills_since(self, symbol: str, last: tuple[int, int] | None) -> list[Filled]:
-        bound = {"limit": FIRST_LOOK} if last is None else {"fromId": last[0] + 1, "limit": 1_000}
-        rows = await self._gateway.call("fapiPrivateGetUserTrades", {"symbol": symbol, **bound})
-        fills = [trade_row(self._instruments[symbol], row, await self._client_id(symbol, row)) for row in rows]
-        if last is None:
-            # the account's life before this deployment is not ours to book
-            return [f for f in fills if f.client_id.startswith(self._own_prefix)]
-        return [f for f in fills if f.trade_id > last[0]]
-
-    async def _client_id(self, symbol: str, row: Payload) -> str:
-        """The client id of a trade's order, which the trade does not name; empty if the exchange forgot it."""
-        key = (symbol, str(row["orderId"]))
-        if key not in self._client_ids:
-            try:
-                order = await self._gateway.call("fapiPrivateGetOrder", {"symbol": symbol, "orderId": row["orderId"]})
-                self._client_ids[key] = str(order["clientOrderId"])
-            except Refused as error:
-                if error.code != NO_SUCH_ORDER:
-                    raise
-                self._client_ids[key] = ""
-        return self._client_ids[key]
-
-    def _truth(self, balances: Any, positions: Any, settings: Any, stops: Any) -> Reconciled:
-        quotes = {i.quote for i in self._instruments.values()}
-        cash = sum(units(b["balance"]) for b in balances if b["asset"] in quotes)
-        by_symbol = {p["symbol"]: p for p in positions if p.get("positionSide", "BOTH") == "BOTH"}
-        terms = {s["symbol"]: s for s in settings}
+    def _truth(
+        self,
+        cash: int,
+        holdings: Mapping[str, Holding],
+        terms: Mapping[str, Terms],
+        stops: Mapping[str, tuple[RestingStop, ...]],
+        orders: Sequence[OpenOrder],
+    ) -> Reconciled:
         truths = []
-        for symbol, instrument in self._instruments.items():
-            quantity, cost, margin = _position(instrument, by_symbol.get(symbol))
-            resting = tuple(self._resting(instrument, s) for s in stops if s["symbol"] == symbol)
-            term = terms[symbol]
-            isolated = str(term["marginType"]).upper() == "ISOLATED"
-            truths.append(SymbolTruth(symbol, quantity, cost, margin, int(term["leverage"]), isolated, resting))
-        return Reconciled(cash, tuple(truths))
-
-    def _resting(self, instrument: Instrument, row: Payload) -> RestingStop:
-        """A conditional order; of one that is not ours only the name, since its numbers may be of any kind."""
-        name = str(row.get("clientAlgoId") or "")
-        return resting_stop(instrument, row) if name.startswith(self._own_prefix) else RestingStop(name, 0, 0, 0)
-
-
-def _position(instrument: Instrument, row: Payload | None) -> tuple[int, int, int]:
-    """Signed steps, cost and isolated margin of a position; the entry price is the exchange's rounded average."""
-    if row is None:
-        return 0, 0, 0
-    quantity = signed_steps(instrument, row["positionAmt"])
-    cost = Decimal(row["entryPrice"]) * abs(quantity) * instrument.step * CASH
-    return quantity, int(cost.to_integral_value(ROUND_HALF_EVEN)), units(row["isolatedWallet"])
+        for symbol in self._instruments:
+            held, set_ = holdings.get(symbol, Holding(0, 0, 0)), terms[symbol]
+            truths.append(
+                SymbolTruth(
+                    symbol,
+                    held.quantity,
+                    held.cost,
+                    held.margin,
+                    set_.leverage,
+                    set_.isolated,
+                    stops.get(symbol, ()),
+                    tuple(order.client_id for order in orders if order.symbol == symbol),
+                )
+            )
+        elsewhere = tuple(sorted(symbol for symbol in holdings if symbol not in self._instruments))
+        return Reconciled(cash, tuple(truths), elsewhere)

@@ -144,7 +144,8 @@ async def _attended(
 ) -> int:
     """Run the daemon with somebody looking on, and print what it did."""
     alerts = Alerts(alert_urls(config.alerts), config.alerts.level)
-    daemon = Daemon(config, load_rules(config.rules), predictor, Journal(config.state_dir), alerts, candles, session)
+    journal = Journal(config.state_dir, config.deadlines.journal_s)
+    daemon = Daemon(config, load_rules(config.rules), predictor, journal, alerts, candles, session)
     _listen_to_signals(daemon)
     picture: asyncio.Task[None] | None = None
     if _pictured(as_json):

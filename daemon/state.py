@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from daemon.commands import Purpose
 from daemon.events import Filled, FundingPaid, Opinion
 from daemon.orders import OVER, State
-from strategy.plan import Action, Memory
+from strategy.plan import AccountMemory, Action, Memory
 
 
 @dataclass(slots=True)
@@ -165,7 +165,8 @@ class DaemonState:
 
     `truth_at` is when the exchange's whole truth was last taken or asked for. `suspended` are symbols that it does not
     trade now, `elsewhere` those not ours in which the account holds a position.
-    `deaf` is whether the private stream is down; `grids` are the tick and step that each symbol's integers count.
+    `memory` is what the strategy remembers of the whole account, the trading state in it. `deaf` is whether the private
+    stream is down; `grids` are the tick and step that each symbol's integers count.
     `cash` is the wallet as last stated, `unstated` what executions and funding found by asking have moved it by since.
     `held` are executions and funding that arrived before the first truth of this life: older ones may follow.
     `deciding` is the decision candle (open time) under way or -1, since `began_at`; `actions` what is left to do of its
@@ -181,7 +182,7 @@ class DaemonState:
     truth_at: int = 0
     suspended: set[str] = field(default_factory=set)
     elsewhere: tuple[str, ...] = ()
-    paused: bool = False
+    memory: AccountMemory = field(default_factory=AccountMemory)
     deaf: bool = False
     grids: dict[str, str] = field(default_factory=dict)
     model_set: str = ""

@@ -18,7 +18,8 @@ from ccxt.base.errors import BaseError
 from daemon.backoff import Backoff
 from daemon.candle_store import Pair
 from daemon.events import StreamLive, StreamStale
-from daemon.gateway import Gateway, GatewayError
+from daemon.gateway import GatewayError
+from daemon.venues.venue import Venue
 
 log = logging.getLogger("daemon.streams")
 
@@ -48,13 +49,13 @@ class Stream(ABC):
     def __init__(
         self,
         name: str,
-        gateway: Gateway,
+        venue: Venue,
         emit: Callable[[StreamStale | StreamLive], None],
         on_live: Callable[[], Awaitable[None]],
     ) -> None:
         self.name = name
         self.live = asyncio.Event()
-        self._gateway, self._emit, self._on_live = gateway, emit, on_live
+        self._venue, self._emit, self._on_live = venue, emit, on_live
         self._cut: str | None = None
 
     async def run(self) -> None:
@@ -67,7 +68,7 @@ class Stream(ABC):
                 await self._once()
             except (StreamDown, GatewayError, BaseError, OSError) as error:
                 self._fell(f"{error}" or type(error).__name__)
-            await self._gateway.drop(self.name == "private")
+            await self._venue.drop(self.name == "private")
             if time.monotonic() - began > STEADY_S:
                 backoff.reset()
             await asyncio.sleep(backoff.next())
@@ -105,9 +106,9 @@ class Stream(ABC):
                 if reason := self._cut or self._silence():
                     raise StreamDown(reason)
                 if welcome is None and self._arrived():
-                    opens = self._gateway.opens[private]
+                    opens = self._venue.gateway.opens[private]
                     welcome = asyncio.create_task(self._welcome(), name=f"{self.name} stream came to life")
-                if welcome is not None and self._gateway.opens[private] != opens:
+                if welcome is not None and self._venue.gateway.opens[private] != opens:
                     raise StreamDown("the connection was lost, and made anew behind our back")
                 if welcome is not None and welcome.done():
                     welcome.result()
@@ -150,7 +151,7 @@ class MarketStream(Stream):
         self._heard, self._began = {}, time.monotonic()
 
     async def _watch(self) -> None:
-        await self._gateway.watch_klines(self._pairs)
+        await self._venue.watch_klines(self._pairs)
 
     def _arrived(self) -> bool:
         return bool(self._heard)
@@ -177,10 +178,10 @@ class PrivateStream(Stream):
         self._began = time.monotonic()
 
     async def _watch(self) -> None:
-        await self._gateway.watch_account()
+        await self._venue.watch_account()
 
     def _arrived(self) -> bool:
-        return self._gateway.private_open.is_set()
+        return self._venue.gateway.private_open.is_set()
 
     def _silence(self) -> str | None:
         if not self._arrived() and time.monotonic() - self._began > self._first_data_s:

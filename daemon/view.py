@@ -23,13 +23,14 @@ from daemon.events import Event, Opinion
 from market.instruments import CASH, Instrument
 from market.timeframes import utc_text
 from market.trades import Trade
-from strategy.plan import Decision
+from strategy.plan import Decision, TradingState
 
 if TYPE_CHECKING:
     from daemon.app import Daemon
 
 REGIME = {-1: "unsettled", 0: "low", 1: "mid", 2: "high"}
 REGIME_STYLE = {-1: "dim", 0: "green", 1: "yellow", 2: "red"}
+STATE_STYLE = {TradingState.ACTIVE: "blue", TradingState.REDUCING: "yellow", TradingState.HALTED: "red"}
 BLOCKS = "▁▂▃▄▅▆▇█"
 SPARK = 48
 ROWS = 5
@@ -103,7 +104,7 @@ class LiveView:
             level, text = daemon.alerts.recent[-1]
             style = {"info": "dim", "warning": "yellow", "critical": "bold red"}[level]
             parts.append(Text(text, style=style, no_wrap=True, overflow="ellipsis"))
-        style = "yellow" if engine.state.paused else "blue"
+        style = STATE_STYLE[engine.state.memory.state]
         return Panel(Group(*parts), title=title, border_style=style)
 
     def _account(self, engine: Engine) -> Text:
@@ -115,8 +116,8 @@ class LiveView:
             ("  orders ", "dim"), str(counts.orders), ("  trades ", "dim"), str(counts.trades),
             ("  missed ", "dim"), str(counts.missed_candles),
         )  # fmt: skip
-        if state.paused:
-            text.append("  ENTRIES PAUSED", "bold yellow")
+        if (memory := state.memory).reason:
+            text.append(f"  {memory.state.upper()}: {memory.reason}", f"bold {STATE_STYLE[memory.state]}")
         return text
 
     def _symbol(self, engine: Engine, symbol: str) -> Panel:

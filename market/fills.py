@@ -61,14 +61,17 @@ def stop_price(cost: int, quantity: int, unit: int, side: int, stop_bps: int) ->
     return cost * (BPS + stop_bps) // (quantity * unit * BPS)
 
 
-def liquidation_price(cost: int, margin: int, quantity: int, unit: int, side: int, maintenance_bps: int) -> int:
+def liquidation_price(
+    cost: int, margin: int, quantity: int, unit: int, side: int, maintenance_bps: int, cum: int = 0
+) -> int:
     """Rule: liquidated where margin plus open profit no longer covers maintenance margin, rounded toward the entry.
 
-    For a long, 0 means it cannot be liquidated. `margin` is the isolated margin now: funding moves it.
+    For a long, 0 means it cannot be liquidated. `margin` is the isolated margin now: funding moves it. Maintenance
+    margin is one tier's, rate times notional less `cum` (`market.tiers` asks every tier).
     """
     if side > 0:
-        return max(0, ceil_div((cost - margin) * BPS, quantity * unit * (BPS - maintenance_bps)))
-    return (cost + margin) * BPS // (quantity * unit * (BPS + maintenance_bps))
+        return max(0, ceil_div((cost - margin - cum) * BPS, quantity * unit * (BPS - maintenance_bps)))
+    return (cost + margin + cum) * BPS // (quantity * unit * (BPS + maintenance_bps))
 
 
 def funding_payment(notional: int, side: int, rate: int) -> int:

@@ -13,10 +13,19 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from market import tiers
+from market.tiers import Brackets
+
 CASH = 100_000_000
 """Cash units in one unit of the quote currency (1e-8 each)."""
 
 INT64_MAX = 2**63 - 1
+
+MOST = INT64_MAX // 10_000
+"""Largest notional in cash units that leaves room for a rate in 1e-4."""
+
+ONE_TIER = tiers.brackets((MOST, 125, 40))
+"""Terms of an instrument of which no tiers are known."""
 
 
 class InstrumentError(ValueError):
@@ -63,10 +72,8 @@ class Instrument:
         Smallest order, in steps.
     min_notional : int
         Smallest opening order, in cash units.
-    maintenance_bps : int
-        Maintenance margin rate of the first tier, in 1e-4 of notional.
-    max_leverage : int
-        Highest leverage the exchange accepts.
+    brackets : tuple of Bracket
+        Margin tiers, smallest first.
     funding_hours : int
         Hours between funding instants, counted from 00:00 UTC.
     """
@@ -78,8 +85,7 @@ class Instrument:
     step: Decimal = Decimal("0.001")
     min_quantity: int = 1
     min_notional: int = 5 * CASH
-    maintenance_bps: int = 40
-    max_leverage: int = 125
+    brackets: Brackets = ONE_TIER
     funding_hours: int = 8
 
     def __post_init__(self) -> None:
@@ -92,6 +98,11 @@ class Instrument:
     def ccxt_symbol(self) -> str:
         """The unified name ccxt uses, e.g. ``BTC/USDT:USDT``."""
         return f"{self.base}/{self.quote}:{self.quote}"
+
+    @property
+    def max_leverage(self) -> int:
+        """Highest leverage the exchange accepts, that of the smallest tier."""
+        return self.brackets[0].max_leverage
 
     @cached_property
     def unit(self) -> int:
@@ -136,12 +147,19 @@ class Instrument:
     def notional(self, price_ticks: int, quantity_steps: int) -> int:
         """Value in cash units; checked against int64, which compiled code would overflow in silence."""
         value = price_ticks * quantity_steps * self.unit
-        if abs(value) > INT64_MAX // 10_000:
+        if abs(value) > MOST:
             raise InstrumentError(
                 f"{self.symbol}: {self.quantity_text(quantity_steps)} at {self.price_text(price_ticks)} is beyond the "
                 f"largest position this program counts exactly; trade smaller"
             )
         return value
+
+    def liquidation_price(self, cost: int, margin: int, quantity: int, side: int) -> int:
+        """Where a position is liquidated, in ticks, over all tiers; 0 for a long that cannot be.
+
+        `cost` and `margin` (the isolated margin now) are in cash units, `quantity` in steps.
+        """
+        return tiers.liquidation_price(self.brackets, cost, margin, quantity, self.unit, side)
 
     def _grid(self, value: str | float | Decimal, size: Decimal, what: str) -> int:
         exact = _decimal(value, f"{self.symbol}: {what}") / size

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from market import fills
+from market import fills, tiers
 from market.instruments import cash_text
-from strategy import regime, risk, signals, sizing
+from strategy import halting, regime, risk, signals, sizing
 from strategy.live_config import Rules
 from strategy.plan import (
+    AccountMemory,
     Action,
     Decision,
     Enter,
@@ -24,6 +25,7 @@ from strategy.plan import (
     Situation,
     SymbolState,
     Tighten,
+    TradingState,
 )
 
 _SIDES = {1: "long", -1: "short"}
@@ -72,7 +74,7 @@ def plan(situation: Situation, rules: Rules, max_hold_bars: int) -> Plan:
     -------
     Plan
         Equity, actions in the order to be done (exits, tightenings, entries), one decision a symbol (two when it
-        reverses) and the memories for the next candle, in the situation's order.
+        reverses) and the memories for the next candle: the symbols' in the situation's order, and the account's.
     """
     longest = rules.max_hold_bars or max_hold_bars
     states = situation.symbols
@@ -80,6 +82,7 @@ def plan(situation: Situation, rules: Rules, max_hold_bars: int) -> Plan:
     views = [_view(s, rules) for s in states]
     # Rule: equity is taken once a batch, at the closing prices, before anything is done.
     equity = situation.cash + sum(_open_profit(s.holding, s) for s in states if s.holding)
+    account = halting.assess(situation.account, situation.bar + situation.bar_ms, equity, rules.halts)
     budget = _Budget(equity)
     exits: list[Action] = []
     moves: list[Action] = []
@@ -94,7 +97,7 @@ def plan(situation: Situation, rules: Rules, max_hold_bars: int) -> Plan:
             else:
                 decisions.append(_nothing(state, Reason.NO_PREDICTION))
             continue
-        why = _exit_reason(situation, rules, longest, holding, view)
+        why = _exit_reason(situation, account, rules, longest, holding, view)
         if why is not None:
             exits.append(Exit(state.instrument.symbol, holding.side, holding.quantity, why))
             decisions.append(Decision(state.instrument.symbol, f"close {_SIDES[holding.side]}", why, _why(view)))
@@ -114,10 +117,10 @@ def plan(situation: Situation, rules: Rules, max_hold_bars: int) -> Plan:
     # Rule: exits first, then entries in configuration order; an exit frees its margin for the same batch.
     entries: list[Action] = []
     for state, memory, view in flat:
-        entry, decision = _entry(situation, rules, budget, state, memory, view)
+        entry, decision = _entry(situation, account, rules, budget, state, memory, view)
         entries.extend(entry)
         decisions.append(decision)
-    return Plan(equity, (*exits, *moves, *entries), tuple(decisions), memories)
+    return Plan(equity, (*exits, *moves, *entries), tuple(decisions), memories, account)
 
 
 def _remember(state: SymbolState, rules: Rules) -> Memory:
@@ -145,9 +148,11 @@ def _open_profit(holding: Holding, state: SymbolState) -> int:
 
 
 def _exit_reason(
-    situation: Situation, rules: Rules, longest: int, holding: Holding, view: _View | None
+    situation: Situation, account: AccountMemory, rules: Rules, longest: int, holding: Holding, view: _View | None
 ) -> Reason | None:
-    """Rule: time comes first and needs no prediction; then the opposite signal; then the signal's end."""
+    """Rule: a halt comes first, then time; both need no prediction; then the opposite signal; then the signal's end."""
+    if account.state is TradingState.HALTED:
+        return account.reason
     if signals.time_up(situation.bar, situation.bar_ms, holding.entry_bar, longest):
         return Reason.TIME
     if view is None:
@@ -169,22 +174,25 @@ def _tightening(state: SymbolState, holding: Holding, memory: Memory, rules: Rul
 
 
 def _entry(
-    situation: Situation, rules: Rules, budget: _Budget, state: SymbolState, memory: Memory, view: _View
+    situation: Situation,
+    account: AccountMemory,
+    rules: Rules,
+    budget: _Budget,
+    state: SymbolState,
+    memory: Memory,
+    view: _View,
 ) -> tuple[tuple[Enter, ...], Decision]:
     """An entry and its decision, or no entry and the first reason that forbids it."""
     side, instrument = view.side, state.instrument
     if side == 0:
         lacks = signals.lacks_edge(view.p_long, view.p_short, rules.long_entry, rules.short_entry, rules.edge)
         return (), _nothing(state, Reason.NO_EDGE if lacks else Reason.NO_SIGNAL, str(view))
-    refusal = state.barred or _not_now(situation, rules, memory)
+    refusal = account.reason or state.barred or _not_now(situation, rules, memory)
     if refusal is not None:
         return (), _nothing(state, refusal, str(view))
 
-    leverage = min(rules.leverage[memory.regime], instrument.max_leverage)
     stop_bps = rules.stop_bps[memory.regime]
-    quantity = sizing.entry_quantity(
-        budget.equity, rules.margin_bps, leverage, rules.max_notional, state.close, instrument.unit
-    )
+    leverage, quantity = _size(rules, budget.equity, state, rules.leverage[memory.regime])
     if not sizing.large_enough(
         quantity, state.close, instrument.unit, instrument.min_quantity, instrument.min_notional
     ):
@@ -202,6 +210,20 @@ def _entry(
     detail = f"{view}; {instrument.quantity_text(quantity)} at {leverage}x, stop {stop_bps / 100:g} %"
     entry = Enter(instrument.symbol, side, quantity, leverage, stop_bps, reason)
     return (entry,), Decision(instrument.symbol, f"open {_SIDES[side]}", reason, detail)
+
+
+def _size(rules: Rules, equity: int, state: SymbolState, leverage: int) -> tuple[int, int]:
+    """Leverage and quantity of an entry. Rule: leverage is the regime's, or what the tier of its size allows."""
+    instrument = state.instrument
+    allowed = instrument.max_leverage
+    while True:
+        leverage = min(leverage, allowed)
+        quantity = sizing.entry_quantity(
+            equity, rules.margin_bps, leverage, rules.max_notional, state.close, instrument.unit
+        )
+        allowed = tiers.max_leverage(instrument.brackets, instrument.notional(state.close, quantity))
+        if not 0 < allowed < leverage:  # a lower leverage makes a smaller position: this ends
+            return leverage, quantity
 
 
 def _not_now(situation: Situation, rules: Rules, memory: Memory) -> Reason | None:
@@ -235,7 +257,7 @@ def _no_room(
     unit, cost = state.instrument.unit, state.instrument.notional(state.close, quantity)
     # Rule: the closing price is the expected fill; the stop must lie within half the way to liquidation.
     stop = fills.stop_price(cost, quantity, unit, side, stop_bps)
-    liquidation = fills.liquidation_price(cost, margin, quantity, unit, side, state.instrument.maintenance_bps)
+    liquidation = state.instrument.liquidation_price(cost, margin, quantity, side)
     if not risk.stop_near_enough(state.close, stop, liquidation, side):
         return Reason.STOP_TOO_FAR
     if not risk.within_reserve(budget.margins + margin, budget.equity, rules.reserve_bps):

@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 import configs
 from market.instruments import CASH
+from strategy.plan import TradingState
 
 BPS = 10_000
 PPB = 1_000_000_000
@@ -99,6 +100,65 @@ class Cooldown(_Section):
     liquidation: int = Field(24, ge=0, le=10_000, description="Candles after one in which a position was liquidated.")
 
 
+Consequence = Annotated[
+    Literal["reducing", "halted"],
+    Field(description="reducing: no entries; halted: positions are closed as well, until an operator resumes."),
+]
+
+
+class LossLimit(_Section):
+    """A loss that restricts trading."""
+
+    limit: Share = Field(gt=0, lt=1, description="Share of equity.")
+    then: Consequence
+
+
+class StreakLimit(_Section):
+    """A row of losing trades that restricts trading."""
+
+    trades: int = Field(ge=1, le=1_000, description="Losing trades in a row.")
+    then: Consequence
+
+
+class Halts(_Section):
+    """What restricts trading altogether, judged at each decision candle; null turns one off."""
+
+    daily_loss: LossLimit | None = Field(
+        LossLimit(limit=0.05, then="reducing"),
+        description="Loss since the UTC day began; reducing ends with the day.",
+    )
+    weekly_loss: LossLimit | None = Field(
+        LossLimit(limit=0.10, then="reducing"),
+        description="Loss since Monday, 00:00 UTC; reducing ends with the week.",
+    )
+    drawdown: LossLimit | None = Field(
+        LossLimit(limit=0.20, then="halted"),
+        description="Loss since the highest equity; ends when an operator resumes.",
+    )
+    losing_streak: StreakLimit | None = Field(
+        StreakLimit(trades=8, then="reducing"),
+        description="Losing trades in a row, over all symbols; reducing ends with the UTC day.",
+    )
+
+    def limits(self) -> HaltLimits:
+        """The same in plain numbers."""
+        day, week, peak, streak = self.daily_loss, self.weekly_loss, self.drawdown, self.losing_streak
+        return HaltLimits(
+            daily_loss_bps=_bps(day.limit) if day else 0,
+            daily_loss_then=TradingState(day.then) if day else TradingState.ACTIVE,
+            weekly_loss_bps=_bps(week.limit) if week else 0,
+            weekly_loss_then=TradingState(week.then) if week else TradingState.ACTIVE,
+            drawdown_bps=_bps(peak.limit) if peak else 0,
+            drawdown_then=TradingState(peak.then) if peak else TradingState.ACTIVE,
+            losing_streak=streak.trades if streak else 0,
+            losing_streak_then=TradingState(streak.then) if streak else TradingState.ACTIVE,
+        )
+
+
+NO_HALTS = Halts(daily_loss=None, weekly_loss=None, drawdown=None, losing_streak=None)
+"""Nothing restricts trading: for measuring what the other rules do."""
+
+
 class LiveConfig(_Section):
     """The rules that turn a prediction into side, size, leverage, stop and exit."""
 
@@ -111,6 +171,7 @@ class LiveConfig(_Section):
     size: Size = Size()
     caps: Caps = Caps()
     cooldown: Cooldown = Cooldown()
+    halts: Halts = Halts()
 
     @model_validator(mode="after")
     def _consistent(self) -> LiveConfig:
@@ -145,7 +206,22 @@ class LiveConfig(_Section):
             risk_bps=_bps(self.caps.risk),
             stop_cooldown=self.cooldown.stop,
             liquidation_cooldown=self.cooldown.liquidation,
+            halts=self.halts.limits(),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class HaltLimits:
+    """`Halts` in plain numbers: shares of equity in 1e-4, a number of trades, and what each leads to; 0 is off."""
+
+    daily_loss_bps: int
+    daily_loss_then: TradingState
+    weekly_loss_bps: int
+    weekly_loss_then: TradingState
+    drawdown_bps: int
+    drawdown_then: TradingState
+    losing_streak: int
+    losing_streak_then: TradingState
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +248,8 @@ class Rules:
         Most positions open at once.
     stop_cooldown, liquidation_cooldown : int
         Decision candles without an entry after the candle of a stop or liquidation.
+    halts : HaltLimits
+        What restricts trading altogether.
     """
 
     name: str
@@ -191,6 +269,7 @@ class Rules:
     risk_bps: int
     stop_cooldown: int
     liquidation_cooldown: int
+    halts: HaltLimits
 
 
 def load_rules(path: Path | str) -> Rules:

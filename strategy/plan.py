@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from market import trades
 from market.instruments import Instrument
 
 LOW, MID, HIGH = 0, 1, 2
@@ -37,12 +38,34 @@ class Reason(StrEnum):
     RESERVE = "reserve would be touched"
     RISK_CAP = "risk over all symbols would pass its cap"
     STOP_TOO_FAR = "stop not within half the way to liquidation"
-    PAUSED = "entries paused by the operator"
-    HALTED = "entries halted"
     LATE = "too late for an entry"
     FOREIGN = "a position of somebody else is open"
     REMOVED = "the symbol was removed from the configuration"
     SUSPENDED = "the exchange does not trade the symbol"
+    DEAF = "the account's stream is down"
+    STALE = "market data is stale"
+    # what a trading state is in force for
+    PAUSED = "entries paused by the operator"
+    FLATTENED = trades.FLATTENED
+    DAILY_LOSS = "daily loss limit"
+    WEEKLY_LOSS = "weekly loss limit"
+    DRAWDOWN = "drawdown limit"
+    LOSING_STREAK = "too many losing trades in a row"
+    OTHER_DEPLOYMENT = "another deployment trades on this account"
+
+
+class TradingState(StrEnum):
+    """What the account may do; a state only ever gives way to a stricter one, to its own end, or to an operator."""
+
+    ACTIVE = "active"
+    REDUCING = "reducing"
+    """No entries; positions are looked after, and leave by rule."""
+    HALTED = "halted"
+    """No entries, and every position is closed at market, until an operator's `resume`."""
+
+
+UNTIL_RESUMED = 0
+"""End of a trading state that only an operator ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +101,50 @@ class Memory:
     seen: int = 0
     stopped_bar: int = -1
     liquidated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AccountMemory:
+    """What the strategy remembers of the whole account between candles; journaled, and empty at a backtest's start.
+
+    Amounts are in cash units and follow deposits and withdrawals (`halting.after_transfer`), so that those are neither
+    profit nor loss.
+
+    Attributes
+    ----------
+    state : TradingState
+        The state in force.
+    reason : Reason or None
+        What it is in force for; None while active.
+    since, until : int
+        When it began (ms, -1 for never), and when it ends by itself; `UNTIL_RESUMED` where an operator must.
+    day, week : int
+        Start of the UTC day and of the ISO week that `day_start` and `week_start` belong to, ms; -1 before the first.
+    day_start, week_start : int
+        Equity as the day and the week began.
+    peak : int
+        Highest equity at a decision.
+    equity : int
+        Equity at the last decision.
+    losses : int
+        Trades in a row that lost money, the last ones.
+    """
+
+    state: TradingState = TradingState.ACTIVE
+    reason: Reason | None = None
+    since: int = -1
+    until: int = UNTIL_RESUMED
+    day: int = -1
+    week: int = -1
+    day_start: int = 0
+    week_start: int = 0
+    peak: int = 0
+    equity: int = 0
+    losses: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.state is TradingState.ACTIVE) != (self.reason is None):
+            raise ValueError(f"trading state {self.state} with reason {self.reason}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +197,8 @@ class SymbolState:
 class Situation:
     """Everything known when the candle that opened at `bar` (ms) has closed; symbols in configuration order.
 
-    `cash` is the wallet (cash units), net of deposits; `barred` says why no entry is allowed, None if one is.
+    `cash` is the wallet (cash units); `barred` says why no entry is allowed at this close, None if one is, the trading
+    state in `account` apart.
     """
 
     bar: int
@@ -138,6 +206,7 @@ class Situation:
     cash: int
     symbols: tuple[SymbolState, ...]
     barred: Reason | None = None
+    account: AccountMemory = AccountMemory()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +255,13 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The answer: actions in the order to be done (exits, tightenings, entries), decisions, and the new memories."""
+    """The answer: actions in the order to be done (exits, tightenings, entries), decisions, and the new memories.
+
+    `memories` are the symbols', `account` the whole account's.
+    """
 
     equity: int
     actions: tuple[Action, ...]
     decisions: tuple[Decision, ...]
     memories: tuple[Memory, ...]
+    account: AccountMemory

@@ -1,4 +1,4 @@
-"""What forbids an entry or moves a stop: cool-downs, caps, and the distance to liquidation. Pure scalars.
+"""What forbids an entry, halts trading or moves a stop: cool-downs, caps, losses, liquidation. Pure scalars.
 
 They bind in the backtest and live alike; the daemon enforces what they say.
 """
@@ -9,6 +9,10 @@ from market import fills
 from strategy.sizing import share
 
 FREE, SAME_CANDLE, COOLING = 0, 1, 2
+DAY_MS = 86_400_000
+WEEK_MS = 7 * DAY_MS
+FIRST_MONDAY_MS = 4 * DAY_MS
+"""1970 began on a Thursday."""
 
 
 def after_stop(bar: int, bar_ms: int, stopped_bar: int, cooldown: int) -> int:
@@ -54,3 +58,34 @@ def tighter_stop(cost: int, quantity: int, unit: int, side: int, stop: int, stop
     nearer = side * (new - stop) > 0
     safe = side * (price - new) >= 1
     return new if nearer and safe else 0
+
+
+def day_of(time: int) -> int:
+    """Start of the UTC day that an instant (ms) is in."""
+    return time - time % DAY_MS
+
+
+def week_of(time: int) -> int:
+    """Start of the ISO week (Monday, 00:00 UTC) that an instant (ms) is in."""
+    return time - (time - FIRST_MONDAY_MS) % WEEK_MS
+
+
+def lost(start: int, equity: int, limit_bps: int) -> bool:
+    """Rule: a loss limit is reached when equity is down from `start` by its share, or by more; 0 turns it off."""
+    return limit_bps > 0 and start > 0 and start - equity >= -share(-start, limit_bps)
+
+
+def losing_streak(losses: int, profit: int) -> int:
+    """Rule: a trade that lost money, net of fees and funding, lengthens the row of losses; any other ends it."""
+    return losses + 1 if profit < 0 else 0
+
+
+def carried_over(start: int, equity: int, amount: int) -> int:
+    """Rule: deposits and withdrawals are neither profit nor loss: what equity is measured against moves in proportion.
+
+    `equity` is the account's before the `amount` (negative: withdrawn) came. The share that was lost since `start`
+    stays the same, rounded in favour of no halt. Without equity there is no proportion; then it moves by the amount.
+    """
+    if equity <= 0:
+        return max(0, start + amount)
+    return max(0, start * (equity + amount) // equity)

@@ -98,14 +98,7 @@ class Account:
         if position is None:
             return 0
         instrument = self.instruments[symbol]
-        return fills.liquidation_price(
-            position.cost,
-            position.margin,
-            position.quantity,
-            instrument.unit,
-            position.side,
-            instrument.maintenance_bps,
-        )
+        return instrument.liquidation_price(position.cost, position.margin, position.quantity, position.side)
 
     def mark_price(self, symbol: str) -> int:
         """The mark in ticks; the last price where nobody tells of a mark, as in a replay."""

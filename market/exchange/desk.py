@@ -5,6 +5,7 @@ Every refusal is raised before anything changed. Amounts are integers already; t
 
 from __future__ import annotations
 
+from market import tiers
 from market.exchange.engine import Engine
 from market.exchange.orders import (
     Execution,
@@ -54,6 +55,7 @@ class Desk:
             fill_price = request.price
         if not request.reduce_only:
             self._check_notional(symbol, quantity, price if market else request.price)
+            self._check_tier(symbol, request.side, quantity, price if market else request.price)
             if not engine.can_afford(symbol, request.side, quantity, fill_price):
                 raise Refusal(Code.NO_MARGIN)
         order = self._order(request, quantity)
@@ -164,8 +166,13 @@ class Desk:
         settings, instrument = self.engine.settings[symbol], self.engine.instruments[symbol]
         if not 1 <= leverage <= instrument.max_leverage:
             raise Refusal(Code.BAD_LEVERAGE, f"Leverage {leverage} is not valid")
-        if symbol in self.engine.ledger.positions and leverage < settings.leverage:
-            raise Refusal(Code.LEVERAGE_BELOW_POSITION)
+        position = self.engine.ledger.positions.get(symbol)
+        if position is not None:
+            if leverage < settings.leverage:
+                raise Refusal(Code.LEVERAGE_BELOW_POSITION)
+            held = instrument.notional(self.engine.mark_price(symbol), position.quantity)
+            if held > tiers.max_notional(instrument.brackets, leverage):
+                raise Refusal(Code.ABOVE_LEVERAGE_CAP)
         settings.leverage = leverage
         self.engine.emit(LeverageEvent(self.engine.time, symbol, leverage))
 
@@ -256,6 +263,16 @@ class Desk:
         instrument = self.engine.instruments[symbol]
         if instrument.notional(price, quantity) < instrument.min_notional:
             raise Refusal(Code.TOO_SMALL)
+
+    def _check_tier(self, symbol: str, side: int, quantity: int, price: int) -> None:
+        """What an order would make of the position stays within the largest one at the symbol's leverage."""
+        instrument, position = self.engine.instruments[symbol], self.engine.ledger.positions.get(symbol)
+        held = position.side * position.quantity if position is not None else 0
+        after = abs(held + side * quantity)
+        if after > abs(held) and instrument.notional(price, after) > tiers.max_notional(
+            instrument.brackets, self.engine.settings[symbol].leverage
+        ):
+            raise Refusal(Code.ABOVE_LEVERAGE_CAP)
 
     def _reducible(self, symbol: str, side: int) -> int:
         position = self.engine.ledger.positions.get(symbol)

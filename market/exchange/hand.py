@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from market import tiers
 from market.exchange.orders import STOPS, WORKING_TYPES, OrderRequest, StopRequest, SymbolStatus
 from market.exchange.venue import Permissions, Venue
-from market.instruments import Instrument, InstrumentError, cash, cash_text
+from market.instruments import CASH, Instrument, InstrumentError, cash, cash_text
 
 Reply = dict[str, Any]
 
@@ -20,8 +21,6 @@ SIDES = {"BUY": 1, "SELL": -1}
 TERMS = {
     "min_quantity": "steps",
     "min_notional": "cash",
-    "max_leverage": "whole",
-    "maintenance_bps": "whole",
     "funding_hours": "whole",
 }
 """What of an instrument may change while it is traded, and how it is written; tick and step count what is held."""
@@ -325,7 +324,7 @@ def _status(venue: Venue, wants: Wants, status: SymbolStatus) -> Reply:
 
 
 def terms(venue: Venue, wants: Wants) -> Reply:
-    """Change a symbol's limits, leverage, maintenance margin or funding interval while it is traded."""
+    """Change a symbol's limits or funding interval while it is traded."""
     symbol = wants.symbol()
     readers: dict[str, Callable[[str], int]] = {"steps": wants.steps, "cash": wants.cash, "whole": wants.whole}
     changed: dict[str, Any] = {name: readers[kind](name) for name, kind in TERMS.items() if wants.has(name)}
@@ -339,6 +338,24 @@ def terms(venue: Venue, wants: Wants) -> Reply:
     instruments = venue.engine.instruments
     instruments[symbol] = replace(instruments[symbol], **changed)
     return {name: wants.fields[name] for name in changed}
+
+
+def brackets(venue: Venue, wants: Wants) -> Reply:
+    """Change a symbol's margin tiers while it is traded; a position is judged by them from the next price on."""
+    symbol, rows = wants.symbol(), wants.fields.get("brackets")
+    names = ("cap", "max_leverage", "maintenance_bps")
+    readable = isinstance(rows, list) and all(
+        isinstance(row, dict) and all(type(row.get(name)) is int for name in names) for row in rows
+    )
+    if not isinstance(rows, list) or not readable:
+        raise wants.wrong("brackets", "a list of {" + ", ".join(names) + "}, whole numbers, smallest first", rows)
+    try:
+        made = tiers.brackets(*((row["cap"] * CASH, row["max_leverage"], row["maintenance_bps"]) for row in rows))
+    except tiers.TierError as error:
+        raise HandError(f"brackets: {error}") from error
+    instruments = venue.engine.instruments
+    instruments[symbol] = replace(instruments[symbol], brackets=made)
+    return {"brackets": len(made)}
 
 
 def expire_listen_key(venue: Venue, wants: Wants) -> Reply:
@@ -372,6 +389,7 @@ ACTIONS: dict[str, Action] = {
         resume,
         delist,
         terms,
+        brackets,
         expire_listen_key,
     )
 }

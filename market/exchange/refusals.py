@@ -27,6 +27,7 @@ class Code(IntEnum):
     NO_MARGIN = -2019
     WOULD_TRIGGER = -2021
     REDUCE_ONLY = -2022
+    ABOVE_LEVERAGE_CAP = -2027
     NO_QUANTITY = -4003
     TOO_LARGE = -4005
     BAD_LEVERAGE = -4028
@@ -74,6 +75,7 @@ MESSAGES = {
     Code.NO_MARGIN: "Margin is insufficient.",
     Code.WOULD_TRIGGER: "Order would immediately trigger.",
     Code.REDUCE_ONLY: "ReduceOnly Order is rejected.",
+    Code.ABOVE_LEVERAGE_CAP: "Exceeded the maximum allowable position at current leverage.",
     Code.NO_QUANTITY: "Quantity less than or equal to zero.",
     Code.TOO_LARGE: "Quantity greater than max quantity.",
     Code.BAD_LEVERAGE: "Leverage is not valid.",

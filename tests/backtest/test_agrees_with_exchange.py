@@ -13,7 +13,7 @@ import pytest
 from numpy.random import Generator
 
 from backtest.broker import Costs
-from backtest.engine import run
+from backtest.engine import Result, run
 from backtest.tape import SymbolFrame
 from market import catalogue, fills, trades
 from market.aggregate import aggregate
@@ -32,15 +32,42 @@ from market.trades import Trade
 from models.prediction import PredictionHistory
 from strategy import live_config
 from strategy.decide import plan
-from strategy.live_config import Entry, LiveConfig, Rules
-from strategy.plan import Enter, Exit, Holding, Memory, Outlook, Reason, Situation, SymbolState, Tighten
+from strategy.live_config import NO_HALTS, Entry, HaltLimits, LiveConfig, Rules
+from strategy.plan import (
+    AccountMemory,
+    Enter,
+    Exit,
+    Holding,
+    Memory,
+    Outlook,
+    Reason,
+    Situation,
+    SymbolState,
+    Tighten,
+    TradingState,
+)
 
 HOUR = 3_600_000
 START = 1_704_067_200_000
 SEEDS, COSTS = range(6), Costs(500, 100)
 HOURLY, QUARTER = Timeframe.parse("1h"), Timeframe.parse("15m")
-THRESHOLDS = LiveConfig(entry=Entry(long=0.55, short=0.55), exit=live_config.Exit(long=0.40, short=0.48))
+THRESHOLDS = LiveConfig(
+    entry=Entry(long=0.55, short=0.55), exit=live_config.Exit(long=0.40, short=0.48), halts=NO_HALTS
+)
 BUSY = replace(THRESHOLDS.rules(), max_hold_bars=4, liquidation_cooldown=3)
+HALTING = replace(
+    BUSY,
+    halts=HaltLimits(
+        daily_loss_bps=300,
+        daily_loss_then=TradingState.REDUCING,
+        weekly_loss_bps=1_200,
+        weekly_loss_then=TradingState.REDUCING,
+        drawdown_bps=3_000,
+        drawdown_then=TradingState.HALTED,
+        losing_streak=0,
+        losing_streak_then=TradingState.ACTIVE,
+    ),
+)
 
 
 def rough_market(random: Generator, bars: int, timeframe: Timeframe, price: float) -> Candles:
@@ -101,6 +128,7 @@ class Trader:
     trades: list[Trade] = field(default_factory=list)
     lots: dict[str, Lot] = field(default_factory=dict)
     cash: int = 0
+    account: AccountMemory = field(default_factory=AccountMemory)
 
     def __post_init__(self) -> None:
         self.desk = Desk(self.engine)
@@ -156,7 +184,9 @@ class Trader:
             states.append(SymbolState(f.instrument, close, outlook, self._holding(symbol), self.memories[symbol]))
         if not there:
             return
-        answer = plan(Situation(bar, HOUR, self.engine.ledger.cash, tuple(states)), self.rules, 12)
+        situation = Situation(bar, HOUR, self.engine.ledger.cash, tuple(states), account=self.account)
+        answer = plan(situation, self.rules, 12)
+        self.account = answer.account
         self.memories = dict(zip(self.symbols, answer.memories, strict=True))
         for action in answer.actions:
             match action:
@@ -247,9 +277,24 @@ def market(seed: int, base: Timeframe) -> list[SymbolFrame]:
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("base", [HOURLY, QUARTER], ids=["1h bars", "15m bars"])
 def test_the_backtest_makes_the_exchanges_trades_to_the_last_unit(seed: int, base: Timeframe) -> None:
-    frames = market(seed, base)
-    result = run(frames, BUSY, COSTS, 12, 10_000 * CASH)
-    theirs, engine = through_the_exchange(frames, BUSY)
+    result = alike(market(seed, base), BUSY)
+    assert len(result.closed) > 40
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_halt_strikes_alike_at_the_exchange_and_in_the_backtest(seed: int) -> None:
+    alike(market(seed, HOURLY), HALTING)
+
+
+def test_each_kind_of_halt_struck_in_those_markets() -> None:
+    seen = [r for seed in SEEDS for r in run(market(seed, HOURLY), HALTING, COSTS, 12, 10_000 * CASH).restrictions]
+    assert {r.reason for r in seen} == {Reason.DAILY_LOSS, Reason.WEEKLY_LOSS, Reason.DRAWDOWN}
+
+
+def alike(frames: list[SymbolFrame], rules: Rules) -> Result:
+    """The backtest's result, once the exchange has made the same trades."""
+    result = run(frames, rules, COSTS, 12, 10_000 * CASH)
+    theirs, engine = through_the_exchange(frames, rules)
     ours = [replace(t, profit=0) for t in result.trades]
     for number, (mine, other) in enumerate(zip(ours, theirs, strict=False)):
         assert mine.difference(other) is None, f"trade {number}: {mine.difference(other)}\n{mine}\n{other}"
@@ -258,7 +303,7 @@ def test_the_backtest_makes_the_exchanges_trades_to_the_last_unit(seed: int, bas
     assert result.fees == engine.ledger.fees
     assert result.funding == engine.ledger.funding
     assert engine.ledger.imbalance() == 0
-    assert len(ours) > 40
+    return result
 
 
 def test_the_rough_market_has_every_kind_of_exit() -> None:

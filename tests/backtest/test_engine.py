@@ -23,13 +23,13 @@ from market.funding import Funding
 from market.instruments import CASH, Instrument
 from market.timeframes import Timeframe
 from models.prediction import PredictionHistory
-from strategy.live_config import Entry, Exit, LiveConfig, Rules
+from strategy.live_config import NO_HALTS, Entry, Exit, LiveConfig, Rules
 from strategy.plan import Reason
 
 HOUR = 3_600_000
 START = 1_700_006_400_000 // HOUR * HOUR
 BTC = Instrument("BTCUSDT", "BTC", tick=Decimal("0.1"))
-THRESHOLDS = LiveConfig(entry=Entry(long=0.55, short=0.55), exit=Exit(long=0.48, short=0.48))
+THRESHOLDS = LiveConfig(entry=Entry(long=0.55, short=0.55), exit=Exit(long=0.48, short=0.48), halts=NO_HALTS)
 RULES = replace(THRESHOLDS.rules(), confirm=1)
 FREE_OF_SLIPPAGE = Costs(taker_ppm=500, slippage_ppm=0)
 

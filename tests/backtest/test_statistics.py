@@ -35,6 +35,8 @@ def result(closed: tuple[Closed, ...], equity: list[int], regimes: list[int], da
         curve_equity=np.array(equity, dtype=np.int64) * CASH,
         curve_regime=np.array(regimes, dtype=np.int8),
         reasons={},
+        restrictions=(),
+        restricted={},
         refused={},
         fees=0,
         funding=0,

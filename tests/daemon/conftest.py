@@ -1,4 +1,4 @@
-"""What the daemon's tests stand on: a small real model set, configurations that use it, and gateways to an exchange."""
+"""What the daemon's tests stand on: a small real model set, configurations that use it, and venues to trade at."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from daemon.gateway import Gateway
+from daemon.venues.binance.venue import Binance
+from daemon.venues.venue import Venue
 from market import synthetic
 from models.modelset import save
 from tests.local_exchange import PATIENCE
@@ -65,22 +66,22 @@ Frames = list[tuple[bool, Any]]
 
 
 @pytest.fixture
-async def connect() -> AsyncIterator[Callable[..., Awaitable[tuple[Gateway, Frames]]]]:
-    """Opens gateways to an exchange's URL, on isolated margin, each with the list that its frames are kept in."""
-    opened: list[Gateway] = []
+async def connect() -> AsyncIterator[Callable[..., Awaitable[tuple[Venue, Frames]]]]:
+    """Opens venues at an exchange's URL, on isolated margin, each with the list that its frames are kept in."""
+    opened: list[Venue] = []
 
-    async def open_gateway(url: str, symbols: tuple[str, ...] = ("BTCUSDT",)) -> tuple[Gateway, Frames]:
+    async def open_venue(url: str, symbols: tuple[str, ...] = ("BTCUSDT",)) -> tuple[Venue, Frames]:
         frames: Frames = []
-        gateway = Gateway("local", "local", url, 2 * PATIENCE, lambda private, frame: frames.append((private, frame)))
-        opened.append(gateway)
-        await gateway.open(symbols)
+        venue = Binance("local", "local", url, 2 * PATIENCE, lambda private, frame: frames.append((private, frame)))
+        opened.append(venue)
+        await venue.open(symbols)
         for symbol in symbols:
-            await gateway.call("fapiPrivatePostMarginType", {"symbol": symbol, "marginType": "ISOLATED"})
-        return gateway, frames
+            await venue.gateway.call("fapiPrivatePostMarginType", {"symbol": symbol, "marginType": "ISOLATED"})
+        return venue, frames
 
-    yield open_gateway
-    for gateway in opened:
-        await gateway.close()
+    yield open_venue
+    for venue in opened:
+        await venue.close()
 
 
 async def until(true: Callable[[], object], what: str, seconds: float = 15) -> None:

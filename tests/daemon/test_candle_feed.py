@@ -13,8 +13,8 @@ from daemon.backfill import Backfill
 from daemon.candle_feed import MOST_MISSED, CandleFeed
 from daemon.candle_store import CandleStore
 from daemon.events import CandleClosed, GapFound
-from daemon.gateway import Gateway
-from daemon.wire import KlineFrame
+from daemon.venues.payloads import KlineFrame
+from daemon.venues.venue import Venue
 from market import history, synthetic
 from market.candles import Candle
 from market.timeframes import Timeframe
@@ -61,16 +61,16 @@ Make = Callable[..., Awaitable[Bench]]
 
 @pytest.fixture
 async def bench(
-    exchange: Callable[..., LocalExchange], connect: Callable[..., Awaitable[tuple[Gateway, object]]]
+    exchange: Callable[..., LocalExchange], connect: Callable[..., Awaitable[tuple[Venue, object]]]
 ) -> AsyncIterator[Make]:
     feeds: list[CandleFeed] = []
 
     async def make(settled_bar: int | None = None, close_s: float = 0.2, **options: object) -> Bench:
         place = exchange(warmup=WARMUP, bars=200, **options)
-        gateway, _ = await connect(place.url)
+        venue, _ = await connect(place.url)
         start = place.state()["market_time"]
         told: list[CandleClosed | GapFound] = []
-        store, backfill = CandleStore([PAIR], 200), Backfill(gateway)
+        store, backfill = CandleStore([PAIR], 200), Backfill(venue)
         settled = -1 if settled_bar is None else start + settled_bar * HOUR_MS
         feed = CandleFeed(store, backfill, told.append, close_s, settled)
         feeds.append(feed)
@@ -215,10 +215,10 @@ async def test_a_restart_after_long_tells_of_the_newest_and_calls_the_rest_a_gap
 
 
 async def test_history_longer_than_a_page_is_asked_for_page_by_page(
-    exchange: Callable[..., LocalExchange], connect: Callable[..., Awaitable[tuple[Gateway, object]]]
+    exchange: Callable[..., LocalExchange], connect: Callable[..., Awaitable[tuple[Venue, object]]]
 ) -> None:
     place = exchange(warmup=2_600, bars=10)
-    gateway, _ = await connect(place.url)
-    candles, forming = await Backfill(gateway).newest(*PAIR, 2_500)
+    venue, _ = await connect(place.url)
+    candles, forming = await Backfill(venue).newest(*PAIR, 2_500)
     times = [c.open_time for c in candles]
     assert times == list(range(forming - 2_500 * HOUR_MS, forming, HOUR_MS))

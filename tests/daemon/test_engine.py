@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from daemon.commands import (
+    Alert,
     AskOrder,
     CancelStop,
     Command,
     PlaceStop,
     Predict,
     RecordDecisions,
+    RecordState,
     RecordTrade,
     SetLeverage,
     Settled,
@@ -28,6 +30,7 @@ from daemon.events import (
     Failed,
     Filled,
     LeverageRead,
+    Meaning,
     OperatorCommand,
     Opinion,
     Order,
@@ -50,7 +53,7 @@ from market.candles import Candle
 from market.instruments import CASH, Instrument
 from market.timeframes import Timeframe
 from strategy.live_config import LiveConfig
-from strategy.plan import Outlook, Reason
+from strategy.plan import Outlook, Reason, TradingState
 
 HOUR = 3_600_000
 START = 1_700_000_000_000 // HOUR * HOUR
@@ -151,7 +154,7 @@ def test_an_entry_is_given_up_when_leverage_reads_back_otherwise(play: Play) -> 
 def test_a_stop_that_would_trigger_at_once_closes_the_position(play: Play) -> None:
     play.boot()
     stop = play.enter()
-    out = play.tell(Failed("BTCUSDT", "PlaceStop", stop.client_id, -2021, "would immediately trigger"))
+    out = play.tell(Failed("BTCUSDT", "PlaceStop", stop.client_id, -2021, "passed", Meaning.WOULD_TRIGGER))
     (rescue,) = of(out, Submit)
     assert rescue.approved.order.reduce_only
     (trade,) = of(play.fill(rescue.approved.order.client_id, -1, rescue.approved.order.quantity), RecordTrade)
@@ -268,12 +271,68 @@ def test_a_position_of_unknown_origin_is_adopted_and_protected(play: Play) -> No
     assert (place.approved.order.side, place.approved.order.trigger) == (1, 309_000)
 
 
-def test_flatten_closes_whatever_is_open_and_pauses(play: Play) -> None:
+def test_flatten_closes_whatever_is_open_and_halts(play: Play) -> None:
     play.boot()
     play.tell(play.enter())
     (close,) = of(play.tell(OperatorCommand(Order.FLATTEN, "me")), Submit)
     assert close.approved.order.reduce_only
-    assert play.engine.state.paused
+    memory = play.engine.state.memory
+    assert (memory.state, memory.reason) == (TradingState.HALTED, Reason.FLATTENED)
+
+
+def test_a_pause_reduces_and_resume_ends_it(play: Play) -> None:
+    play.boot()
+    play.tell(OperatorCommand(Order.PAUSE, "me"))
+    (record,) = of(play.candle(0, p_long=0.7), RecordDecisions)
+    assert record.decisions[0].reason is Reason.PAUSED
+    play.tell(OperatorCommand(Order.RESUME, "me"))
+    assert of(play.candle(1, p_long=0.7), SetLeverage)
+
+
+def test_a_pause_drops_an_entry_that_was_not_sent_yet(play: Play) -> None:
+    play.boot()
+    (leverage,) = of(play.candle(0, p_long=0.7), SetLeverage)
+    play.tell(OperatorCommand(Order.PAUSE, "me"))
+    assert of(play.tell(LeverageRead("BTCUSDT", leverage.leverage, True)), Submit) == []
+
+
+def test_a_halt_survives_a_restart_and_closes_what_comes_to_light(tmp_path: Path) -> None:
+    play = Play(tmp_path)
+    play.boot()
+    play.tell(OperatorCommand(Order.FLATTEN, "me"))
+    again = Play(tmp_path, Journal(tmp_path).state())
+    assert again.engine.state.memory == play.engine.state.memory
+    (close,) = of(again.boot(quantity=100, cost=BTC.notional(PRICE, 100)), Submit)
+    assert close.approved.order.reduce_only
+
+
+def test_the_engine_may_be_restricted_between_candles(play: Play) -> None:
+    play.boot()
+    play.tell(play.enter())
+    out = play.engine.restrict(TradingState.HALTED, Reason.OTHER_DEPLOYMENT, play.at)
+    assert [type(c) for c in out] == [RecordState, Alert]
+    (close,) = of(play.tell(Tick()), Submit)
+    (trade,) = of(play.fill(close.approved.order.client_id, -1, close.approved.order.quantity), RecordTrade)
+    assert trade.trade.reason == Reason.OTHER_DEPLOYMENT
+
+
+def test_the_daemons_own_stop_closes_everything_and_leaves_the_state(play: Play) -> None:
+    play.boot()
+    play.tell(play.enter())
+    assert of(play.tell(OperatorCommand(Order.LEAVE, "stop")), Submit)
+    assert play.engine.state.memory.state is TradingState.ACTIVE
+
+
+def test_a_deposit_is_no_profit_and_a_withdrawal_no_loss(play: Play) -> None:
+    play.boot()
+    play.candle(0)
+    play.tell(BalanceUpdated(5_000 * CASH, -5_000 * CASH, "WITHDRAW"))
+    play.candle(1)
+    memory = play.engine.state.memory
+    assert (memory.state, memory.peak, memory.day_start) == (TradingState.ACTIVE, 5_000 * CASH, 5_000 * CASH)
+    play.tell(BalanceUpdated(4_700 * CASH, -300 * CASH, "ORDER"))
+    (record,) = of(play.candle(2, p_long=0.7), RecordDecisions)
+    assert record.decisions[0].reason is Reason.DAILY_LOSS
 
 
 def test_orders_of_the_same_deed_carry_the_same_id(tmp_path: Path) -> None:

@@ -51,8 +51,8 @@ from market.candles import Candle
 from market.instruments import CASH
 from market.timeframes import Timeframe
 from market.trades import Trade
-from strategy.live_config import Rules, load_rules
-from strategy.plan import Outlook
+from strategy.live_config import Halts, Rules, load_rules
+from strategy.plan import Outlook, Reason, TradingState
 from tests.daemon.bench import DEPOSIT, MAX_HOLD, Bench, Faults, frames
 from tests.daemon.test_engine import BTC, HOUR, PRICE, START, Play, of
 
@@ -109,6 +109,32 @@ def stand(seed: int, faults: Faults, hours: int) -> Bench:
     certain = not (faults.cut and faults.late)
     books_agree(bench, ("fees", "funding", "profit") if certain else ("fees",))
     return bench
+
+
+def test_a_halt_strikes_in_daemon_and_backtest_alike() -> None:
+    """Daily losses and a losing streak reduce, a drawdown closes what is open; nothing is traded after it."""
+    reduces = {"limit": 0.01, "then": "reducing"}
+    halts = {
+        "daily_loss": reduces,
+        "weekly_loss": None,
+        "drawdown": {"limit": 0.05, "then": "halted"},
+        "losing_streak": {"trades": 2, "then": "reducing"},
+    }
+    ours = replace(rules(), halts=Halts.model_validate(halts).limits())
+    seen = set()
+    for seed in range(3):
+        histories = frames(seed, 150)
+        theirs = run(histories, ours, Costs(500, 100), MAX_HOLD, DEPOSIT)
+        bench = Bench(histories, ours).play()
+        assert bench.trades == theirs.trades
+        assert bench.engine.state.memory.state == theirs.restrictions[-1].state
+        assert len(theirs.trades) < len(run(histories, rules(), Costs(500, 100), MAX_HOLD, DEPOSIT).trades)
+        seen |= {(r.state, r.reason) for r in theirs.restrictions}
+    assert seen >= {
+        (TradingState.REDUCING, Reason.DAILY_LOSS),
+        (TradingState.REDUCING, Reason.LOSING_STREAK),
+        (TradingState.HALTED, Reason.DRAWDOWN),
+    }
 
 
 @pytest.mark.parametrize(("base", "hours"), [("1h", 90), ("15m", 45)])

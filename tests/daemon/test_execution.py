@@ -39,9 +39,9 @@ from daemon.events import (
     Unresolved,
 )
 from daemon.execution import Execution
-from daemon.gateway import Gateway
 from daemon.inference import Inference
 from daemon.reconciliation import Reconciliation
+from daemon.venues.venue import Venue
 from market.catalogue import instrument
 from market.timeframes import Timeframe
 from models.inference import Predictor
@@ -61,7 +61,7 @@ class Bench:
 
     place: LocalExchange
     proxy: TcpProxy
-    gateway: Gateway
+    venue: Venue
     execution: Execution
     store: CandleStore
     events: list[Event]
@@ -96,24 +96,24 @@ Make = Callable[[], Awaitable[Bench]]
 @pytest.fixture
 async def bench(
     exchange: Callable[..., LocalExchange],
-    connect: Callable[..., Awaitable[tuple[Gateway, object]]],
+    connect: Callable[..., Awaitable[tuple[Venue, object]]],
     model_root: Path,
 ) -> AsyncIterator[Bench]:
     place = exchange(warmup=WARMUP, bars=200)
     async with TcpProxy(place.port) as proxy:
-        gateway, _ = await connect(proxy.url)
-        store, backfill = CandleStore([("BTCUSDT", "1h")], LOOKBACK), Backfill(gateway)
+        venue, _ = await connect(proxy.url)
+        store, backfill = CandleStore([("BTCUSDT", "1h")], LOOKBACK), Backfill(venue)
         for candle in (await backfill.newest("BTCUSDT", "1h", LOOKBACK))[0]:
             store["BTCUSDT", "1h"].append(candle)
         events: list[Event] = []
         known: dict[str, tuple[int, int]] = {}
         predictor = Predictor.load(resolve("latest", model_root))
         inference = Inference(predictor, store, backfill, HOUR, {"BTCUSDT": BTC}, expires=False)
-        reconciliation = Reconciliation(gateway, {"BTCUSDT": BTC}, known.get, "entry-")
+        reconciliation = Reconciliation(venue, {"BTCUSDT": BTC}, known.get, "entry-")
         execution = Execution(
-            gateway, {"BTCUSDT": BTC}, reconciliation, inference, Alerts([], "info"), events.append, lambda at: None
+            venue, {"BTCUSDT": BTC}, reconciliation, inference, Alerts([], "info"), events.append, lambda at: None
         )
-        yield Bench(place, proxy, gateway, execution, store, events, predictor.id, known)
+        yield Bench(place, proxy, venue, execution, store, events, predictor.id, known)
         await execution.close()
         inference.close()
 

@@ -9,40 +9,46 @@ from typing import Any
 
 import pytest
 
-from daemon.gateway import NO_SUCH_ORDER, Gateway, NotSent, OutcomeUnknown, Refused, sent_ns
+from daemon.events import Meaning
+from daemon.gateway import NotSent, OutcomeUnknown, Refused, sent_ns
+from daemon.venues.venue import Venue
 from market.catalogue import instrument
 from tests.daemon.conftest import until
 from tests.local_exchange import LocalExchange
 from tests.tcp_proxy import TcpProxy
 
-Connect = Callable[..., Awaitable[tuple[Gateway, list[tuple[bool, Any]]]]]
+Connect = Callable[..., Awaitable[tuple[Venue, list[tuple[bool, Any]]]]]
 Exchange = Callable[..., LocalExchange]
 BUY = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.010", "newOrderRespType": "RESULT"}
 
 
 async def test_instruments_are_read_exactly_as_the_exchange_lists_them(exchange: Exchange, connect: Connect) -> None:
     place = exchange(symbols="BTCUSDT,ETHUSDT,SOLUSDT", warmup=10, bars=10)
-    gateway, _ = await connect(place.url)
+    venue, _ = await connect(place.url)
     for symbol in ("BTCUSDT", "ETHUSDT", "SOLUSDT"):
-        assert await gateway.open([symbol]) == (instrument(symbol),)
+        assert await venue.open([symbol]) == (instrument(symbol),)
 
 
 async def test_every_closed_kline_and_every_private_frame_is_heard(exchange: Exchange, connect: Connect) -> None:
     place = exchange(symbols="BTCUSDT,ETHUSDT", warmup=10, bars=60)
-    gateway, frames = await connect(place.url, ("BTCUSDT", "ETHUSDT"))
+    venue, frames = await connect(place.url, ("BTCUSDT", "ETHUSDT"))
     pairs = [("BTCUSDT", "1h"), ("ETHUSDT", "1h")]
 
     async def forever(watch: Callable[[], Awaitable[None]]) -> None:
         while True:
             await watch()
 
-    tasks = [asyncio.create_task(forever(lambda: gateway.watch_klines(pairs)))]
-    tasks.append(asyncio.create_task(forever(gateway.watch_account)))
+    tasks = [asyncio.create_task(forever(lambda: venue.watch_klines(pairs)))]
+    tasks.append(asyncio.create_task(forever(venue.watch_account)))
     await until(lambda: place.state()["listening"], "both streams")
-    await gateway.call("fapiPrivatePostOrder", BUY)
+    await venue.gateway.call("fapiPrivatePostOrder", BUY)
     await place.turn(50)
-    closed = {(f["s"], f["k"]["t"]) for private, f in frames if not private and f.get("e") == "kline" and f["k"]["x"]}
-    assert len(closed) == 100
+
+    def closed() -> set[tuple[str, int]]:
+        klines = [f for private, f in frames if not private and f.get("e") == "kline"]
+        return {(f["s"], f["k"]["t"]) for f in klines if f["k"]["x"]}
+
+    await until(lambda: len(closed()) == 100, "every closed kline")
     assert [f["e"] for private, f in frames if private][:3] == [
         "ORDER_TRADE_UPDATE",
         "ACCOUNT_UPDATE",
@@ -53,28 +59,28 @@ async def test_every_closed_kline_and_every_private_frame_is_heard(exchange: Exc
 
 
 async def test_a_refusal_carries_the_exchanges_code(exchange: Exchange, connect: Connect) -> None:
-    gateway, _ = await connect(exchange(warmup=10, bars=10).url)
+    venue, _ = await connect(exchange(warmup=10, bars=10).url)
     with pytest.raises(Refused, match="does not exist") as refused:
-        await gateway.call("fapiPrivateGetOrder", {"symbol": "BTCUSDT", "origClientOrderId": "nobody"})
-    assert refused.value.code == NO_SUCH_ORDER
+        await venue.gateway.call("fapiPrivateGetOrder", {"symbol": "BTCUSDT", "origClientOrderId": "nobody"})
+    assert (refused.value.code, refused.value.meaning) == (-2013, Meaning.NO_SUCH_ORDER)
 
 
 async def test_a_reply_that_does_not_come_leaves_the_outcome_unknown(exchange: Exchange, connect: Connect) -> None:
     place = exchange(warmup=10, bars=10)
     async with TcpProxy(place.port) as proxy:
-        gateway, _ = await connect(proxy.url)
+        venue, _ = await connect(proxy.url)
         proxy.hold_answers()
         with pytest.raises(OutcomeUnknown):
-            await gateway.call("fapiPrivatePostOrder", BUY)
+            await venue.gateway.call("fapiPrivatePostOrder", BUY)
         assert place.state()["orders"] == 1  # it was carried out after all
 
 
 async def test_a_connection_cut_after_sending_leaves_the_outcome_unknown(exchange: Exchange, connect: Connect) -> None:
     place = exchange(warmup=10, bars=10)
     async with TcpProxy(place.port) as proxy:
-        gateway, _ = await connect(proxy.url)
+        venue, _ = await connect(proxy.url)
         proxy.hold_answers()
-        order = asyncio.create_task(gateway.call("fapiPrivatePostOrder", BUY))
+        order = asyncio.create_task(venue.gateway.call("fapiPrivatePostOrder", BUY))
         await until(lambda: place.state()["orders"] == 1, "the order at the exchange")
         proxy.cut()
         with pytest.raises(OutcomeUnknown):
@@ -84,31 +90,31 @@ async def test_a_connection_cut_after_sending_leaves_the_outcome_unknown(exchang
 async def test_a_request_that_cannot_leave_is_known_not_to_have_been_sent(exchange: Exchange, connect: Connect) -> None:
     place = exchange(warmup=10, bars=10)
     async with TcpProxy(place.port) as proxy:
-        gateway, _ = await connect(proxy.url)
+        venue, _ = await connect(proxy.url)
         proxy.refuse()
         await asyncio.sleep(0.2)  # until the client has seen its pooled connection end
         with pytest.raises(NotSent):
-            await gateway.call("fapiPrivatePostOrder", BUY)
+            await venue.gateway.call("fapiPrivatePostOrder", BUY)
 
 
 async def test_an_account_in_hedge_mode_is_refused_at_the_start(exchange: Exchange, connect: Connect) -> None:
-    gateway, _ = await connect(exchange(warmup=10, bars=10).url)
-    await gateway.call("fapiPrivatePostPositionSideDual", {"dualSidePosition": "true"})
+    venue, _ = await connect(exchange(warmup=10, bars=10).url)
+    await venue.gateway.call("fapiPrivatePostPositionSideDual", {"dualSidePosition": "true"})
     with pytest.raises(Refused, match="one-way"):
-        await gateway.open(["BTCUSDT"])
+        await venue.open(["BTCUSDT"])
 
 
 async def test_a_symbol_that_is_not_listed_is_refused_at_the_start(exchange: Exchange, connect: Connect) -> None:
-    gateway, _ = await connect(exchange(warmup=10, bars=10).url)
+    venue, _ = await connect(exchange(warmup=10, bars=10).url)
     with pytest.raises(Refused, match="DOGEUSDT is not traded"):
-        await gateway.open(["BTCUSDT", "DOGEUSDT"])
+        await venue.open(["BTCUSDT", "DOGEUSDT"])
 
 
 async def test_the_instant_an_order_leaves_is_noted_just_before_the_wire(exchange: Exchange, connect: Connect) -> None:
-    gateway, _ = await connect(exchange(warmup=10, bars=10).url)
+    venue, _ = await connect(exchange(warmup=10, bars=10).url)
     sent: list[int] = []
     sent_ns.set(sent)
     before = time.monotonic_ns()
-    await gateway.call("fapiPrivatePostOrder", BUY)
+    await venue.gateway.call("fapiPrivatePostOrder", BUY)
     assert len(sent) == 1
     assert before < sent[0] < time.monotonic_ns()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from daemon.commands import AskStop, CancelStop, Command, PlaceStop, Reconcile, RecordExposure, StopOrder, Submit
-from daemon.events import Failed, OrderStatus, StopUpdated, Tick, Unresolved
+from daemon.events import Failed, Meaning, OrderStatus, StopUpdated, Tick, Unresolved
 from daemon.state import DaemonState
 from tests.daemon.test_engine import PRICE, Play, of
 
@@ -91,7 +91,7 @@ def test_a_nearer_stop_that_is_refused_leaves_the_one_that_rests(play: Play) -> 
 
 def test_a_close_that_hangs_does_not_leave_the_position_naked(play: Play) -> None:
     stop = play.enter()
-    out = play.tell(Failed("BTCUSDT", "PlaceStop", stop.client_id, -2021, "would immediately trigger"))
+    out = play.tell(Failed("BTCUSDT", "PlaceStop", stop.client_id, -2021, "it would", Meaning.WOULD_TRIGGER))
     assert of(out, Submit)
     assert of(over_time(play, 600), PlaceStop)
 

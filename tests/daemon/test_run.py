@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -229,13 +230,14 @@ def test_status_why_pause_resume_and_flatten_on_a_running_daemon(
     daemon = start(config)
     play(place, daemon, 1)
     status = json.loads(command("status", config, "--json").stdout)
-    assert (status["phase"], status["paused"], status["positions"][0]["protected"]) == ("trading", False, True)
+    assert (status["phase"], status["state"], status["positions"][0]["protected"]) == ("trading", "active", True)
     assert command("flatten", config).exit_code == 0
     assert place.state()["positions"] == {}
-    assert json.loads(command("status", config, "--json").stdout)["paused"]
+    told = json.loads(command("status", config, "--json").stdout)
+    assert (told["state"], told["reason"], told["until"]) == ("halted", "flattened by the operator", None)
     play(place, daemon, 1)
     (last,) = json.loads(command("why", config, "--json", "-n", "1").stdout)
-    assert (last["action"], last["reason"]) == ("none", "entries paused by the operator")
+    assert (last["action"], last["reason"]) == ("none", "flattened by the operator")
     assert command("resume", config).exit_code == 0
     play(place, daemon, 1)
     assert place.state()["positions"]
@@ -360,3 +362,45 @@ def test_the_doctor_finds_what_is_wrong_before_it_hurts(exchange: Exchange, conf
     ended = command("doctor", configure(place.url))
     assert ended.exit_code == 1
     assert "cannot be reached" in ended.stdout
+
+
+async def _cancel_stops(place: LocalExchange) -> None:
+    """Somebody cancels every stop by hand."""
+    client = place.ccxt()
+    try:
+        for stop in place.state()["stops"]:
+            await client.fapiPrivateDeleteAlgoOrder({"clientAlgoId": stop["client_id"]})
+    finally:
+        await client.close()
+
+
+def test_a_locked_journal_holds_up_entries_and_never_a_stop(
+    exchange: Exchange, configure: Configure, start: Start, tmp_path: Path
+) -> None:
+    place = exchange(warmup=WARMUP, bars=100)
+    config = configure(place.url)
+    daemon = start(config)
+    until(lambda: place.state()["listening"], "the daemon listening")
+    with closing(sqlite3.connect(daemon.folder / FILE, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        place.advance()
+        until(lambda: "not sent: the journal" in (tmp_path / "daemon.log").read_text(), "the entry given up")
+        assert place.state()["positions"] == {}
+        other.rollback()
+        until(lambda: daemon.settled() > 0, "the candle settled")
+        play(place, daemon, 1)
+        assert place.state()["positions"]
+        other.execute("BEGIN IMMEDIATE")
+        before = {s["client_id"] for s in place.state()["stops"]}
+        asyncio.run(_cancel_stops(place))
+        began = time.monotonic()
+        until(lambda: {s["client_id"] for s in place.state()["stops"]} - before, "another stop")
+        assert time.monotonic() - began < 1.0 * PATIENCE
+        queues = json.loads(command("status", config, "--json").stdout)["queues"]
+        assert queues["went_ahead"] >= 1
+        assert queues["given_up"] >= 1
+        other.rollback()
+        play(place, daemon, 1)
+        assert other.execute("SELECT kind FROM ahead").fetchone() == ("PlaceStop",)
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.wait()[0] == 0

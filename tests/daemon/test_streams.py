@@ -10,8 +10,8 @@ import pytest
 
 from daemon.backoff import Backoff
 from daemon.events import StreamLive, StreamStale
-from daemon.gateway import Gateway
 from daemon.streams import MarketStream, PrivateStream, Stream
+from daemon.venues.venue import Venue
 from tests.daemon.conftest import until
 from tests.local_exchange import PATIENCE, LocalExchange
 from tests.tcp_proxy import TcpProxy
@@ -25,7 +25,7 @@ class Bench:
 
     place: LocalExchange
     proxy: TcpProxy
-    gateway: Gateway
+    venue: Venue
     told: list[StreamLive | StreamStale]
     welcomes: list[str]
     stream: Stream | None = None
@@ -39,25 +39,25 @@ class Bench:
 
 @pytest.fixture
 async def bench(
-    exchange: Callable[..., LocalExchange], connect: Callable[..., Awaitable[tuple[Gateway, object]]]
+    exchange: Callable[..., LocalExchange], connect: Callable[..., Awaitable[tuple[Venue, object]]]
 ) -> AsyncIterator[Bench]:
     place = exchange(warmup=10, bars=100)
     async with TcpProxy(place.port) as proxy:
-        gateway, _ = await connect(proxy.url)
-        bench = Bench(place, proxy, gateway, [], [])
+        venue, _ = await connect(proxy.url)
+        bench = Bench(place, proxy, venue, [], [])
 
         def frame(private: bool, frame: dict[str, object]) -> None:
             if frame.get("e") == "kline" and isinstance(bench.stream, MarketStream):
                 bench.stream.heard(PAIRS[0])
 
-        gateway._on_frame = frame
+        venue.gateway._on_frame = frame
         yield bench
 
 
 @pytest.fixture
 async def market(bench: Bench) -> AsyncIterator[Bench]:
     bench.stream = MarketStream(
-        bench.gateway, bench.told.append, bench.welcome, pairs=PAIRS, first_data_s=5 * PATIENCE, data_s=600
+        bench.venue, bench.told.append, bench.welcome, pairs=PAIRS, first_data_s=5 * PATIENCE, data_s=600
     )
     task = asyncio.create_task(bench.stream.run())
     await until(lambda: bench.kinds() == ["StreamLive"], "the market stream")
@@ -67,7 +67,7 @@ async def market(bench: Bench) -> AsyncIterator[Bench]:
 
 @pytest.fixture
 async def private(bench: Bench) -> AsyncIterator[Bench]:
-    bench.stream = PrivateStream(bench.gateway, bench.told.append, bench.welcome, first_data_s=5 * PATIENCE)
+    bench.stream = PrivateStream(bench.venue, bench.told.append, bench.welcome, first_data_s=5 * PATIENCE)
     task = asyncio.create_task(bench.stream.run())
     await until(lambda: bench.kinds() == ["StreamLive"], "the private stream")
     yield bench
@@ -92,7 +92,7 @@ async def test_2_a_socket_that_brings_nothing_is_given_up(market: Bench) -> None
 
 async def test_3_a_subscription_that_never_brings_a_kline_is_tried_again(bench: Bench) -> None:
     bench.stream = MarketStream(
-        bench.gateway, bench.told.append, bench.welcome, pairs=PAIRS, first_data_s=0.5, data_s=600
+        bench.venue, bench.told.append, bench.welcome, pairs=PAIRS, first_data_s=0.5, data_s=600
     )
     bench.proxy.freeze()
     task = asyncio.create_task(bench.stream.run())
@@ -100,7 +100,7 @@ async def test_3_a_subscription_that_never_brings_a_kline_is_tried_again(bench: 
     assert bench.told == []
     bench.proxy.thaw()
     await until(lambda: bench.kinds() == ["StreamLive"], "the market stream")
-    assert bench.gateway.opens[False] >= 2  # the silent socket was left, not waited out
+    assert bench.venue.gateway.opens[False] >= 2  # the silent socket was left, not waited out
     task.cancel()
 
 
@@ -112,10 +112,10 @@ async def test_a_cut_private_socket_is_told_of_and_reconciled_again(private: Ben
 
 async def test_29_an_expired_listen_key_has_a_new_one_fetched(private: Bench) -> None:
     assert private.stream is not None
-    before = private.gateway.tap.options["linear"]["listenKey"]
-    await private.gateway.call("fapiPrivateDeleteListenKey")
+    before = private.venue.gateway.tap.options["linear"]["listenKey"]
+    await private.venue.gateway.call("fapiPrivateDeleteListenKey")
     await until(lambda: private.kinds() == ["StreamLive", "StreamStale", "StreamLive"], "the stream's return")
-    assert private.gateway.tap.options["linear"]["listenKey"] != before
+    assert private.venue.gateway.tap.options["linear"]["listenKey"] != before
 
 
 async def test_a_stream_waits_for_an_exchange_that_refuses_connections(private: Bench) -> None:

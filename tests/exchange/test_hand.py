@@ -152,13 +152,19 @@ def test_a_delisted_symbol_is_settled_and_takes_no_order(venue: Venue, recorded:
 def test_terms_change_while_a_position_is_open(venue: Venue) -> None:
     buy(venue)
     before = venue.engine.liquidation_price("BTCUSDT")
-    do(venue, "terms", symbol="BTCUSDT", maintenance_bps=400, min_notional="250", funding_hours=4)
+    do(venue, "brackets", symbol="BTCUSDT", brackets=[{"cap": 10_000, "max_leverage": 25, "maintenance_bps": 400}])
+    do(venue, "terms", symbol="BTCUSDT", min_notional="250", funding_hours=4)
     assert venue.engine.liquidation_price("BTCUSDT") > before
     assert ask(venue, "GET", "/fapi/v1/fundingInfo")[0]["fundingIntervalHours"] == 4
     info = ask(venue, "GET", "/fapi/v1/exchangeInfo")["symbols"][0]
     assert {"filterType": "MIN_NOTIONAL", "notional": "250"} in info["filters"]
     assert "a divisor of 24" in error_of(venue, action="terms", symbol="BTCUSDT", funding_hours=7)
     assert "send a new value for one of" in error_of(venue, action="terms", symbol="BTCUSDT")
+    assert "'brackets' must be a list of {cap" in error_of(venue, action="brackets", symbol="BTCUSDT", brackets=[5])
+    (row,) = ask(venue, "GET", "/fapi/v1/leverageBracket")
+    assert [(b["notionalCap"], b["initialLeverage"], b["maintMarginRatio"]) for b in row["brackets"]] == [
+        (10_000, 25, 0.04)
+    ]
 
 
 def test_what_the_key_may_do_is_asked_for_and_binds(venue: Venue) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from market.instruments import CASH, Instrument
+from market.instruments import CASH, MOST, Instrument
+from market.tiers import brackets
 from strategy import live_config
 from strategy.decide import plan
 from strategy.live_config import Entry, LiveConfig, Rules
@@ -13,6 +14,7 @@ from strategy.plan import (
     HIGH,
     LOW,
     MID,
+    AccountMemory,
     Enter,
     Exit,
     Holding,
@@ -23,6 +25,7 @@ from strategy.plan import (
     Situation,
     SymbolState,
     Tighten,
+    TradingState,
 )
 
 HOUR = 3_600_000
@@ -52,9 +55,15 @@ def state(
 
 
 def decide(
-    *states: SymbolState, rules: Rules = RULES, cash: int = 10_000 * CASH, hold: int = 12, allowed: bool = True
+    *states: SymbolState,
+    rules: Rules = RULES,
+    cash: int = 10_000 * CASH,
+    hold: int = 12,
+    allowed: bool = True,
+    account: AccountMemory | None = None,
 ) -> Plan:
-    return plan(Situation(BAR, HOUR, cash, states, None if allowed else Reason.PAUSED), rules, hold)
+    barred = None if allowed else Reason.LATE
+    return plan(Situation(BAR, HOUR, cash, states, barred, account or AccountMemory()), rules, hold)
 
 
 def reasons(answer: Plan) -> list[Reason]:
@@ -82,7 +91,7 @@ def test_the_regime_in_force_sets_leverage_and_stop() -> None:
 
 
 def test_leverage_is_clipped_to_the_instruments_highest() -> None:
-    (entry,) = decide(state(LONG, instrument=replace(BTC, max_leverage=4))).actions
+    (entry,) = decide(state(LONG, instrument=replace(BTC, brackets=brackets((MOST, 4, 40))))).actions
     assert isinstance(entry, Enter)
     assert entry.leverage == 4
 
@@ -92,7 +101,7 @@ def test_no_trade_says_why() -> None:
     assert reasons(decide(state(Outlook(0.60, 0.59, LOW)))) == [Reason.NO_EDGE]
     assert reasons(decide(state(None))) == [Reason.NO_PREDICTION]
     assert reasons(decide(state(LONG, memory=Memory()))) == [Reason.NO_REGIME]
-    assert reasons(decide(state(LONG), allowed=False)) == [Reason.PAUSED]
+    assert reasons(decide(state(LONG), allowed=False)) == [Reason.LATE]
     assert reasons(decide(state(LONG), cash=10 * CASH)) == [Reason.TOO_SMALL]
     assert reasons(decide(state(LONG), cash=-5 * CASH)) == [Reason.TOO_SMALL]
 
@@ -138,7 +147,7 @@ def test_an_opposite_signal_is_a_close_then_an_entry() -> None:
 
 def test_a_reversal_still_closes_when_the_entry_is_refused() -> None:
     answer = decide(state(SHORT, held()), allowed=False)
-    assert reasons(answer) == [Reason.OPPOSITE_SIGNAL, Reason.PAUSED]
+    assert reasons(answer) == [Reason.OPPOSITE_SIGNAL, Reason.LATE]
     assert len(answer.actions) == 1
 
 
@@ -232,3 +241,38 @@ def test_every_symbol_has_exactly_one_decision_and_a_memory_in_order() -> None:
     assert sorted(d.symbol for d in answer.decisions) == ["BTCUSDT", "ETHUSDT"]
     assert answer.memories[0].regime == LOW
     assert len(answer.memories) == 2
+
+
+def test_leverage_falls_to_what_the_tier_of_the_entrys_size_allows() -> None:
+    small = replace(BTC, brackets=brackets((2_000 * CASH, 20, 40), (100_000 * CASH, 3, 50)))
+    (entry,) = decide(state(LONG, instrument=small)).actions
+    cost = small.notional(state(LONG).close, entry.quantity)
+    assert entry.leverage == 3
+    assert cost > 2_000 * CASH
+
+
+REDUCING = AccountMemory(TradingState.REDUCING, Reason.PAUSED)
+HALTED = AccountMemory(TradingState.HALTED, Reason.FLATTENED)
+
+
+def test_while_reducing_nothing_is_entered_and_positions_leave_by_rule() -> None:
+    answer = decide(state(LONG), state(SHORT, held(), instrument=ETH), account=REDUCING)
+    assert reasons(answer) == [Reason.OPPOSITE_SIGNAL, Reason.PAUSED, Reason.PAUSED]
+    assert [type(a) for a in answer.actions] == [Exit]
+    assert reasons(decide(state(LONG, held()), account=REDUCING)) == [Reason.HOLD]
+
+
+def test_while_halted_every_position_is_closed_whatever_the_outlook() -> None:
+    for outlook in (LONG, SHORT, QUIET, None):
+        answer = decide(state(outlook, held()), account=HALTED)
+        assert answer.actions == (Exit("BTCUSDT", 1, 100, Reason.FLATTENED),)
+        assert reasons(answer) == [Reason.FLATTENED]
+
+
+def test_a_limit_that_strikes_at_this_close_binds_at_this_close() -> None:
+    rich = AccountMemory(day=BAR // 86_400_000 * 86_400_000, week=-1, day_start=12_000 * CASH, peak=12_000 * CASH)
+    answer = decide(state(LONG), account=rich)
+    assert reasons(answer) == [Reason.DAILY_LOSS]
+    assert answer.account.state is TradingState.REDUCING
+    poor = AccountMemory(peak=13_000 * CASH)
+    assert decide(state(LONG, held()), account=poor).actions == (Exit("BTCUSDT", 1, 100, Reason.DRAWDOWN),)

@@ -10,10 +10,22 @@ from hypothesis import strategies as st
 
 from market import fills
 from market.instruments import CASH, Instrument
-from strategy import sizing
+from strategy import risk, sizing
 from strategy.decide import plan
 from strategy.live_config import LiveConfig, Rules
-from strategy.plan import Enter, Exit, Holding, Memory, Outlook, Reason, Situation, SymbolState, Tighten
+from strategy.plan import (
+    AccountMemory,
+    Enter,
+    Exit,
+    Holding,
+    Memory,
+    Outlook,
+    Reason,
+    Situation,
+    SymbolState,
+    Tighten,
+    TradingState,
+)
 
 HOUR = 3_600_000
 BAR = 1_000 * HOUR
@@ -29,7 +41,7 @@ memories = st.builds(
     st.booleans(),
 )
 
-barriers = st.sampled_from([None, None, Reason.PAUSED, Reason.LATE])
+barriers = st.sampled_from([None, None, Reason.DEAF, Reason.LATE])
 
 
 @st.composite
@@ -49,10 +61,21 @@ def states(draw: st.DrawFn, number: int) -> SymbolState:
 
 
 @st.composite
+def accounts(draw: st.DrawFn) -> AccountMemory:
+    state = draw(st.sampled_from(TradingState))
+    reason = None if state is TradingState.ACTIVE else draw(st.sampled_from([Reason.PAUSED, Reason.DAILY_LOSS]))
+    until = draw(st.sampled_from([0, BAR, BAR + HOUR, BAR + 2 * HOUR])) if state is TradingState.REDUCING else 0
+    known = draw(st.booleans())
+    start = draw(st.integers(0, 250_000 * CASH))
+    day, week = (risk.day_of(BAR + HOUR), risk.week_of(BAR + HOUR)) if known else (-1, -1)
+    return AccountMemory(state, reason, BAR, until, day, week, start, start, start, start, draw(st.integers(0, 10)))
+
+
+@st.composite
 def situations(draw: st.DrawFn) -> Situation:
     count = draw(st.integers(1, 4))
     cash = draw(st.integers(-CASH, 200_000 * CASH))
-    return Situation(BAR, HOUR, cash, tuple(draw(states(i)) for i in range(count)), draw(barriers))
+    return Situation(BAR, HOUR, cash, tuple(draw(states(i)) for i in range(count)), draw(barriers), draw(accounts()))
 
 
 @st.composite
@@ -91,6 +114,7 @@ def test_no_plan_passes_a_cap_or_loosens_a_stop(situation: Situation, rules: Rul
         assert 0 <= state.outlook.p_short <= 1
         assert memory.regime in (0, 1, 2), "no entry without a settled regime"
         assert situation.barred is None
+        assert answer.account.state is TradingState.ACTIVE, "no entry while reducing or halted, whatever the outlook"
         assert state.holding is None or entry.side == -state.holding.side
         assert cost <= rules.max_notional
         assert cost >= state.instrument.min_notional
@@ -107,6 +131,9 @@ def test_no_plan_passes_a_cap_or_loosens_a_stop(situation: Situation, rules: Rul
         assert margins <= sizing.share(answer.equity, 10_000 - rules.reserve_bps)
         assert risk <= answer.equity * rules.risk_bps
         assert len(kept) + len(entries) <= rules.max_positions
+
+    if answer.account.state is TradingState.HALTED:
+        assert gone == {s.instrument.symbol for s in situation.symbols if s.holding}, "halted: everything is closed"
 
     for move in (a for a in answer.actions if isinstance(a, Tighten)):
         holding = by_symbol[move.symbol].holding

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from market import tiers
 from market.exchange.binance import texts
 from market.exchange.binance.params import Params
 from market.exchange.refusals import Code, Refusal
 from market.exchange.venue import Venue
-from market.fills import BPS, PPM, ceil_div, initial_margin
-from market.instruments import cash_text
+from market.fills import BPS, PPM, initial_margin
+from market.instruments import CASH, cash_text
 
 Payload = dict[str, Any]
 
-MAX_NOTIONAL = "1000000"
 MAX_ROWS = 1_000
 MARGIN_TYPES = {"ISOLATED": 1, "CROSSED": 0}
 
@@ -69,20 +69,24 @@ def positions(venue: Venue, params: Params) -> list[Payload]:
 
 
 def brackets(venue: Venue, params: Params) -> list[Payload]:
-    """Leverage tiers: one a symbol."""
-    rows = []
-    for symbol in params.symbols():
-        instrument = venue.engine.instruments[symbol]
-        tier = {
-            "bracket": 1,
-            "initialLeverage": instrument.max_leverage,
-            "notionalCap": int(MAX_NOTIONAL),
-            "notionalFloor": 0,
-            "maintMarginRatio": float(texts.rate(instrument.maintenance_bps, BPS)),
-            "cum": 0.0,
+    """Leverage tiers of each symbol."""
+    return [
+        {
+            "symbol": symbol,
+            "brackets": [
+                {
+                    "bracket": number,
+                    "initialLeverage": tier.max_leverage,
+                    "notionalCap": tier.cap // CASH,
+                    "notionalFloor": tier.floor // CASH,
+                    "maintMarginRatio": float(texts.rate(tier.maintenance_bps, BPS)),
+                    "cum": tier.cum / CASH,
+                }
+                for number, tier in enumerate(venue.engine.instruments[symbol].brackets, 1)
+            ],
         }
-        rows.append({"symbol": symbol, "brackets": [tier]})
-    return rows
+        for symbol in params.symbols()
+    ]
 
 
 def symbol_config(venue: Venue, params: Params) -> list[Payload]:
@@ -93,7 +97,7 @@ def symbol_config(venue: Venue, params: Params) -> list[Payload]:
             "marginType": "ISOLATED" if venue.engine.settings[symbol].isolated else "CROSSED",
             "isAutoAddMargin": False,
             "leverage": venue.engine.settings[symbol].leverage,
-            "maxNotionalValue": MAX_NOTIONAL,
+            "maxNotionalValue": _max_notional(venue, symbol, venue.engine.settings[symbol].leverage),
         }
         for symbol in params.symbols()
     ]
@@ -103,7 +107,7 @@ def set_leverage(venue: Venue, params: Params) -> Payload:
     """Set a symbol's leverage."""
     symbol, leverage = params.symbol(), params.whole("leverage")
     venue.desk.set_leverage(symbol, leverage)
-    return {"leverage": leverage, "maxNotionalValue": MAX_NOTIONAL, "symbol": symbol}
+    return {"leverage": leverage, "maxNotionalValue": _max_notional(venue, symbol, leverage), "symbol": symbol}
 
 
 def set_margin_type(venue: Venue, params: Params) -> Payload:
@@ -196,6 +200,11 @@ def refuse_hedge_parameter(params: Params) -> None:
         raise Refusal(Code.WRONG_POSITION_SIDE)
 
 
+def _max_notional(venue: Venue, symbol: str, leverage: int) -> str:
+    """The largest position at this leverage, in whole USDT."""
+    return str(tiers.max_notional(venue.engine.instruments[symbol].brackets, leverage) // CASH)
+
+
 def _margins(venue: Venue, symbol: str) -> tuple[int, int, int]:
     """Notional, initial and maintenance margin of an open position at the current price, cash units."""
     engine = venue.engine
@@ -204,7 +213,7 @@ def _margins(venue: Venue, symbol: str) -> tuple[int, int, int]:
     return (
         notional,
         initial_margin(notional, engine.settings[symbol].leverage),
-        ceil_div(notional * instrument.maintenance_bps, BPS),
+        tiers.maintenance(instrument.brackets, notional),
     )
 
 

@@ -170,7 +170,7 @@ def _symbol_info(instrument: Instrument, status: SymbolStatus) -> Payload:
         "deliveryDate": 4_133_404_800_000,
         "onboardDate": 1_569_398_400_000,
         "status": status.value,
-        "maintMarginPercent": texts.rate(instrument.maintenance_bps, 100),
+        "maintMarginPercent": texts.rate(instrument.brackets[0].maintenance_bps, 100),
         "requiredMarginPercent": "5.0000",
         "baseAsset": instrument.base,
         "quoteAsset": instrument.quote,

@@ -1,4 +1,4 @@
-"""Binance USDT-M payloads into events: decimal text becomes integers here and nowhere else in the daemon.
+"""Binance USDT-M payloads into events.
 
 Pure functions over one frame or row. Payloads as in the exchange's documentation: User Data Streams, Account Trade
 List, Query Algo Order; amounts are texts, absent ones null.
@@ -6,9 +6,8 @@ List, Query Algo Order; amounts are texts, absent ones null.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from typing import Any
 
 from daemon.events import (
@@ -22,12 +21,24 @@ from daemon.events import (
     RestingStop,
     StopUpdated,
 )
+from daemon.venues.payloads import (
+    Instruments,
+    KlineFrame,
+    Payload,
+    UnreadablePayload,
+    bps_up,
+    cost,
+    grid,
+    known,
+    number,
+    side,
+    signed_steps,
+    units,
+)
+from daemon.venues.venue import Holding, OpenOrder, Terms
 from market.candles import Candle
-from market.fills import RATE
-from market.instruments import CASH, Instrument
-
-Payload = Mapping[str, Any]
-Instruments = Mapping[str, Instrument]
+from market.instruments import Instrument
+from market.tiers import Bracket, Brackets, TierError, checked
 
 KEY_EXPIRED = ("listenKeyExpired", "eventStreamTerminated")
 
@@ -53,59 +64,20 @@ STOP_STATUS = {
 }
 
 
-class UnreadablePayload(Exception):
-    """The exchange sent something this program does not know how to read; the message names the field."""
-
-
-@dataclass(frozen=True, slots=True)
-class KlineFrame:
-    """One kline push: the candle as it stands, and whether the exchange says it is closed."""
-
-    symbol: str
-    timeframe: str
-    closed: bool
-    candle: Candle
-
-
-def units(text: object) -> int:
-    """An amount of quote currency in cash units; what is finer than 1e-8 is rounded."""
-    return int((Decimal(str(text)) * CASH).to_integral_value(ROUND_HALF_EVEN)) if text not in (None, "") else 0
-
-
-def funding_rate(text: str) -> int:
-    """A funding rate in 1e-8 of the notional; finer digits are rounded."""
-    return int((Decimal(text) * RATE).to_integral_value(ROUND_HALF_EVEN))
-
-
-def side(word: str) -> int:
-    """+1 for BUY, -1 for SELL."""
-    try:
-        return {"BUY": 1, "SELL": -1}[word]
-    except KeyError:
-        raise UnreadablePayload(f"side {word!r}") from None
-
-
-def signed_steps(instrument: Instrument, text: str) -> int:
-    """A position amount, negative when short, in steps."""
-    steps = instrument.steps(text.removeprefix("-"))
-    return -steps if text.startswith("-") else steps
+BUY_OR_SELL = {"BUY": 1, "SELL": -1}
 
 
 def kline_frame(frame: Payload) -> KlineFrame:
     """A kline frame; a value the exchange does not know is NaN."""
     k = frame["k"]
     values = (k["o"], k["h"], k["l"], k["c"], k["v"], k["q"], k["n"], k["V"], k["Q"])
-    candle = Candle(int(k["t"]), *(_number(v) for v in values))
+    candle = Candle(int(k["t"]), *(number(v) for v in values))
     return KlineFrame(str(k["s"]), str(k["i"]), k["x"] is True, candle)
 
 
 def kline_row(row: list[Any]) -> Candle:
     """A row of the klines endpoint: open time, OHLC, volume, close time, quote volume, trades, taker volumes."""
-    return Candle(int(row[0]), *(_number(row[i]) for i in (1, 2, 3, 4, 5, 7, 8, 9, 10)))
-
-
-def _number(value: object) -> float:
-    return float("nan") if value in (None, "") else float(str(value))
+    return Candle(int(row[0]), *(number(row[i]) for i in (1, 2, 3, 4, 5, 7, 8, 9, 10)))
 
 
 def user_event(frame: Payload, instruments: Instruments) -> Iterator[Event]:
@@ -130,7 +102,7 @@ def _order_frame(order: Payload, instruments: Instruments) -> Iterator[Event]:
             symbol=instrument.symbol,
             client_id=order["c"],
             trade_id=int(order["t"]),
-            side=side(order["S"]),
+            side=side(order["S"], BUY_OR_SELL),
             price=instrument.ticks(order["L"]),
             quantity=quantity,
             fee=units(order.get("n")) if order.get("N") == instrument.quote else 0,
@@ -141,7 +113,7 @@ def _order_frame(order: Payload, instruments: Instruments) -> Iterator[Event]:
 
 def order_updated(instrument: Instrument, client_id: str, status: str, filled: str) -> OrderUpdated:
     """The state of a plain order from its words."""
-    return OrderUpdated(instrument.symbol, client_id, _known(ORDER_STATUS, status), instrument.steps(filled))
+    return OrderUpdated(instrument.symbol, client_id, known(ORDER_STATUS, status), instrument.steps(filled))
 
 
 def _stop_frame(stop: Payload, instruments: Instruments) -> Iterator[Event]:
@@ -151,7 +123,7 @@ def _stop_frame(stop: Payload, instruments: Instruments) -> Iterator[Event]:
             symbol=instrument.symbol,
             client_id=stop["caid"],
             status=stop_status(stop["X"], stop.get("aq")),
-            side=side(stop["S"]),
+            side=side(stop["S"], BUY_OR_SELL),
             trigger=instrument.ticks(stop["tp"]),
             quantity=instrument.steps(stop["q"]),
             message=stop.get("rm") or "",
@@ -164,7 +136,7 @@ def stop_row(instrument: Instrument, row: Payload) -> StopUpdated:
         symbol=instrument.symbol,
         client_id=row["clientAlgoId"],
         status=stop_status(row["algoStatus"], row.get("actualQty")),
-        side=side(row["side"]),
+        side=side(row["side"], BUY_OR_SELL),
         trigger=instrument.ticks(row["triggerPrice"]),
         quantity=instrument.steps(row["quantity"]),
         read_back=True,
@@ -175,14 +147,14 @@ def resting_stop(instrument: Instrument, row: Payload) -> RestingStop:
     """A row of the open conditional orders."""
     quantity = instrument.steps(row.get("quantity") or "0")
     trigger = instrument.ticks(row["triggerPrice"])
-    return RestingStop(row["clientAlgoId"], side(row["side"]), trigger, quantity)
+    return RestingStop(row["clientAlgoId"], side(row["side"], BUY_OR_SELL), trigger, quantity)
 
 
 def stop_status(word: str, executed: object) -> OrderStatus:
     """The state of a conditional order; FINISHED means its market order ended, having filled something or not."""
     if word == "FINISHED":
         return OrderStatus.FILLED if Decimal(str(executed or 0)) > 0 else OrderStatus.EXPIRED
-    return _known(STOP_STATUS, word)
+    return known(STOP_STATUS, word)
 
 
 def _account_frame(account: Payload, time: int, instruments: Instruments) -> Iterator[Event]:
@@ -200,13 +172,39 @@ def _account_frame(account: Payload, time: int, instruments: Instruments) -> Ite
             yield PositionUpdated(instrument.symbol, quantity, units(position["iw"]), cause)
 
 
+def is_held(row: Payload) -> bool:
+    """Whether a row of the positions is one that is open, in one-way mode."""
+    return row.get("positionSide", "BOTH") == "BOTH" and Decimal(row["positionAmt"]) != 0
+
+
+def holding(instrument: Instrument | None, row: Payload) -> Holding:
+    """An open position at the exchange's rounded average price; of no instrument of ours the side alone."""
+    if instrument is None:
+        return Holding(-1 if row["positionAmt"].startswith("-") else 1, 0, 0)
+    quantity = signed_steps(instrument, row["positionAmt"])
+    return Holding(quantity, cost(instrument, row["entryPrice"], quantity), units(row["isolatedWallet"]))
+
+
+def terms(row: Payload) -> Terms:
+    """What is set for a symbol."""
+    return Terms(int(row["leverage"]), str(row["marginType"]).upper() == "ISOLATED")
+
+
+def open_order(instrument: Instrument | None, row: Payload) -> OpenOrder:
+    """A row of the open plain orders; of one in no instrument of ours the amounts are not read."""
+    quantity = filled = 0
+    if instrument is not None:
+        quantity, filled = instrument.steps(row["origQty"]), instrument.steps(row["executedQty"])
+    return OpenOrder(row["symbol"], row["clientOrderId"], side(row["side"], BUY_OR_SELL), quantity, filled)
+
+
 def trade_row(instrument: Instrument, row: Payload, client_id: str) -> Filled:
     """A row of the account's trades; the row does not name its order's client id."""
     return Filled(
         symbol=instrument.symbol,
         client_id=client_id,
         trade_id=int(row["id"]),
-        side=side(row["side"]),
+        side=side(row["side"], BUY_OR_SELL),
         price=instrument.ticks(row["price"]),
         quantity=instrument.steps(row["qty"]),
         fee=units(row["commission"]) if row.get("commissionAsset") == instrument.quote else 0,
@@ -221,38 +219,36 @@ def funding_row(row: Payload) -> FundingPaid:
 
 
 def instrument_from(info: Payload, bracket: Payload | None) -> Instrument:
-    """The instrument of a row of exchangeInfo and the first of its leverage brackets."""
+    """The instrument of a row of exchangeInfo and its leverage brackets."""
     filters = {f["filterType"]: f for f in info["filters"]}
     lots = [filters[name] for name in ("LOT_SIZE", "MARKET_LOT_SIZE") if name in filters]
-    step = max(_plain(lot["stepSize"]) for lot in lots)
+    step = max(grid(lot["stepSize"]) for lot in lots)
     smallest = max(Decimal(lot["minQty"]) for lot in lots)
-    tier = bracket["brackets"][0] if bracket else None
     return Instrument(
         symbol=info["symbol"],
         base=info["baseAsset"],
         quote=info["quoteAsset"],
-        tick=_plain(filters["PRICE_FILTER"]["tickSize"]),
+        tick=grid(filters["PRICE_FILTER"]["tickSize"]),
         step=step,
         min_quantity=int(-(-smallest // step)),
         min_notional=units(filters["MIN_NOTIONAL"]["notional"]) if "MIN_NOTIONAL" in filters else 0,
-        maintenance_bps=_bps_up(tier["maintMarginRatio"]) if tier else Instrument.maintenance_bps,
-        max_leverage=int(tier["initialLeverage"]) if tier else Instrument.max_leverage,
+        brackets=brackets_from(bracket["brackets"]) if bracket else Instrument.brackets,
     )
 
 
-def _plain(text: str) -> Decimal:
-    """A grid size without trailing zeros and without an exponent."""
-    size = Decimal(text).normalize()
-    return size if size.as_tuple().exponent <= 0 else size.quantize(Decimal(1))  # type: ignore[operator]
-
-
-def _bps_up(ratio: object) -> int:
-    """A maintenance rate in 1e-4, rounded up: liquidation is never thought farther than it is."""
-    exact = Decimal(str(ratio)) * 10_000
-    return int(-(-exact // 1))
-
-
-def _known(table: Mapping[str, OrderStatus], word: str) -> OrderStatus:
-    if word not in table:
-        raise UnreadablePayload(f"order status {word!r}")
-    return table[word]
+def brackets_from(rows: Sequence[Payload]) -> Brackets:
+    """Margin tiers from the exchange's rows; raises UnreadablePayload where they do not follow on one another."""
+    tiers = [
+        Bracket(
+            floor=units(row["notionalFloor"]),
+            cap=units(row["notionalCap"]),
+            max_leverage=int(row["initialLeverage"]),
+            maintenance_bps=bps_up(row["maintMarginRatio"]),
+            cum=units(row["cum"]),
+        )
+        for row in rows
+    ]
+    try:
+        return checked(sorted(tiers, key=lambda tier: tier.floor))
+    except TierError as error:
+        raise UnreadablePayload(f"leverage brackets: {error}") from error

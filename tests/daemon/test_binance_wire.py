@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 
 from daemon.events import BalanceUpdated, Filled, OrderStatus, OrderUpdated, PositionUpdated, StopUpdated
-from daemon.wire import (
-    UnreadablePayload,
+from daemon.venues.binance.wire import (
     instrument_from,
     kline_frame,
     kline_row,
     resting_stop,
     stop_status,
     trade_row,
-    units,
     user_event,
 )
+from daemon.venues.payloads import UnreadablePayload, units
 from market.instruments import CASH, Instrument
+from market.tiers import brackets
 
 BTC = Instrument("BTCUSDT", "BTC", tick=Decimal("0.01"), step=Decimal("0.001"))
 DOGE = Instrument("DOGEUSDT", "DOGE", tick=Decimal("0.00001"), step=Decimal("1"))
@@ -116,9 +116,19 @@ def test_an_instrument_is_read_from_the_exchanges_rules(recorded: Any) -> None:
     info = next(
         s for s in recorded("http/http_futures_market_exchange_info.json")["symbols"] if s["symbol"] == "BTCUSDT"
     )
-    tier = {"initialLeverage": 125, "maintMarginRatio": 0.0065}
-    read = instrument_from(info, {"brackets": [tier]})
-    assert (read.symbol, read.base, read.max_leverage, read.maintenance_bps) == ("BTCUSDT", "BTC", 125, 65)
+    first = {"notionalFloor": 0, "notionalCap": 50000, "initialLeverage": 125, "maintMarginRatio": 0.004, "cum": 0.0}
+    second = {
+        "notionalFloor": 50000,
+        "notionalCap": 6e5,
+        "initialLeverage": 100,
+        "maintMarginRatio": 0.005,
+        "cum": 50.0,
+    }
+    read = instrument_from(info, {"brackets": [second, first]})
+    assert (read.symbol, read.base, read.max_leverage) == ("BTCUSDT", "BTC", 125)
+    assert read.brackets == brackets((50_000 * CASH, 125, 40), (600_000 * CASH, 100, 50))
+    with pytest.raises(UnreadablePayload, match="leverage brackets"):
+        instrument_from(info, {"brackets": [second]})
     assert read.min_notional >= 5 * CASH
     assert "E" not in read.price_text(1_000_000)
 
