@@ -1,7 +1,8 @@
 """Execution: does what the engine commands and reports what became of it, as events.
 
 Commands run as tasks of their own. Those that change something at the exchange keep their order within a symbol;
-questions do not wait behind them.
+questions do not wait behind them, nor does what protects: a stop, or an order that closes, goes out at once while the
+answer to an earlier one is still awaited.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from daemon.commands import (
     Submit,
 )
 from daemon.events import Event, Failed, Meaning, OrderStatus, OrderUpdated, StopUpdated, Unresolved
-from daemon.gateway import GatewayError, OutcomeUnknown, Refused, sent_ns
+from daemon.gateway import GatewayError, OutcomeUnknown, Refused, readable, sent_ns
 from daemon.inference import Inference
 from daemon.reconciliation import Reconciliation
 from daemon.venues.venue import Venue
@@ -79,14 +80,10 @@ class Execution:
                 self._spawn(self._in_turn(command.symbol, self._set_leverage(command)))
             case Submit():
                 order = command.approved.order
-                self._spawn(
-                    self._in_turn(
-                        order.symbol, self._submit(order, time.monotonic() if commanded is None else commanded)
-                    )
-                )
+                work = self._submit(order, time.monotonic() if commanded is None else commanded)
+                self._spawn(work if order.reduce_only else self._in_turn(order.symbol, work))
             case PlaceStop():
-                stop = command.approved.order
-                self._spawn(self._in_turn(stop.symbol, self._place_stop(stop)))
+                self._spawn(self._place_stop(command.approved.order))
             case CancelStop():
                 self._spawn(self._in_turn(command.symbol, self._cancel_stop(command)))
             case AskOrder():
@@ -146,11 +143,14 @@ class Execution:
 
     async def _set_leverage(self, command: SetLeverage) -> None:
         try:
-            self._emit(await self._venue.set_leverage(command.symbol, command.leverage))
+            with readable():
+                read = await self._venue.set_leverage(command.symbol, command.leverage)
         except Refused as error:
             self._fail(command.symbol, "SetLeverage", "", error)
         except OutcomeUnknown as error:
             self._emit(Failed(command.symbol, "SetLeverage", "", 0, str(error)))
+        else:
+            self._emit(read)
 
     async def _submit(self, order: MarketOrder, commanded: float) -> None:
         if time.monotonic() - commanded > STALE_S:  # the engine may have given it up by now
@@ -159,7 +159,8 @@ class Execution:
         sent: list[int] = []
         sent_ns.set(sent)
         try:
-            taken = await self._venue.place_order(order)
+            with readable():
+                taken = await self._venue.place_order(order)
         except OutcomeUnknown as error:
             self._emit(Unresolved(order.symbol, order.client_id, str(error)))
         except Refused as error:
@@ -179,7 +180,8 @@ class Execution:
             stop.symbol, stop.client_id, OrderStatus.ACCEPTED, stop.side, stop.trigger, stop.quantity
         )
         try:
-            accepted = await self._venue.place_stop(stop)
+            with readable():
+                accepted = await self._venue.place_stop(stop)
         except OutcomeUnknown as error:
             self._emit(Unresolved(stop.symbol, stop.client_id, str(error)))
             return
@@ -195,7 +197,8 @@ class Execution:
 
     async def _cancel_stop(self, command: CancelStop) -> None:
         try:
-            await self._venue.cancel_stop(command.symbol, command.client_id)
+            with readable():
+                await self._venue.cancel_stop(command.symbol, command.client_id)
         except OutcomeUnknown as error:
             self._emit(Unresolved(command.symbol, command.client_id, str(error)))
         except Refused as error:
@@ -209,7 +212,8 @@ class Execution:
     async def _ask_order(self, command: AskOrder) -> None:
         symbol, client_id = command.symbol, command.client_id
         try:
-            events = await self._venue.ask_order(symbol, client_id)
+            with readable():
+                events = await self._venue.ask_order(symbol, client_id)
         except Refused as error:
             if error.meaning is Meaning.NO_SUCH_ORDER:
                 self._emit(OrderUpdated(symbol, client_id, OrderStatus.ABSENT))
@@ -224,7 +228,8 @@ class Execution:
     async def _ask_stop(self, symbol: str, client_id: str, absence_counts: bool = True) -> bool:
         """Tell what became of a stop; False if that is not known. The engine asks again in its own time."""
         try:
-            events = await self._venue.ask_stop(symbol, client_id)
+            with readable():
+                events = await self._venue.ask_stop(symbol, client_id)
         except Refused as error:
             if error.meaning is not Meaning.NO_SUCH_ORDER:
                 log.warning("%s: asking about stop %s was refused: %s", symbol, client_id, error)
