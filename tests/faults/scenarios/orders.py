@@ -20,6 +20,7 @@ from tests.faults.acts import (
     Pause,
     Play,
     Says,
+    Settled,
     Start,
     refused,
     strike,
@@ -29,15 +30,13 @@ from tests.faults.scenario import Fault, Scenario
 SYMBOL = "BTCUSDT"
 UNKNOWN = "unknown outcome"
 RACE = "orphan stop; stop and exit racing"
-LATER = {"deadlines": {"request_s": 1}}
-"""A reply is waited for one second, so that a scenario need not wait for five."""
 
 
 def unknown(variant: str, fault: Fault, apart: str = "") -> Scenario:
     """An order that nobody knows the outcome of."""
     return Scenario(
         14, UNKNOWN, variant, [Start(), Arm(fault), Play(5)],
-        "it is asked for by its client id, and neither resent blind nor forgotten", daemon=LATER, apart=apart,
+        "it is asked for by its client id, and neither resent blind nor forgotten", apart=apart,
     )  # fmt: skip
 
 
@@ -56,6 +55,7 @@ SCENARIOS = (
     unknown("entry not carried out, 503", strike("request", ENTRY, "answer", status=503, code=-1000, message="?")),
     unknown("entry carried out, -1007", timeout(ENTRY)),
     unknown("entry's answer is no JSON", strike("reply", ENTRY, "garble", keep=0.4)),
+    unknown("entry's answer lacks its status", strike("reply", ENTRY, "edit", remove=["status"])),
     unknown("stop lost on the way", strike("request", STOP, "drop")),
     unknown("stop's acknowledgement lost", strike("reply", STOP, "drop")),
     unknown("stop carried out, -1007", timeout(STOP)),
@@ -89,7 +89,6 @@ SCENARIOS = (
             Play(4),
         ],
         "the question by client id and the stream tell the same order; it is counted once",
-        daemon=LATER,
     ),
     Scenario(
         17, "-2021 on the stop", "",
@@ -98,7 +97,8 @@ SCENARIOS = (
     ),
     Scenario(
         18, "stop fails after its trigger", "refused again and again when placed",
-        [Start(), Arm(refused(STOP, -2010, "New order rejected.", count=None)), Advance(), Holds(0, 0)],
+        [Start(), Arm(refused(STOP, -2010, "New order rejected.", count=None)), Advance(),
+         Says("stop refused"), Holds(0, 0), Settled()],
         "tried three times within the second, then the position is closed",
     ),
     Scenario(
@@ -146,7 +146,6 @@ SCENARIOS = (
         22, "cancel races fill", "the cancel's answer is lost",
         [Start(), Arm(strike("reply", STOP_CANCEL, "drop")), Play(6)],
         "asked for by its id until it is over",
-        daemon=LATER,
     ),
     Scenario(
         22, "cancel races fill", "the exit is held up until the position is gone",
