@@ -12,7 +12,8 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -21,6 +22,7 @@ from ccxt.async_support.base.exchange import Exchange
 from ccxt.base import errors
 
 from daemon.events import Meaning
+from daemon.venues.payloads import UNREADABLE
 from daemon.venues.profile import Profile
 
 log = logging.getLogger("daemon.gateway")
@@ -47,6 +49,21 @@ class NotSent(Refused):
 
 class OutcomeUnknown(GatewayError):
     """The request left and nobody knows what became of it."""
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Asks and reads: an answer that cannot be read leaves open what became of the request.
+
+    Raises
+    ------
+    OutcomeUnknown
+        In place of whatever reading it raised.
+    """
+    try:
+        yield
+    except UNREADABLE as error:
+        raise OutcomeUnknown(f"the answer cannot be read: {error!r}") from error
 
 
 class Tap(Exchange):  # type: ignore[misc]
@@ -188,11 +205,14 @@ class Gateway:
         """What a request of ccxt's gives; its failure as ours, see `call`."""
         try:
             async with asyncio.timeout(self._request_s + 1):  # ccxt's own time-out comes first; its throttler has none
-                return await request
+                reply = await request
         except TimeoutError as error:
             raise OutcomeUnknown("no reply in time") from error
         except errors.BaseError as error:
             raise self._verdict(error) from error
+        if isinstance(reply, str):  # ccxt hands on what is no JSON as it came
+            raise OutcomeUnknown(f"the reply cannot be read: {reply[:300]!r}")
+        return reply
 
     def _verdict(self, error: errors.BaseError) -> GatewayError:
         profile, text = self._profile, str(error)

@@ -16,14 +16,11 @@ from daemon.events import Event
 from daemon.kline_queue import KlineQueue
 from daemon.streams import MarketStream, PrivateStream
 from daemon.summary import Stopwatch
-from daemon.venues.payloads import KlineFrame, UnreadablePayload
+from daemon.venues.payloads import UNREADABLE, KlineFrame
 from daemon.venues.venue import Venue
-from market.instruments import InstrumentError
 from market.timeframes import Timeframe
 
 log = logging.getLogger("daemon.inlet")
-
-UNREADABLE = (UnreadablePayload, InstrumentError, KeyError, TypeError, ValueError, ArithmeticError)
 
 
 class Inlet:

@@ -144,6 +144,7 @@ def _speed(context: click.Context, parameter: click.Parameter, value: str) -> fl
 @click.pass_context
 def main(
     context: click.Context,
+    /,
     dialect: str,
     data: list[str],
     symbols: list[str],
