@@ -32,6 +32,7 @@ from market.exchange.fidelity import Fidelity, fidelity_options
 from market.exchange.replay import ReplayError
 from market.exchange.server import Server
 from market.exchange.serving import EXIT_FAILURE, Door, play, serve
+from market.exchange.store import Store, StoreError
 from market.exchange.venue import History, Venue
 from market.timeframes import Timeframe, TimeframeError
 
@@ -140,6 +141,9 @@ def _speed(context: click.Context, parameter: click.Parameter, value: str) -> fl
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate (PEM): serve https and wss.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key (PEM).")
 @fidelity_options
+@click.option(
+    "--state", type=click.Path(path_type=Path, dir_okay=False), help="SQLite file that keeps the account; continued."
+)
 @click.option("--exit-at-end", is_flag=True, help="End once the data is played; otherwise go on serving.")
 @click.pass_context
 def main(
@@ -170,6 +174,7 @@ def main(
     fault_seed: int,
     tls_cert: Path | None,
     tls_key: Path | None,
+    state: Path | None,
     exit_at_end: bool,
     **fidelity: Any,
 ) -> None:
@@ -207,8 +212,15 @@ def main(
             wall_ms=wall_ms,
         )
         Fidelity(**fidelity).apply(venue, seed)
+        if state is not None:
+            store = Store(state)
+            log.info("continuing %s" if store.restore(venue) else "keeping the account in %s", state)
+            venue.keep = partial(store.save, venue)
+            venue.drain()
     except instruments.InstrumentError as error:
         raise click.UsageError(str(error)) from error
+    except StoreError as error:
+        raise DataProblem(f"--state {error}") from error
     except (history.HistoryError, AggregationError, TimeframeError, ReplayError, synthetic.SyntheticError) as error:
         raise DataProblem(str(error)) from error
     server, codec = opened(venue, manual=speed is None)
