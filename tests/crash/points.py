@@ -139,9 +139,9 @@ def _wrap_engine(points: Points) -> None:
             points.cross("decided, not written", name)
         return commands
 
-    def start_watched(self: Any, command: Any) -> Any:
+    def start_watched(self: Any, command: Any, *rest: Any) -> Any:
         points.cross("command begins", type(command).__name__)
-        return start(self, command)
+        return start(self, command, *rest)
 
     Engine.step, Execution.start = step_watched, start_watched  # type: ignore[method-assign]
 
