@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import orjson
@@ -55,7 +56,8 @@ class Server:
         """The aiohttp application: control port, streams, and the REST surface below ``/fapi``."""
         app = web.Application()
         app.router.add_get("/control/state", self._state)
-        app.router.add_post("/control/advance", self._advance)
+        app.router.add_post("/control/advance", partial(self._move, self.clock.advance))
+        app.router.add_post("/control/walk", partial(self._move, self.clock.walk))
         FaultControl(self._injector).add_to(app)
         app.router.add_post("/control/hand", self._do_by_hand)
         for kind in ("market", "public"):
@@ -100,14 +102,14 @@ class Server:
     async def _state(self, request: web.Request) -> web.Response:
         return _json(self._venue.state() | self.hub.state())
 
-    async def _advance(self, request: web.Request) -> web.Response:
+    async def _move(self, move: Callable[[int], Awaitable[int]], request: web.Request) -> web.Response:
         if not self._manual:
             return _json({"error": "the market runs by itself; start it with --speed manual to move it"}, 409)
         try:
             bars = int((orjson.loads(await request.read() or b"{}")).get("bars", 1))
         except (orjson.JSONDecodeError, ValueError, TypeError, AttributeError):
             return _json({"error": 'send {"bars": a whole number}'}, 400)
-        played = await self.clock.advance(bars)
+        played = await move(bars)
         replay = self._venue.replay
         return _json({"market_time": replay.time, "done": replay.done, "bars": played})
 
