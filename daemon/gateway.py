@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -79,6 +80,24 @@ class Tap(Exchange):  # type: ignore[misc]
             log.warning("ccxt could not read a frame", exc_info=True)
         self.heard(client.url, message)
 
+    def client(self, url: str) -> Any:
+        """ccxt's client of an address; a frame that is no JSON is told of as it came.
+
+        ccxt parses a frame where nothing catches what that raises: its receive loop would end, and leave a socket that
+        answers pings to nobody and brings nothing.
+        """
+        fresh = url not in (self.clients or {})
+        client = super().client(url)
+        if fresh:
+            client.handle_text_or_binary_message = partial(self._read, client, client.handle_text_or_binary_message)
+        return client
+
+    def _read(self, client: Any, read: Callable[[str | bytes], None], data: str | bytes) -> None:
+        try:
+            read(data)
+        except (ValueError, RecursionError):
+            self.heard(client.url, data)
+
     def on_connected(self, client: Any, message: Any = None) -> None:
         super().on_connected(client, message)
         self.opened(client.url)
@@ -101,7 +120,8 @@ class Gateway:
     request_s : float
         How long a reply is waited for, seconds.
     on_frame : callable
-        Called with (is_private, frame) for every frame, in the order of arrival on its socket.
+        Called with (is_private, frame) for every frame, in the order of arrival on its socket; one that is no JSON
+        comes as its text.
     """
 
     def __init__(

@@ -54,9 +54,11 @@ class Inlet:
     def frame(self, private: bool, frame: Any) -> None:
         """One decoded frame, in the order in which its socket brought it."""
         now_ns = time.monotonic_ns()
-        if not isinstance(frame, dict) or self._venue is None:
+        if self._venue is None:
             return
         try:
+            if not isinstance(frame, dict):
+                raise UnreadablePayload(f"not an object but {type(frame).__name__}")
             if private:
                 self._user(self._venue, frame)
             else:
