@@ -28,10 +28,14 @@ BARRIER_SECONDS = 5.0
 
 @dataclass(eq=False, slots=True)
 class Connection(Line):
-    """A line with its socket; `read` is set once it has read what was sent before the last ping."""
+    """A line with its socket, open since the loop's time `opened` (s).
+
+    `read` is set once it has read what was sent before the last ping.
+    """
 
     request: web.Request = field(kw_only=True)
     socket: web.WebSocketResponse = field(kw_only=True)
+    opened: float = field(kw_only=True)
     read: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -60,7 +64,7 @@ class Hub:
 
     async def _serve(self, request: web.Request, private: bool) -> web.StreamResponse:
         socket = web.WebSocketResponse(compress=False, autoping=False)
-        line = Connection(private, request=request, socket=socket)
+        line = Connection(private, request=request, socket=socket, opened=asyncio.get_running_loop().time())
         if (words := self._codec.greet(line, request.path, request.query)) is not None:
             return web.Response(status=400, text=words)
         await self._faults.admit(request)
@@ -94,7 +98,7 @@ class Hub:
 
     async def tell_events(self) -> int:
         """What happened to the account since the last call, to the user stream; returns how many events."""
-        events = self._venue.engine.drain()
+        events = self._venue.drain()
         if events:
             self._exposure.look()
         for event in events:
@@ -120,13 +124,21 @@ class Hub:
 
     async def tell_closing(self) -> None:
         """The klines that the last turn closed."""
-        await self._tell_klines(self._venue.replay.closing(self._wanted()))
+        await self.tell_klines(self._venue.replay.closing(self._wanted()))
 
     async def tell_forming(self) -> None:
         """The klines as they form, the mark prices, and the best quotes."""
-        await self._tell_klines(self._venue.replay.forming(self._wanted()))
+        await self.tell_klines(self._venue.replay.forming(self._wanted()))
         await self.tell_marks(self._venue.replay.feeds)
         await self.tell_quotes(self._venue.replay.feeds)
+
+    async def tell_klines(self, klines: Iterable[Kline]) -> None:
+        """Some klines, to whoever listens to them."""
+        topics = self._topics()
+        for kline in klines:
+            topic = self._codec.kline_topic(kline.symbol, kline.timeframe)
+            if topic in topics:
+                await self._tell(topic, self._codec.kline(kline))
 
     async def tell_marks(self, symbols: Iterable[str]) -> None:
         """The mark prices of some symbols."""
@@ -147,6 +159,12 @@ class Hub:
         for line in [line for line in self._open if self._codec.is_over(line)]:
             await line.socket.close()
 
+    async def close_older_than(self, seconds: float) -> None:
+        """End the connections that are that old, as the exchange does after a day."""
+        now = asyncio.get_running_loop().time()
+        for line in [line for line in self._open if now - line.opened >= seconds and not line.socket.closed]:
+            await line.socket.close(code=1001, message=b"the connection has reached its age")
+
     async def close(self) -> None:
         """End every connection."""
         for line in list(self._open):
@@ -157,10 +175,6 @@ class Hub:
 
     def _wanted(self) -> set[tuple[str, Any]]:
         return {self._codec.pairs[topic] for topic in self._topics() if topic in self._codec.pairs}
-
-    async def _tell_klines(self, klines: Iterable[Kline]) -> None:
-        for kline in klines:
-            await self._tell(self._codec.kline_topic(kline.symbol, kline.timeframe), self._codec.kline(kline))
 
     async def _tell(self, topic: str, payload: dict[str, Any]) -> None:
         await self._send(topic, [line for line in self._open if topic in line.topics], payload)

@@ -92,6 +92,10 @@ class Source(Protocol):
         """The market's clock, UTC ms."""
 
     @abstractmethod
+    def listen(self, pairs: Iterable[tuple[str, Timeframe]]) -> None:
+        """Somebody listens to these klines from now on."""
+
+    @abstractmethod
     def closing(self, wanted: Container[tuple[str, Timeframe]]) -> Iterable[Kline]:
         """Klines that closed last; only those `wanted`."""
 

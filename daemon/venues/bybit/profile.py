@@ -38,6 +38,7 @@ BYBIT = Profile(
     receive_window_ms=RECEIVE_WINDOW_MS,
     private_url="/v5/private",
     keep_alive_ms=5_000,
+    text_pongs=True,
     closed_flag="confirm",
     stops_apart=False,
     stop_fill_names_stop=True,

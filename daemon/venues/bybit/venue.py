@@ -24,11 +24,12 @@ from daemon.events import (
     OrderUpdated,
     RestingStop,
     StopUpdated,
+    Transferred,
 )
 from daemon.gateway import Refused, Tap, settings
 from daemon.venues.bybit import wire
 from daemon.venues.bybit.profile import BYBIT
-from daemon.venues.payloads import KlineFrame, Payload, funding_rate
+from daemon.venues.payloads import KlineFrame, Payload, funding_rate, units
 from daemon.venues.venue import Holding, Modes, OnFrame, OpenOrder, Permissions, Terms, Venue
 from market.candles import Candle
 from market.timeframes import Timeframe
@@ -222,6 +223,23 @@ class Bybit(Venue):
         rows = await self._executed(symbol, start, execType="Funding")
         return [paid for paid in self._executions(symbol, rows) if isinstance(paid, FundingPaid)]
 
+    async def transfers_since(self, start: int) -> list[Transferred]:
+        """Moved to and from the account by hand: what arrives at the exchange lies elsewhere until it is."""
+        found: list[Transferred] = []
+        for kind in ("TRANSFER_IN", "TRANSFER_OUT"):
+            query = {"accountType": "UNIFIED", "type": kind, "limit": 50}
+            rows = await self._by_week("privateGetV5AccountTransactionLog", start, **query)
+            found += [wire.transferred(row) for row in rows if row["currency"] in self._quotes]
+        return sorted(found, key=lambda moved: moved.time)
+
+    async def coin_price(self, coin: str) -> int | None:
+        quote = next(iter(self._quotes))
+        try:
+            rows = await self._list("publicGetV5MarketTickers", symbol=f"{coin}{quote}")
+        except Refused:
+            return None
+        return units(rows[0]["lastPrice"]) if rows else None
+
     async def klines(self, symbol: str, timeframe: str, limit: int, **bounds: int) -> list[Candle]:
         query = {"symbol": symbol, "interval": wire.interval(timeframe), "limit": limit} | bounds
         if "start" in bounds and "end" not in bounds:
@@ -242,13 +260,14 @@ class Bybit(Venue):
             until = {"endTime": rows[-1][0] - 1}
 
     async def _executed(self, symbol: str, start: int, **query: str) -> list[Payload]:
-        """Rows of executions from `start` (ms) on, asked for week by week up to the reply's own date."""
+        return await self._by_week("privateGetV5ExecutionList", start, symbol=symbol, limit=100, **query)
+
+    async def _by_week(self, endpoint: str, start: int, **query: object) -> list[Payload]:
+        """Rows from `start` (ms) on, the newest first, asked for week by week up to the reply's own date."""
         rows: list[Payload] = []
         while True:
-            span = {"startTime": start, "endTime": start + WEEK_MS - 1}
-            pages = await self._pages("privateGetV5ExecutionList", symbol=symbol, limit=100, **span, **query)
-            for page in pages:
-                rows += page["result"]["list"]
+            pages = await self._pages(endpoint, startTime=start, endTime=start + WEEK_MS - 1, **query)
+            rows = [row for page in pages for row in page["result"]["list"]] + rows
             start += WEEK_MS
             if start > int(pages[-1]["time"]):
                 return rows

@@ -23,6 +23,7 @@ from daemon.events import (
     PositionUpdated,
     RestingStop,
     StopUpdated,
+    Transferred,
 )
 from daemon.gateway import Refused
 from daemon.venues.payloads import (
@@ -241,6 +242,11 @@ def _wallet(row: Payload, time: int, instruments: Instruments) -> Iterator[Balan
     quotes = {i.quote for i in instruments.values()}
     if any(coin["coin"] in quotes for coin in row["coin"]):
         yield BalanceUpdated(wallet_units(row, quotes), 0, SNAPSHOT, "", time)
+
+
+def transferred(row: Payload) -> Transferred:
+    """A row of the transaction log that is a transfer."""
+    return Transferred(units(row["change"]), int(row["transactionTime"]))
 
 
 def instrument_from(info: Payload, tiers: Sequence[Payload]) -> InstrumentRead:

@@ -64,7 +64,7 @@ WORDS: dict[Code, str] = {
     Code.DUPLICATE_CLIENT_ID: "OrderLinkedID is duplicate",
     Code.SYMBOL_HALTED: "Currently, only reducing positions is allowed",
     Code.SYMBOL_CLOSED: "This contract is not live",
-    Code.TOO_SMALL: "Order does not meet minimum order value 5USDT",
+    Code.TOO_SMALL: "Order does not meet minimum order value",
     Code.NOT_A_MAKER: "params error: a PostOnly order that would take is not simulated",
 }
 """Its own words; the others' details are told as they are."""
