@@ -17,7 +17,8 @@ from rich.console import Console
 from configs import ConfigError
 from daemon import logs
 from daemon.alerts import Alerts, AlertsError
-from daemon.app import MARGIN_CANDLES, BootError, Daemon, ShutdownTimeout
+from daemon.app import MARGIN_CANDLES, Daemon, ShutdownTimeout
+from daemon.boot import BootError
 from daemon.config import DaemonConfig, Mode, alert_urls
 from daemon.gateway import GatewayError
 from daemon.journal import FILE, Journal, JournalError
