@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any
+from typing import Any, TypedDict
 
 from daemon.events import OrderStatus
 from market.candles import Candle
@@ -45,6 +45,21 @@ class KlineFrame:
 def units(text: object) -> int:
     """An amount of quote currency in cash units; what is finer than 1e-8 is rounded."""
     return int((Decimal(str(text)) * CASH).to_integral_value(ROUND_HALF_EVEN)) if text not in (None, "") else 0
+
+
+class Fee(TypedDict):
+    """A fee as `Filled` tells it."""
+
+    fee: int
+    fee_asset: str
+    coin_fee: int
+
+
+def fee(instrument: Instrument, amount: object, asset: object) -> Fee:
+    """A fee in the quote currency, or in another coin."""
+    if asset in (None, "", instrument.quote):
+        return Fee(fee=units(amount), fee_asset="", coin_fee=0)
+    return Fee(fee=0, fee_asset=str(asset), coin_fee=units(amount))
 
 
 def funding_rate(text: str) -> int:

@@ -28,6 +28,7 @@ from daemon.venues.payloads import (
     UnreadablePayload,
     bps_up,
     cost,
+    fee,
     grid,
     known,
     number,
@@ -105,8 +106,8 @@ def _order_frame(order: Payload, instruments: Instruments) -> Iterator[Event]:
             side=side(order["S"], BUY_OR_SELL),
             price=instrument.ticks(order["L"]),
             quantity=quantity,
-            fee=units(order.get("n")) if order.get("N") == instrument.quote else 0,
             time=int(order["T"]),
+            **fee(instrument, order.get("n"), order.get("N")),
         )
     yield order_updated(instrument, order["c"], order["X"], order["z"])
 
@@ -207,9 +208,9 @@ def trade_row(instrument: Instrument, row: Payload, client_id: str) -> Filled:
         side=side(row["side"], BUY_OR_SELL),
         price=instrument.ticks(row["price"]),
         quantity=instrument.steps(row["qty"]),
-        fee=units(row["commission"]) if row.get("commissionAsset") == instrument.quote else 0,
         time=int(row["time"]),
         asked=True,
+        **fee(instrument, row["commission"], row.get("commissionAsset")),
     )
 
 
