@@ -120,6 +120,7 @@ class Daemon:
         self._tasks: list[asyncio.Task[Any]] = []
         self.store = CandleStore(self.config.pairs, predictor.lookback + MARGIN_CANDLES)
         self.recorder = Recorder(config.state_dir)
+        self.control = ControlServer(config.state_dir, self._answer)
         self.inlet = Inlet(self.inbox.offer, self.stopwatch)
         self.venue = configured(config, self.inlet.frame, session)
         self._backfill = Backfill(self.venue)
@@ -148,7 +149,7 @@ class Daemon:
         ShutdownTimeout
             If open orders or positions did not come to rest.
         """
-        control = ControlServer(self.config.state_dir, self._answer)
+        control = self.control
         await control.open()
         self._spawn(self.alerts.run(), "alerts")
         try:
@@ -206,6 +207,8 @@ class Daemon:
             "went_ahead": outbox.went_ahead if outbox else 0,
             "given_up": outbox.given_up if outbox else 0,
             "candles_unrecorded": self.recorder.lost,
+            "clients_cut_off": self.control.cut_off,
+            "alerts_grouped": self.alerts.grouped,
             "alerts_dropped": self.alerts.dropped,
         }
 
