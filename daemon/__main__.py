@@ -223,7 +223,8 @@ def doctor(path: Path, as_json: bool) -> None:
     """Check what the daemon needs: configuration, model set, disk, exchange, clock, account."""
     import asyncio
 
-    from daemon.doctor import Finding, examine
+    from daemon.doctor import examine
+    from daemon.selftest import Finding
 
     async def findings() -> list[Finding]:
         return [finding async for finding in examine(path)]

@@ -1,34 +1,19 @@
-"""Back-off: the one place that says how long to wait before trying again."""
+"""Back-off: asking until there is an answer, at the pauses that `market.backoff` gives."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
+
+from market.backoff import Backoff
+
+__all__ = ["Backoff", "insist"]
 
 T = TypeVar("T")
 
 log = logging.getLogger("daemon.backoff")
-
-
-class Backoff:
-    """Pauses that double up to a cap, each shortened by up to half at random so that clients do not march in step."""
-
-    def __init__(self, first_s: float = 0.2, cap_s: float = 30.0) -> None:
-        self._first_s, self._cap_s = first_s, cap_s
-        self._pause_s = first_s
-
-    def next(self) -> float:
-        """The pause before the next try, seconds."""
-        pause = self._pause_s
-        self._pause_s = min(self._cap_s, 2 * pause)
-        return pause * random.uniform(0.5, 1.0)
-
-    def reset(self) -> None:
-        """Start over, after a success."""
-        self._pause_s = self._first_s
 
 
 async def insist(ask: Callable[[], Awaitable[T]], what: str, failures: type[Exception]) -> T:

@@ -166,12 +166,24 @@ class FundingPaid:
 
 
 @dataclass(frozen=True, slots=True)
+class Transferred:
+    """A deposit (positive) or withdrawal in cash units, at the exchange's `time` (ms); told twice it counts once."""
+
+    amount: int
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
 class LeverageRead:
-    """Leverage and margin mode of a symbol, read back from the exchange after setting them."""
+    """Leverage and margin mode of a symbol, read back from the exchange after setting them.
+
+    `price` is the last one that a frame brought by then; None where none did yet.
+    """
 
     symbol: str
     leverage: int
     isolated: bool
+    price: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +339,7 @@ Event = (
     | PositionUpdated
     | BalanceUpdated
     | FundingPaid
+    | Transferred
     | LeverageRead
     | Unresolved
     | Failed

@@ -1,7 +1,7 @@
 """Execution: does what the engine commands and reports what became of it, as events.
 
-Commands run as tasks of their own. Those that change something at the exchange keep their order within a symbol;
-questions do not wait behind them.
+Commands run as tasks of their own. What opens risk keeps its order within a symbol; what protects, and questions, wait
+behind nothing: a request that hangs must not hold up a stop.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from daemon.alerts import Alerts
@@ -29,7 +30,7 @@ from daemon.commands import (
     Submit,
 )
 from daemon.events import Event, Failed, Meaning, OrderStatus, OrderUpdated, StopUpdated, Unresolved
-from daemon.gateway import GatewayError, OutcomeUnknown, Refused, sent_ns
+from daemon.gateway import GatewayError, OutcomeUnknown, Refused, readable, sent_ns
 from daemon.inference import Inference
 from daemon.reconciliation import Reconciliation
 from daemon.venues.venue import Venue
@@ -51,6 +52,8 @@ class Execution:
         Takes the events in which results come back.
     on_order_sent : callable
         Told the monotonic instant (ns) at which a market order left.
+    prices : mapping
+        Symbol -> last price seen.
     """
 
     def __init__(
@@ -62,9 +65,11 @@ class Execution:
         alerts: Alerts,
         emit: Callable[[Event], None],
         on_order_sent: Callable[[int], None],
+        prices: Mapping[str, float],
     ) -> None:
         self._venue, self._reconciliation = venue, reconciliation
         self._inference, self._alerts, self._emit, self._on_order_sent = inference, alerts, emit, on_order_sent
+        self._prices = prices
         self._turns = {symbol: asyncio.Lock() for symbol in symbols}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._reconciling: asyncio.Task[None] | None = None
@@ -79,16 +84,12 @@ class Execution:
                 self._spawn(self._in_turn(command.symbol, self._set_leverage(command)))
             case Submit():
                 order = command.approved.order
-                self._spawn(
-                    self._in_turn(
-                        order.symbol, self._submit(order, time.monotonic() if commanded is None else commanded)
-                    )
-                )
+                work = self._submit(order, time.monotonic() if commanded is None else commanded)
+                self._spawn(work if order.reduce_only else self._in_turn(order.symbol, work))
             case PlaceStop():
-                stop = command.approved.order
-                self._spawn(self._in_turn(stop.symbol, self._place_stop(stop)))
+                self._spawn(self._place_stop(command.approved.order))
             case CancelStop():
-                self._spawn(self._in_turn(command.symbol, self._cancel_stop(command)))
+                self._spawn(self._cancel_stop(command))
             case AskOrder():
                 self._spawn(self._ask_order(command))
             case AskStop():
@@ -146,11 +147,14 @@ class Execution:
 
     async def _set_leverage(self, command: SetLeverage) -> None:
         try:
-            self._emit(await self._venue.set_leverage(command.symbol, command.leverage))
+            with readable():
+                read = await self._venue.set_leverage(command.symbol, command.leverage)
         except Refused as error:
             self._fail(command.symbol, "SetLeverage", "", error)
         except OutcomeUnknown as error:
             self._emit(Failed(command.symbol, "SetLeverage", "", 0, str(error)))
+        else:
+            self._emit(replace(read, price=self._prices.get(command.symbol)))
 
     async def _submit(self, order: MarketOrder, commanded: float) -> None:
         if time.monotonic() - commanded > STALE_S:  # the engine may have given it up by now
@@ -158,8 +162,10 @@ class Execution:
             return
         sent: list[int] = []
         sent_ns.set(sent)
+        began = time.monotonic()
         try:
-            taken = await self._venue.place_order(order)
+            with readable():
+                taken = await self._venue.place_order(order)
         except OutcomeUnknown as error:
             self._emit(Unresolved(order.symbol, order.client_id, str(error)))
         except Refused as error:
@@ -168,6 +174,7 @@ class Execution:
             else:
                 self._fail(order.symbol, "Submit", order.client_id, error)
         else:
+            self._venue.gateway.acknowledged(began)
             self._emit(taken)
         finally:
             sent_ns.set(None)
@@ -178,8 +185,10 @@ class Execution:
         accepted = StopUpdated(
             stop.symbol, stop.client_id, OrderStatus.ACCEPTED, stop.side, stop.trigger, stop.quantity
         )
+        began = time.monotonic()
         try:
-            accepted = await self._venue.place_stop(stop)
+            with readable():
+                accepted = await self._venue.place_stop(stop)
         except OutcomeUnknown as error:
             self._emit(Unresolved(stop.symbol, stop.client_id, str(error)))
             return
@@ -187,6 +196,7 @@ class Execution:
             if error.meaning is not Meaning.DUPLICATE_ID:
                 self._fail(stop.symbol, "PlaceStop", stop.client_id, error)
                 return
+        self._venue.gateway.acknowledged(began)
         self._emit(accepted)
         for pause in READ_BACK_PAUSES_S:
             await asyncio.sleep(pause)
@@ -195,7 +205,8 @@ class Execution:
 
     async def _cancel_stop(self, command: CancelStop) -> None:
         try:
-            await self._venue.cancel_stop(command.symbol, command.client_id)
+            with readable():
+                await self._venue.cancel_stop(command.symbol, command.client_id)
         except OutcomeUnknown as error:
             self._emit(Unresolved(command.symbol, command.client_id, str(error)))
         except Refused as error:
@@ -209,7 +220,8 @@ class Execution:
     async def _ask_order(self, command: AskOrder) -> None:
         symbol, client_id = command.symbol, command.client_id
         try:
-            events = await self._venue.ask_order(symbol, client_id)
+            with readable():
+                events = await self._venue.ask_order(symbol, client_id)
         except Refused as error:
             if error.meaning is Meaning.NO_SUCH_ORDER:
                 self._emit(OrderUpdated(symbol, client_id, OrderStatus.ABSENT))
@@ -224,7 +236,8 @@ class Execution:
     async def _ask_stop(self, symbol: str, client_id: str, absence_counts: bool = True) -> bool:
         """Tell what became of a stop; False if that is not known. The engine asks again in its own time."""
         try:
-            events = await self._venue.ask_stop(symbol, client_id)
+            with readable():
+                events = await self._venue.ask_stop(symbol, client_id)
         except Refused as error:
             if error.meaning is not Meaning.NO_SUCH_ORDER:
                 log.warning("%s: asking about stop %s was refused: %s", symbol, client_id, error)

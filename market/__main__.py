@@ -1,56 +1,46 @@
-"""`python -m market`: check a history file, or write a synthetic one."""
+"""`python -m market`: bring history home, check a history file, or write a synthetic one."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
 from configs import schema_is_current, write_schema
-from market import history, synthetic
+from market import arguments, history, synthetic
 from market.candles import Candles
+from market.download.command import download
 from market.exchange.faults.scenario import Scenario
 from market.funding import Funding
 from market.history import HistoryError, Problem
 from market.instruments import InstrumentError
-from market.timeframes import Timeframe, TimeframeError, utc_text
+from market.timeframes import Timeframe, utc_text
 
 FAILURE, BAD_DATA, INTERRUPTED = 1, 7, 130
 SCHEMA = Path(__file__).resolve().parent.parent / "configs" / "faults.schema.json"
 
 
-def _timeframe(ctx: click.Context, param: click.Parameter, text: str | None) -> Timeframe | None:
-    try:
-        return None if text is None else Timeframe.parse(text)
-    except TimeframeError as error:
-        raise click.BadParameter(str(error)) from error
-
-
-def _instant(ctx: click.Context, param: click.Parameter, text: str) -> int:
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r}: write a UTC time such as 2024-01-01 or 2024-01-01T12:00") from error
-    return round((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 def market() -> None:
-    """Kline history: look for damage in a file, or make one.
+    """Kline history: download it, look for damage in a file, or make one.
 
     \b
-    Exit codes: 0 done, 1 a file could not be written, 2 usage, 7 data missing or broken.
+    Exit codes: 0 done, 1 a source did not answer or a file could not be written, 2 usage, 7 data missing or broken.
     """
+
+
+market.add_command(download)
 
 
 @market.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--timeframe", callback=_timeframe, help="What the candles must be; default: their most common spacing.")
+@click.option(
+    "--timeframe", callback=arguments.timeframe, help="What the candles must be; default: their most common spacing."
+)
 @click.option("--show", type=click.IntRange(min=0), default=10, show_default=True, help="Faults of each kind to print.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, with every fault.")
 def check(file: Path, timeframe: Timeframe | None, show: int, as_json: bool) -> None:
@@ -83,7 +73,7 @@ def check(file: Path, timeframe: Timeframe | None, show: int, as_json: bool) -> 
 @market.command()
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Parquet file to write.")
 @click.option("--bars", type=click.IntRange(min=1), default=20_000, show_default=True, help="Number of candles.")
-@click.option("--timeframe", callback=_timeframe, default="15m", show_default=True, help="1m, 15m, 1h, ...")
+@click.option("--timeframe", callback=arguments.timeframe, default="15m", show_default=True, help="1m, 15m, 1h, ...")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="The same seed, the same market."
 )
@@ -95,7 +85,9 @@ def check(file: Path, timeframe: Timeframe | None, show: int, as_json: bool) -> 
     help="Strength of the planted drift: 0 leaves nothing to learn; 0.5 an AUC of about 0.6 over 5 hours.",
 )
 @click.option("--symbol", default="BTCUSDT", show_default=True, help="Symbols of one seed are correlated.")
-@click.option("--start", callback=_instant, default="2024-01-01", show_default=True, help="First open time, UTC.")
+@click.option(
+    "--start", callback=arguments.instant, default="2024-01-01", show_default=True, help="First open time, UTC."
+)
 @click.option(
     "--funding-out", type=click.Path(path_type=Path, dir_okay=False), help="Write the funding rates here too."
 )

@@ -77,8 +77,8 @@ def run(
             spec = spec.model_copy(update={"data": spec.data.model_copy(update={"symbol": symbol})})
         bars = from_files(spec.data, data, funding) if data is not None else synthetic_market(spec.data)
         # torch takes seconds to import, and a host that only trades has none: wrong options and files are said before.
+        from market.progress import Steps
         from training import report
-        from training.progress import Steps
         from training.run import make_set
 
         steps = Steps(quiet=quiet)

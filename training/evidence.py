@@ -12,13 +12,13 @@ import numpy as np
 from pydantic import JsonValue
 
 from market.candles import Floats, Ints
+from market.progress import Step
 from models import metrics
 from models.logits import sigmoid
 from training import baselines, boosting
 from training.fusion import Fused
 from training.members import Answers, RegimeAnswers
 from training.problem import SIDES, Problem
-from training.progress import Step
 from training.spec import TrainingSpec
 
 Json = dict[str, JsonValue]

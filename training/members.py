@@ -15,6 +15,7 @@ import torch
 from pydantic import JsonValue
 
 from market.candles import Floats, Ints
+from market.progress import Step
 from models.features import rows_ready
 from models.manifest import REGIMES, Member, Scaler
 from models.modelset import digest
@@ -22,7 +23,6 @@ from models.networks.lstm import MultiHorizonLSTM, count_parameters
 from models.scaling import FeatureScaler
 from training import boosting, export, loop
 from training.problem import Problem
-from training.progress import Step
 from training.spec import LSTMSpec, TrainingSpec
 from training.splits import PurgedTimeSeriesSplit, hold_back
 

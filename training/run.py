@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from market.progress import Steps
 from models import features
 from models.inference import with_golden
 from models.manifest import (
@@ -31,7 +32,6 @@ from training.data import Bars, DataError
 from training.fusion import Fused, fuse
 from training.members import Answers, File, Folds, Maker, RegimeAnswers, make_lightgbm, make_lstm, make_regime
 from training.problem import Problem, pose
-from training.progress import Steps
 from training.spec import TrainingSpec
 from training.splits import SplitError
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
+import re
 import ssl
 import sys
 import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
-import orjson
-from aiohttp import web
+from click.core import ParameterSource
 
 import configs
 from configs import ConfigError
@@ -23,10 +25,14 @@ from market.aggregate import AggregationError, aggregate
 from market.candles import Candles
 from market.catalogue import instrument
 from market.exchange.account import Costs
-from market.exchange.binance.signing import Gate
+from market.exchange.codec import Codec
+from market.exchange.codecs import CODECS
 from market.exchange.faults.scenario import Rule, Scenario
+from market.exchange.fidelity import Fidelity, fidelity_options
 from market.exchange.replay import ReplayError
 from market.exchange.server import Server
+from market.exchange.serving import EXIT_FAILURE, Door, play, serve
+from market.exchange.store import Store, StoreError
 from market.exchange.venue import History, Venue
 from market.timeframes import Timeframe, TimeframeError
 
@@ -34,7 +40,10 @@ log = logging.getLogger("market.exchange")
 
 WARMUP_BARS = 2_000
 SYNTHETIC_BARS = 20_000
-EXIT_FAILURE, EXIT_CONFIGURATION, EXIT_DATA = 1, 4, 7
+EXIT_CONFIGURATION, EXIT_DATA = 4, 7
+EXCHANGE = "binanceusdm"
+MIRRORED = Timeframe.parse("1m")
+PLAYED = ("data", "funding", "speed", "start_at", "warmup", "bars", "seed", "signal", "exit_at_end", "slippage")
 
 
 class DataProblem(click.ClickException):
@@ -100,10 +109,19 @@ def _speed(context: click.Context, parameter: click.Parameter, value: str) -> fl
 
 
 @click.command()
+@click.option("--venue", "dialect", type=click.Choice(sorted(CODECS)), default="binance", show_default=True)
 @click.option("--data", callback=_list, help="Parquet histories, comma-separated, one a symbol; synthetic without.")
 @click.option("--symbols", callback=_list, default="BTCUSDT", show_default=True, help="Symbols, comma-separated.")
 @click.option("--funding", callback=_list, help="Parquet funding histories, one a symbol; none is charged without.")
-@click.option("--timeframe", callback=_timeframe, help="Base timeframe [that of the data; synthetic: 1h].")
+@click.option("--mirror", help="Follow a live exchange instead: binanceusdm, or the address of another local exchange.")
+@click.option(
+    "--quiet-after",
+    type=click.FloatRange(0.1, 600),
+    default=10.0,
+    show_default=True,
+    help="With --mirror: seconds of silence after which prices are no longer trusted.",
+)
+@click.option("--timeframe", callback=_timeframe, help="Base timeframe [that of the data; synthetic: 1h; mirror: 1m].")
 @click.option("--speed", callback=_speed, default="manual", show_default=True, help="manual, real, or times real pace.")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="0: any free port.")
@@ -122,11 +140,21 @@ def _speed(context: click.Context, parameter: click.Parameter, value: str) -> fl
 @click.option("--fault-seed", type=click.IntRange(0), default=1, show_default=True, help="Of faults by probability.")
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate (PEM): serve https and wss.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key (PEM).")
+@fidelity_options
+@click.option(
+    "--state", type=click.Path(path_type=Path, dir_okay=False), help="SQLite file that keeps the account; continued."
+)
 @click.option("--exit-at-end", is_flag=True, help="End once the data is played; otherwise go on serving.")
+@click.pass_context
 def main(
+    context: click.Context,
+    /,
+    dialect: str,
     data: list[str],
     symbols: list[str],
     funding: list[str],
+    mirror: str | None,
+    quiet_after: float,
     timeframe: Timeframe | None,
     speed: float | None,
     host: str,
@@ -146,15 +174,26 @@ def main(
     fault_seed: int,
     tls_cert: Path | None,
     tls_key: Path | None,
+    state: Path | None,
     exit_at_end: bool,
+    **fidelity: Any,
 ) -> None:
-    """A local exchange that speaks Binance USDT-M futures, replaying history or a synthetic market."""
+    """A local exchange that speaks Binance USDT-M or Bybit v5 linear: replaying history or a synthetic market, or
+    mirroring a live exchange in real time, with an account of its own.
+    """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    if start_at is not None and warmup is not None:
-        raise click.UsageError("--start-at and --warmup both say where to start; give one")
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("--tls-cert and --tls-key go together")
     rules = () if faults is None else _scenario(faults)
+    costs = Costs(taker_fee, maker_fee, slippage)
+    opened = partial(_open, dialect=dialect, secrets={key: secret}, rules=rules, fault_seed=fault_seed)
+    door = Door(host, port, _tls(tls_cert, tls_key))
+    if mirror is not None:
+        _check_mirror(context, mirror)
+        follow = _follow(mirror, symbols, timeframe or MIRRORED, quiet_after, cash, costs, opened, door)
+        sys.exit(asyncio.run(follow))
+    if start_at is not None and warmup is not None:
+        raise click.UsageError("--start-at and --warmup both say where to start; give one")
     for what, given in (("--data", data), ("--funding", funding)):
         if given and len(given) != len(symbols):
             raise click.UsageError(f"{what} names {len(given)} files for {len(symbols)} symbols ({', '.join(symbols)})")
@@ -164,21 +203,78 @@ def main(
         else:
             count = (warmup or WARMUP_BARS) + (bars or SYNTHETIC_BARS)
             histories = _synthetic(symbols, count, timeframe or Timeframe.parse("1h"), seed, signal)
-        venue = Venue(
+        venue = Venue.replaying(
             histories,
             start=start_at if start_at is not None else _after_warmup(histories, warmup),
             bars=bars,
             cash=cash,
-            costs=Costs(taker_fee, maker_fee, slippage),
-            wall_ms=lambda: time.time_ns() // 1_000_000,
+            costs=costs,
+            wall_ms=wall_ms,
         )
+        Fidelity(**fidelity).apply(venue, seed)
+        if state is not None:
+            store = Store(state)
+            log.info("continuing %s" if store.restore(venue) else "keeping the account in %s", state)
+            venue.keep = partial(store.save, venue)
+            venue.drain()
     except instruments.InstrumentError as error:
         raise click.UsageError(str(error)) from error
+    except StoreError as error:
+        raise DataProblem(f"--state {error}") from error
     except (history.HistoryError, AggregationError, TimeframeError, ReplayError, synthetic.SyntheticError) as error:
         raise DataProblem(str(error)) from error
-    server = Server(venue, Gate({key: secret}), manual=speed is None, fault_seed=fault_seed)
+    server, codec = opened(venue, manual=speed is None)
+    sys.exit(asyncio.run(play(server, codec, door, speed, exit_at_end)))
+
+
+def _open(
+    venue: Venue, dialect: str, secrets: dict[str, str], rules: Sequence[Rule], fault_seed: int, manual: bool
+) -> tuple[Server, Codec]:
+    """A server of the venue in its dialect, with the faults of a scenario armed."""
+    codec = CODECS[dialect](venue, secrets)
+    server = Server(venue, codec, manual=manual, fault_seed=fault_seed)
     server.faults.arm(rules)
-    sys.exit(asyncio.run(_serve(server, venue, speed, host, port, _tls(tls_cert, tls_key), exit_at_end)))
+    return server, codec
+
+
+def _check_mirror(context: click.Context, mirror: str) -> None:
+    """A mirror runs with the live market: nothing that says how history is played goes with it."""
+    if mirror != EXCHANGE and not re.fullmatch(r"https?://[^/\s]+/?", mirror):
+        raise click.BadParameter(f"{mirror!r}: write {EXCHANGE}, or an address such as http://127.0.0.1:18080")
+    for name in PLAYED:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            flag = "--" + name.replace("_", "-")
+            raise click.UsageError(f"--mirror runs with the live market; {flag} does not go with it")
+
+
+async def _follow(
+    where: str,
+    symbols: list[str],
+    finest: Timeframe,
+    quiet_s: float,
+    cash: int,
+    costs: Costs,
+    opened: Callable[..., tuple[Server, Codec]],
+    door: Door,
+) -> int:
+    from market.exchange.mirror.mirror import Mirror  # ccxt: two seconds and 100 MB, which a replay need not pay
+    from market.exchange.mirror.upstream import UpstreamError
+    from market.exchange.mirror.wire import Unreadable
+
+    mirror = Mirror(where, symbols, finest, quiet_s)
+    try:
+        engine = await mirror.open(cash, costs)
+    except (UpstreamError, Unreadable) as error:
+        await mirror.close()
+        log.error("cannot mirror %s", error)
+        return EXIT_FAILURE
+    server, codec = opened(Venue(engine, mirror, wall_ms), manual=False)
+    return await serve(server, codec, door, lambda: mirror.run(server.hub))
+
+
+def wall_ms() -> int:
+    """The wall clock, UTC ms."""
+    return time.time_ns() // 1_000_000
 
 
 def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
@@ -229,58 +325,6 @@ def _after_warmup(histories: list[History], warmup: int | None) -> int:
     if skipped >= len(latest):
         raise ReplayError(f"{len(latest)} candles leave nothing to play after {skipped} of warm-up; lower --warmup")
     return int(latest.open_time[skipped])
-
-
-async def _serve(
-    server: Server,
-    venue: Venue,
-    speed: float | None,
-    host: str,
-    port: int,
-    tls: ssl.SSLContext | None,
-    exit_at_end: bool,
-) -> int:
-    runner = web.AppRunner(server.app(), access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, host, port, ssl_context=tls)
-        try:
-            await site.start()
-        except OSError as error:
-            log.error("cannot listen on %s port %s: %s; choose another --port, or 0", host, port, error.strerror)
-            return EXIT_FAILURE
-        stop = _listen_to_signals()
-        port = runner.addresses[0][1]
-        safe = "s" if tls else ""
-        ready = {"port": port, "url": f"http{safe}://{host}:{port}", "ws_url": f"ws{safe}://{host}:{port}/ws"}
-        click.echo(orjson.dumps(ready | {"market_time": venue.replay.time}).decode())
-        await _until_ended(server, stop, speed, exit_at_end)
-        return 0
-    finally:
-        await runner.cleanup()
-
-
-def _listen_to_signals() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set; in place before anybody is told that the exchange serves."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop
-
-
-async def _until_ended(server: Server, stop: asyncio.Event, speed: float | None, exit_at_end: bool) -> None:
-    waits = [asyncio.create_task(stop.wait())]
-    if exit_at_end:
-        waits.append(asyncio.create_task(server.clock.ended.wait()))
-    run = None if speed is None else asyncio.create_task(server.clock.run(speed))
-    await asyncio.wait([*waits, *([] if run is None else [run])], return_when=asyncio.FIRST_COMPLETED)
-    if run is not None and run.done():
-        run.result()
-        log.info("all bars are played")
-    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    for task in waits if run is None else [*waits, run]:
-        task.cancel()
 
 
 if __name__ == "__main__":

@@ -7,15 +7,17 @@ in ticks, exactly those that orders fill at.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from market import fills
 from market.aggregate import aggregate
 from market.candles import Candles
+from market.exchange.source import Outlook
 from market.funding import Funding
 from market.instruments import Instrument
 from market.timeframes import Timeframe
@@ -25,6 +27,7 @@ OFFERED = tuple(
 )
 """Timeframes of the exchange; a feed offers those that its base series divides."""
 
+HOUR_MS = 3_600_000
 VISITS = 4
 """Prices a bar is taken to visit, its open included."""
 
@@ -138,6 +141,28 @@ class Feed:
         self._funded = bisect_right(self.funding_times, time)
         self.__dict__.pop("path", None)
 
+    def place(self) -> dict[str, Any]:
+        """Where the feed stands, for `resume`, with the prices of its bar, by which the history is known again."""
+        return {"bar": self.bar, "visited": self.visited, "funded": self._funded, "prices": list(self._bar_prices())}
+
+    def resume(self, place: Mapping[str, Any]) -> bool:
+        """Stand where `place` said; False, and unmoved, if this is another history."""
+        before = self.bar
+        if place["bar"] >= len(self.base):
+            return False
+        self.bar = place["bar"]
+        if list(self._bar_prices()) != place["prices"]:
+            self.bar = before
+            return False
+        self.visited, self._funded = place["visited"], place["funded"]
+        self.__dict__.pop("path", None)
+        return True
+
+    def _bar_prices(self) -> tuple[int, ...]:
+        """Open time and prices of the bar that opened last; nothing before the first."""
+        i, base = self.bar, self.base
+        return () if i < 0 else (base.times[i], base.open[i], base.high[i], base.low[i], base.close[i])
+
     def opens_at(self, time: int) -> bool:
         """Whether the next bar opens at `time`; during an outage it does not."""
         following = self.bar + 1
@@ -157,6 +182,22 @@ class Feed:
         """
         first, self._funded = self._funded, bisect_right(self.funding_times, until)
         return self.funding_rates[first : self._funded]
+
+    def last_rate(self, until: int) -> Sequence[int]:
+        """The latest funding rate (1e-8) that fell due up to `until` (ms), alone; nothing if none did."""
+        past = bisect_right(self.funding_times, until)
+        return self.funding_rates[max(0, past - 1) : past]
+
+    def mark_at(self, time: int) -> int | None:
+        """The mark (ticks) of a funding instant: the open of the bar it fell into."""
+        index = self.base.find(self.base.timeframe.floor(time))
+        return None if index is None else self.base.open[index]
+
+    def outlook(self, now: int, hours: int) -> Outlook:
+        """The rate that fell due last, and the next instant, `hours` apart from 00:00 UTC on."""
+        past = bisect_right(self.funding_times, now)
+        period = hours * HOUR_MS
+        return Outlook(self.funding_rates[past - 1] if past else 0, now - now % period + period)
 
     def series(self, timeframe: Timeframe) -> Series:
         """The whole history in `timeframe`; made once, on first use."""

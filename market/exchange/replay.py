@@ -6,7 +6,8 @@ closing klines on the wire, so an order sent after a close fills at the next bar
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,7 @@ class Replay:
             raise ReplayError(f"all symbols need the same base timeframe; got {names}")
         self.timeframe: Timeframe = timeframes.pop()
         self.engine = engine
-        self.feeds = {feed.symbol: feed for feed in feeds}
+        self.feeds: dict[str, Feed] = {feed.symbol: feed for feed in feeds}
         times = np.unique(np.concatenate([feed.candles.open_time for feed in feeds]))
         self._times: list[int] = times[times >= start].tolist()[:bars]
         for feed in feeds:
@@ -68,6 +69,30 @@ class Replay:
     def bars_left(self) -> int:
         """Bars that have not closed yet, the open one included."""
         return len(self._times) - self._at
+
+    def place(self) -> dict[str, Any]:
+        """Where the replay stands, for `resume`."""
+        return {
+            "first": self._times[0],
+            "at": self._at,
+            "time": self.time,
+            "feeds": {symbol: feed.place() for symbol, feed in self.feeds.items()},
+        }
+
+    def resume(self, place: Mapping[str, Any]) -> None:
+        """Stand where `place` said; the engine is not told.
+
+        Raises
+        ------
+        ReplayError
+            If the history is another, or starts elsewhere.
+        """
+        if place["first"] != self._times[0] or place["at"] > len(self._times):
+            raise ReplayError(f"the state began at {place['first']} ms, this replay at {self._times[0]} ms")
+        for symbol, feed in self.feeds.items():
+            if not feed.resume(place["feeds"][symbol]):
+                raise ReplayError(f"the history of {symbol} is not the one that the state was made with")
+        self._at, self.time, self._closed = place["at"], place["time"], []
 
     def visit(self) -> None:
         """Every open bar visits its next price; the last of them is its close."""
@@ -97,6 +122,9 @@ class Replay:
         else:
             self._open()
 
+    def listen(self, pairs: Iterable[tuple[str, Timeframe]]) -> None:
+        """Every kline is at hand: nothing to do."""
+
     def closing(self, wanted: Container[tuple[str, Timeframe]]) -> Iterator[Kline]:
         """Klines the last turn closed: the shorter timeframe first, symbols in order; only those `wanted`."""
         for timeframe in self._timeframes():
@@ -115,6 +143,10 @@ class Replay:
                     if kline is not None:
                         yield kline
 
+    def state(self) -> dict[str, object]:
+        """Where the replay stands."""
+        return {"market_time": self.time, "done": self.done, "bars_left": self.bars_left}
+
     def _timeframes(self) -> tuple[Timeframe, ...]:
         return next(iter(self.feeds.values())).timeframes
 
@@ -122,4 +154,10 @@ class Replay:
         self.time = self._times[self._at]
         for feed in self.feeds.values():
             if feed.opens_at(self.time):
-                self.engine.open_bar(feed.symbol, feed.open_bar(), self.time, feed.rates_due(self.time))
+                self.engine.open_bar(feed.symbol, feed.open_bar(), self.time, self._rates_due(feed))
+
+    def _rates_due(self, feed: Feed) -> Sequence[int]:
+        """The history's funding; where the interval was changed since, the last rate at the instants it adds."""
+        rates, hours = feed.rates_due(self.time), self.engine.instruments[feed.symbol].funding_hours
+        added = hours != feed.instrument.funding_hours and self.time % (hours * 3_600_000) == 0
+        return feed.last_rate(self.time) if added and not rates else rates

@@ -14,6 +14,7 @@ import pytest
 
 from configs import load, schema_is_current
 from market import history, synthetic
+from market.progress import Steps
 from market.timeframes import Timeframe
 from models.inference import Predictor
 from models.modelset import ModelSet
@@ -22,7 +23,6 @@ from training.data import Bars, DataError, from_files, synthetic_market
 from training.fusion import fuse, weigh
 from training.members import Folds, make_lightgbm, make_lstm, make_regime
 from training.problem import Problem, pose
-from training.progress import Steps
 from training.run import make_set
 from training.spec import TrainingSpec
 

@@ -66,6 +66,26 @@ def mark_price(premium: Payload) -> Payload:
     }
 
 
+def book_stream(symbol: str) -> str:
+    """Name of a symbol's book ticker stream."""
+    return f"{symbol.lower()}@bookTicker"
+
+
+def book_ticker(row: Payload) -> Payload:
+    """One book ticker frame, from the book ticker reply; its update id is the market's time."""
+    return {
+        "e": "bookTicker",
+        "u": row["time"],
+        "E": row["time"],
+        "T": row["time"],
+        "s": row["symbol"],
+        "b": row["bidPrice"],
+        "B": row["bidQty"],
+        "a": row["askPrice"],
+        "A": row["askQty"],
+    }
+
+
 def event(instruments: Mapping[str, Instrument], happened: Event) -> Payload:
     """One user-stream frame."""
     match happened:
@@ -109,7 +129,7 @@ def _order(instrument: Instrument, happened: OrderEvent) -> Payload:
             "l": quantity(fill.quantity if fill else 0),
             "z": quantity(order.filled),
             "L": price(fill.price if fill else 0),
-            "N": instrument.quote,
+            "N": (fill.fee_asset if fill else "") or instrument.quote,
             "n": cash_text(fill.fee if fill else 0),
             "T": happened.time,
             "t": fill.id if fill else 0,
@@ -171,19 +191,21 @@ def _algo(instrument: Instrument, happened: StopEvent) -> Payload:
 
 
 def _account(instrument: Instrument | None, happened: AccountEvent) -> Payload:
-    balance = {
-        "a": instrument.quote if instrument else "USDT",
-        "wb": cash_text(happened.cash),
-        "cw": cash_text(happened.free),
-        "bc": cash_text(happened.change),
-    }
+    quote = instrument.quote if instrument else "USDT"
+    balances = [_balance(quote, happened.cash, happened.free, happened.change)]
+    if happened.coin is not None:
+        balances.append(_balance(happened.coin.asset, happened.coin.balance, happened.coin.balance, 0))
     positions = [_position(instrument, happened)] if instrument else []
     return {
         "e": "ACCOUNT_UPDATE",
         "E": happened.time,
         "T": happened.time,
-        "a": {"m": happened.reason, "B": [balance], "P": positions},
+        "a": {"m": happened.reason, "B": balances, "P": positions},
     }
+
+
+def _balance(asset: str, wallet: int, free: int, change: int) -> Payload:
+    return {"a": asset, "wb": cash_text(wallet), "cw": cash_text(free), "bc": cash_text(change)}
 
 
 def _position(instrument: Instrument, happened: AccountEvent) -> Payload:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from typing import Any
 
 from market.exchange.binance import texts
 from market.exchange.binance.params import Params
 from market.exchange.desk import MAX_QUANTITY
-from market.exchange.feed import Feed, Kline
+from market.exchange.feed import Kline
+from market.exchange.limits import Window
 from market.exchange.orders import STOPS, SymbolStatus
 from market.exchange.refusals import Code, Refusal
+from market.exchange.source import SymbolSource
 from market.exchange.venue import Venue
 from market.instruments import Instrument
 
@@ -37,10 +38,7 @@ def exchange_info(venue: Venue, params: Params) -> Payload:
         "timezone": "UTC",
         "serverTime": venue.wall_ms(),
         "futuresType": "U_MARGINED",
-        "rateLimits": [
-            {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2400},
-            {"rateLimitType": "ORDERS", "interval": "MINUTE", "intervalNum": 1, "limit": 1200},
-        ],
+        "rateLimits": [_rate_limit(window) for window in venue.limits.windows],
         "exchangeFilters": [],
         "assets": [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "0"}],
         "symbols": [
@@ -68,21 +66,21 @@ def premium_index(venue: Venue, params: Params) -> Payload | list[Payload]:
     return rows[0] if params.has("symbol") else rows
 
 
-def premium(venue: Venue, feed: Feed) -> Payload:
+def premium(venue: Venue, feed: SymbolSource) -> Payload:
     """Mark price and funding of one symbol."""
     now = venue.replay.time
-    past = bisect_right(feed.funding_times, now)
     instrument = venue.engine.instruments[feed.symbol]
-    price = instrument.price_text(venue.engine.mark_price(feed.symbol))
-    period = instrument.funding_hours * HOUR_MS
+    outlook = feed.outlook(now, instrument.funding_hours)
+    mark = venue.engine.mark_price(feed.symbol)
+    index = instrument.price_text(mark if outlook.index is None else outlook.index)
     return {
         "symbol": feed.symbol,
-        "markPrice": price,
-        "indexPrice": price,
-        "estimatedSettlePrice": price,
-        "lastFundingRate": texts.funding_rate(feed.funding_rates[past - 1] if past else 0),
+        "markPrice": instrument.price_text(mark),
+        "indexPrice": index,
+        "estimatedSettlePrice": index,
+        "lastFundingRate": texts.funding_rate(outlook.rate),
         "interestRate": "0.00010000",
-        "nextFundingTime": now - now % period + period,
+        "nextFundingTime": outlook.next_time,
         "time": now,
     }
 
@@ -112,10 +110,15 @@ def funding_rates(venue: Venue, params: Params) -> list[Payload]:
             if time > venue.replay.time:
                 break
             if (start is None or time >= start) and (end is None or time <= end):
-                index = feed.base.find(feed.base.timeframe.floor(time))
-                mark = "" if index is None else feed.instrument.price_text(feed.base.open[index])
-                rate_text = texts.funding_rate(rate)
-                rows.append({"symbol": symbol, "fundingTime": time, "fundingRate": rate_text, "markPrice": mark})
+                mark = feed.mark_at(time)
+                rows.append(
+                    {
+                        "symbol": symbol,
+                        "fundingTime": time,
+                        "fundingRate": texts.funding_rate(rate),
+                        "markPrice": "" if mark is None else feed.instrument.price_text(mark),
+                    }
+                )
     rows.sort(key=lambda row: int(row["fundingTime"]))
     return rows[:limit] if start is not None else rows[-limit:]
 
@@ -128,20 +131,21 @@ def price_ticker(venue: Venue, params: Params) -> Payload | list[Payload]:
 
 def book_ticker(venue: Venue, params: Params) -> Payload | list[Payload]:
     """Best bid and ask: where market orders would fill; the depth is not limited, and written as 0."""
-    rows = []
-    for symbol in params.symbols():
-        instrument = venue.engine.instruments[symbol]
-        rows.append(
-            {
-                "symbol": symbol,
-                "bidPrice": instrument.price_text(venue.engine.market_price(symbol, -1)),
-                "bidQty": "0",
-                "askPrice": instrument.price_text(venue.engine.market_price(symbol, 1)),
-                "askQty": "0",
-                "time": venue.replay.time,
-            }
-        )
+    rows = [book(venue, symbol) for symbol in params.symbols()]
     return rows[0] if params.has("symbol") else rows
+
+
+def book(venue: Venue, symbol: str) -> Payload:
+    """Best bid and ask of one symbol."""
+    instrument = venue.engine.instruments[symbol]
+    return {
+        "symbol": symbol,
+        "bidPrice": instrument.price_text(venue.engine.market_price(symbol, -1)),
+        "bidQty": "0",
+        "askPrice": instrument.price_text(venue.engine.market_price(symbol, 1)),
+        "askQty": "0",
+        "time": venue.replay.time,
+    }
 
 
 def day_ticker(venue: Venue, params: Params) -> Payload | list[Payload]:
@@ -150,12 +154,22 @@ def day_ticker(venue: Venue, params: Params) -> Payload | list[Payload]:
     return rows[0] if params.has("symbol") else rows
 
 
-def _feed(venue: Venue, params: Params) -> Feed:
+def _feed(venue: Venue, params: Params) -> SymbolSource:
     return venue.replay.feeds[params.symbol()]
 
 
 def _last(venue: Venue, symbol: str) -> str:
     return venue.engine.instruments[symbol].price_text(venue.engine.prices[symbol])
+
+
+def _rate_limit(window: Window) -> Payload:
+    minutes, seconds = divmod(window.span_ms // 1000, 60)
+    return {
+        "rateLimitType": window.kind.value,
+        "interval": "MINUTE" if minutes else "SECOND",
+        "intervalNum": minutes or seconds,
+        "limit": window.most,
+    }
 
 
 def _symbol_info(instrument: Instrument, status: SymbolStatus) -> Payload:
@@ -220,8 +234,8 @@ def _kline_row(instrument: Instrument, kline: Kline) -> list[Any]:
     ]
 
 
-def _day(feed: Feed, now: int) -> Payload:
-    base = list(feed.klines(feed.base.timeframe, now - 24 * HOUR_MS, None, MAX_KLINES))
+def _day(feed: SymbolSource, now: int) -> Payload:
+    base = list(feed.klines(feed.timeframes[0], now - 24 * HOUR_MS, None, MAX_KLINES))
     price = feed.instrument.price_text
     change = base[-1].close - base[0].open
     volume, quote_volume = sum(k.volume for k in base), sum(k.quote_volume for k in base)
