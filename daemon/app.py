@@ -110,6 +110,7 @@ class Daemon:
         self._tasks: list[asyncio.Task[Any]] = []
         self.store = CandleStore(self.config.pairs, predictor.lookback + MARGIN_CANDLES)
         self.recorder = Recorder(config.state_dir)
+        self.control = ControlServer(config.state_dir, self._answer)
         self.inlet = Inlet(self.inbox.offer, self.stopwatch)
         self.venue = configured(config, self.inlet.frame, session)
         self._backfill = Backfill(self.venue)
@@ -140,7 +141,7 @@ class Daemon:
         """
         if phase := self.config.phase_in_force:
             log.info("phase %s tightens the rules: %s", phase, "; ".join(self.tightened) or "nothing")
-        control = ControlServer(self.config.state_dir, self._answer)
+        control = self.control
         await control.open()
         self._spawn(self.alerts.run(), "alerts")
         try:

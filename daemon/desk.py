@@ -299,7 +299,7 @@ class Desk:
         match command:
             case "SetLeverage" if self._entry_awaiting_leverage():
                 book.goal, book.leverage_asked_at = None, 0
-                return [self.alert("warning", f"leverage could not be set, entry given up: {code} {message}")]
+                return [self.alert("warning", f"entry given up, setting its leverage was {_answer(code, message)}")]
             case "Submit" if book.order and book.order.client_id == client_id:
                 return self._order_refused(book.order, code, message, at)
             case "CancelStop" if stop and not stop.over:
@@ -313,11 +313,11 @@ class Desk:
         book, book.order = self.book, None
         if order.purpose is Purpose.ENTRY:
             book.goal = None
-            return [self.alert("warning", f"entry refused by the exchange: {code} {message}")]
+            return [self.alert("warning", f"entry {_answer(code, message)}")]
         book.retry_at = at + self.patience.retry_ms
         return [
-            self.alert("warning", f"closing order refused by the exchange: {code} {message}"),
-            Reconcile(f"{self.symbol}: closing order refused ({code})"),
+            self.alert("warning", f"closing order {_answer(code, message)}"),
+            Reconcile(f"{self.symbol}: closing order {_answer(code, message)}"),
         ]
 
     def _stop_refused(
@@ -327,7 +327,7 @@ class Desk:
             self.book.urgent = trades.UNPROTECTED  # and closed at once: no pause while nothing protects it
         else:
             self.book.retry_at = at + self.patience.soon_ms
-        return [self.alert("critical", f"stop refused ({lot.stop_tries}): {code} {message}")]
+        return [self.alert("critical", f"stop {_answer(code, message)} (try {lot.stop_tries})")]
 
     def reconciled(self, truth: SymbolTruth, first: bool, at: int) -> list[Command]:
         """The exchange's truth replaces ours; what was under way is asked for by its id.
@@ -417,6 +417,11 @@ class Desk:
 
     def alert(self, level: str, text: str) -> Alert:
         return Alert(level, f"{self.symbol}: {text}")
+
+
+def _answer(code: int, message: str) -> str:
+    """What became of a command that nothing came of: the exchange said no, or it never left."""
+    return message if message.startswith("not sent") else f"refused by the exchange: {code} {message}"
 
 
 def wanted(stop: Stop, lot: Lot) -> bool:

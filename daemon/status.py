@@ -50,6 +50,8 @@ def queues(daemon: Daemon) -> dict[str, int]:
         "went_ahead": outbox.went_ahead if outbox else 0,
         "given_up": outbox.given_up if outbox else 0,
         "candles_unrecorded": daemon.recorder.lost,
+        "clients_cut_off": daemon.control.cut_off,
+        "alerts_grouped": daemon.alerts.grouped,
         "alerts_dropped": daemon.alerts.dropped,
     }
 
