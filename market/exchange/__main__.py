@@ -32,6 +32,7 @@ from market.exchange.fidelity import Fidelity, fidelity_options
 from market.exchange.replay import ReplayError
 from market.exchange.server import Server
 from market.exchange.serving import EXIT_FAILURE, Door, play, serve
+from market.exchange.store import StoreError
 from market.exchange.venue import History, Venue
 from market.timeframes import Timeframe, TimeframeError
 
@@ -181,7 +182,14 @@ def main(
         raise click.UsageError("--tls-cert and --tls-key go together")
     rules = () if faults is None else _scenario(faults)
     costs = Costs(taker_fee, maker_fee, slippage)
-    opened = partial(_open, dialect=dialect, secrets={key: secret}, rules=rules, fault_seed=fault_seed)
+    opened = partial(
+        _open,
+        dialect=dialect,
+        secrets={key: secret},
+        rules=rules,
+        fault_seed=fault_seed,
+        fidelity=Fidelity(**fidelity, seed=seed),
+    )
     door = Door(host, port, _tls(tls_cert, tls_key))
     if mirror is not None:
         _check_mirror(context, mirror)
@@ -206,7 +214,6 @@ def main(
             costs=costs,
             wall_ms=wall_ms,
         )
-        Fidelity(**fidelity).apply(venue, seed)
     except instruments.InstrumentError as error:
         raise click.UsageError(str(error)) from error
     except (history.HistoryError, AggregationError, TimeframeError, ReplayError, synthetic.SyntheticError) as error:
@@ -216,9 +223,19 @@ def main(
 
 
 def _open(
-    venue: Venue, dialect: str, secrets: dict[str, str], rules: Sequence[Rule], fault_seed: int, manual: bool
+    venue: Venue,
+    dialect: str,
+    secrets: dict[str, str],
+    rules: Sequence[Rule],
+    fault_seed: int,
+    fidelity: Fidelity,
+    manual: bool,
 ) -> tuple[Server, Codec]:
-    """A server of the venue in its dialect, with the faults of a scenario armed."""
+    """A server of the venue in its dialect, as faithful as asked for, with the faults of a scenario armed."""
+    try:
+        fidelity.apply(venue)
+    except StoreError as error:
+        raise DataProblem(f"--state {error}") from error
     codec = CODECS[dialect](venue, secrets)
     server = Server(venue, codec, manual=manual, fault_seed=fault_seed)
     server.faults.arm(rules)
