@@ -32,7 +32,7 @@ from market.exchange.fidelity import Fidelity, fidelity_options
 from market.exchange.replay import ReplayError
 from market.exchange.server import Server
 from market.exchange.serving import EXIT_FAILURE, Door, play, serve
-from market.exchange.store import Store, StoreError
+from market.exchange.store import StoreError
 from market.exchange.venue import History, Venue
 from market.timeframes import Timeframe, TimeframeError
 
@@ -141,9 +141,6 @@ def _speed(context: click.Context, parameter: click.Parameter, value: str) -> fl
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate (PEM): serve https and wss.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key (PEM).")
 @fidelity_options
-@click.option(
-    "--state", type=click.Path(path_type=Path, dir_okay=False), help="SQLite file that keeps the account; continued."
-)
 @click.option("--exit-at-end", is_flag=True, help="End once the data is played; otherwise go on serving.")
 @click.pass_context
 def main(
@@ -174,7 +171,6 @@ def main(
     fault_seed: int,
     tls_cert: Path | None,
     tls_key: Path | None,
-    state: Path | None,
     exit_at_end: bool,
     **fidelity: Any,
 ) -> None:
@@ -186,7 +182,14 @@ def main(
         raise click.UsageError("--tls-cert and --tls-key go together")
     rules = () if faults is None else _scenario(faults)
     costs = Costs(taker_fee, maker_fee, slippage)
-    opened = partial(_open, dialect=dialect, secrets={key: secret}, rules=rules, fault_seed=fault_seed)
+    opened = partial(
+        _open,
+        dialect=dialect,
+        secrets={key: secret},
+        rules=rules,
+        fault_seed=fault_seed,
+        fidelity=Fidelity(**fidelity, seed=seed),
+    )
     door = Door(host, port, _tls(tls_cert, tls_key))
     if mirror is not None:
         _check_mirror(context, mirror)
@@ -211,16 +214,8 @@ def main(
             costs=costs,
             wall_ms=wall_ms,
         )
-        Fidelity(**fidelity).apply(venue, seed)
-        if state is not None:
-            store = Store(state)
-            log.info("continuing %s" if store.restore(venue) else "keeping the account in %s", state)
-            venue.keep = partial(store.save, venue)
-            venue.drain()
     except instruments.InstrumentError as error:
         raise click.UsageError(str(error)) from error
-    except StoreError as error:
-        raise DataProblem(f"--state {error}") from error
     except (history.HistoryError, AggregationError, TimeframeError, ReplayError, synthetic.SyntheticError) as error:
         raise DataProblem(str(error)) from error
     server, codec = opened(venue, manual=speed is None)
@@ -228,9 +223,19 @@ def main(
 
 
 def _open(
-    venue: Venue, dialect: str, secrets: dict[str, str], rules: Sequence[Rule], fault_seed: int, manual: bool
+    venue: Venue,
+    dialect: str,
+    secrets: dict[str, str],
+    rules: Sequence[Rule],
+    fault_seed: int,
+    fidelity: Fidelity,
+    manual: bool,
 ) -> tuple[Server, Codec]:
-    """A server of the venue in its dialect, with the faults of a scenario armed."""
+    """A server of the venue in its dialect, as faithful as asked for, with the faults of a scenario armed."""
+    try:
+        fidelity.apply(venue)
+    except StoreError as error:
+        raise DataProblem(f"--state {error}") from error
     codec = CODECS[dialect](venue, secrets)
     server = Server(venue, codec, manual=manual, fault_seed=fault_seed)
     server.faults.arm(rules)
