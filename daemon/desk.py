@@ -325,8 +325,8 @@ class Desk:
     ) -> list[Command]:
         if meaning is Meaning.WOULD_TRIGGER:
             self.book.urgent = trades.UNPROTECTED  # and closed at once: no pause while nothing protects it
-        else:
-            self.book.retry_at = at + self.patience.soon_ms
+        elif lot.stop_tries < self.patience.stop_tries:  # the last refusal is not waited upon
+            self.book.stop_retry_at = at + self.patience.soon_ms
         return [self.alert("critical", f"stop {_answer(code, message)} (try {lot.stop_tries})")]
 
     def reconciled(self, truth: SymbolTruth, first: bool, at: int) -> list[Command]:

@@ -111,7 +111,8 @@ class Book:
     `executed` are the exchange's times of the last statement of the wallet that an execution caused and of the last
     execution, each with how many there were at that instant; `adopted` says that the position was taken over as stated:
     an execution that comes afterwards may be part of it already. `foreign` is somebody else's position (signed steps)
-    that is left alone. `price` is the last one known when leverage was read, in ticks.
+    that is left alone. `price` is the last one known when leverage was read, in ticks. `retry_at` and `stop_retry_at`
+    are before when no further closing order and no further stop is sent after one was refused.
     """
 
     memory: Memory = field(default_factory=Memory)
@@ -126,6 +127,7 @@ class Book:
     leverage_asked_at: int = 0
     margin: int = 0
     retry_at: int = 0
+    stop_retry_at: int = 0
     naked_since: int = 0
     tended_since: int = 0
     urgent: str = ""
