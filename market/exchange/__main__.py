@@ -245,12 +245,13 @@ async def _follow(
 
     mirror = Mirror(where, symbols, finest, quiet_s)
     try:
-        engine = await mirror.open(cash, costs)
+        venue = Venue(await mirror.open(cash, costs), mirror, wall_ms)
+        await mirror.learn()
     except (UpstreamError, Unreadable) as error:
         await mirror.close()
         log.error("cannot mirror %s", error)
         return EXIT_FAILURE
-    server, codec = opened(Venue(engine, mirror, wall_ms), manual=False)
+    server, codec = opened(venue, manual=False)
     return await serve(server, codec, door, lambda: mirror.run(server.hub))
 
 
