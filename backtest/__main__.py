@@ -26,6 +26,7 @@ from models import modelset
 from models.inference import Predictor
 from models.modelset import ModelSet, ModelSetError
 from strategy.live_config import load_rules
+from strategy.phases import Phase, tighten
 
 ROOT = Path(__file__).resolve().parent.parent
 LIVE_RULES, DEMO_RULES = ROOT / "configs" / "live_config.yaml", ROOT / "configs" / "demo_config.yaml"
@@ -101,6 +102,11 @@ class _Shown:
     help="Trading rules. Default: configs/live_config.yaml; for the starter set configs/demo_config.yaml.",
 )
 @click.option(
+    "--phase",
+    type=click.Choice([str(p) for p in Phase]),
+    help="Test under the caps of a phase, as a daemon configured for it trades.",
+)
+@click.option(
     "--from", "start", type=_instant, metavar="TIME", help="First instant tested, UTC. Default: the first prediction."
 )
 @click.option(
@@ -133,6 +139,7 @@ def backtest(
     funding: tuple[Path, ...],
     symbols: tuple[str, ...],
     rules: Path | None,
+    phase: str | None,
     start: int | None,
     end: int | None,
     wallet: str,
@@ -164,7 +171,10 @@ def backtest(
     starter = path.is_relative_to(modelset.ROOT / modelset.STARTER)
     if starter and model_set == modelset.LATEST:
         errors.print(f"no trained model set yet: testing the starter set {path.name}", highlight=False)
-    chosen = load_rules(rules or (DEMO_RULES if starter else LIVE_RULES))
+    written = load_rules(rules or (DEMO_RULES if starter else LIVE_RULES))
+    chosen, tightened = tighten(written, Phase(phase) if phase else None)
+    if phase:
+        errors.print(f"phase {phase} tightens the rules: {'; '.join(tightened) or 'nothing'}", highlight=False)
     costs = Costs(taker_fee, slippage)
     decision = Timeframe.parse(judged.manifest.data.timeframe)
     with _Shown(errors) as shown:

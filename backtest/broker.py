@@ -106,21 +106,21 @@ class Broker:
         instrument = self.instruments[symbol]
         filled = fills.slipped(price, order.side, self.costs.slippage_ppm)
         if order.quantity > MAX_QUANTITY:
-            return self._refuse("above the exchange's largest quantity")
+            return self.refuse("above the exchange's largest quantity")
         try:
             instrument.notional(
                 4 * price, order.quantity
             )  # as the exchange: countable even if the price rises fourfold
         except InstrumentError:
-            return self._refuse("beyond the largest position that is counted exactly")
+            return self.refuse("beyond the largest position that is counted exactly")
         cost = instrument.notional(filled, order.quantity)
         margin, fee = fills.initial_margin(cost, order.leverage), fills.fee(cost, self.costs.taker_ppm)
         if instrument.notional(price, order.quantity) < instrument.min_notional:
-            return self._refuse("below the smallest notional at the price of the entry")
+            return self.refuse("below the smallest notional at the price of the entry")
         if instrument.notional(price, order.quantity) > tiers.max_notional(instrument.brackets, order.leverage):
-            return self._refuse("above the largest position at that leverage")
+            return self.refuse("above the largest position at that leverage")
         if not fills.affordable(self.free(), cost, order.leverage, self.costs.taker_ppm):
-            return self._refuse("margin not sufficient at the price of the entry")
+            return self.refuse("margin not sufficient at the price of the entry")
         self.cash -= fee
         self.fees += fee
         stop = fills.stop_price(cost, order.quantity, instrument.unit, order.side, order.stop_bps)
@@ -183,6 +183,7 @@ class Broker:
     def _liquidation(self, instrument: Instrument, position: Position) -> int:
         return instrument.liquidation_price(position.cost, position.margin, position.quantity, position.side)
 
-    def _refuse(self, why: str) -> bool:
+    def refuse(self, why: str) -> bool:
+        """Count an entry that is not made; False."""
         self.refused[why] = self.refused.get(why, 0) + 1
         return False

@@ -15,7 +15,7 @@ import numpy as np
 from backtest.broker import Broker, Closed, Costs, Position
 from backtest.tape import SymbolFrame, Tape
 from market import fills, trades
-from strategy import halting
+from strategy import halting, risk, sizing
 from strategy.decide import plan
 from strategy.live_config import Rules
 from strategy.plan import (
@@ -86,7 +86,7 @@ class Result:
     restricted : dict
         Decision candles spent in each of those states.
     refused : dict
-        Entries that were decided and that the exchange would refuse, by why.
+        Entries that were decided and never made, by why: not sent, or refused by the exchange.
     fees, funding : int
         Paid, cash units.
     """
@@ -272,9 +272,28 @@ class _Run:
                     self.broker.close(symbol, price, now, str(action.reason))
                 case Tighten():
                     self._tighten(symbol, action, price, now)
-                case Enter():
+                case Enter() if self._may_send(symbol, action, price):
                     entry_bar, regime = now - now % self.bar_ms, self.memories[symbol].regime
                     self.broker.enter(symbol, action, price, now, entry_bar, regime)
+
+    def _may_send(self, symbol: int, order: Enter, price: int) -> bool:
+        """Rule: the price band and the reserve hold at the moment of sending, whatever the exits before it cost."""
+        close, instrument = self.tapes[symbol].decision_close, self.tapes[symbol].instrument
+        if not risk.within_band(close, price, self.rules.price_band_bps):
+            return self.broker.refuse("price too far from the close that was decided at")
+        equity, margins = (
+            self.broker.cash,
+            fills.initial_margin(instrument.notional(close, order.quantity), order.leverage),
+        )
+        for tape, held in zip(self.tapes, self.broker.positions, strict=True):
+            if held:
+                equity += sizing.open_profit(
+                    held.side, held.quantity, held.cost, tape.decision_close, tape.instrument.unit
+                )
+                margins += held.margin
+        if not risk.within_reserve(margins, equity, self.rules.reserve_bps):
+            return self.broker.refuse("reserve would be touched")
+        return True
 
     def _tighten(self, symbol: int, move: Tighten, price: int, now: int) -> None:
         """Rule: a new stop that the open has passed already is refused by the exchange; the position is closed."""

@@ -62,7 +62,7 @@ def as_json(setting: Setting, result: Result, figures: Statistics) -> dict[str, 
             {"time": _iso(r.time), "state": str(r.state), "reason": str(r.reason)} for r in result.restrictions
         ],
         "candles_restricted": result.restricted,
-        "refused_by_exchange": result.refused,
+        "entries_not_made": result.refused,
         "predictions_refused": setting.refusals,
         "open_positions": [
             {
@@ -105,7 +105,7 @@ def show(console: Console, setting: Setting, result: Result, figures: Statistics
         ("Exits", figures.exits),
         ("Decisions", result.reasons),
         ("Trading restricted", _struck(result)),
-        ("Entries the exchange would refuse", result.refused),
+        ("Entries decided and not made", result.refused),
         ("Candles without a prediction", setting.refusals),
     ):
         if counts:

@@ -1,4 +1,4 @@
-"""The daemon's commands: ``python -m daemon run|rehearse|status|why|pause|resume|flatten|doctor|schema``."""
+"""The daemon's commands: ``python -m daemon run|status|why|gaps|books|pause|resume|flatten|doctor|…``."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.console import Console
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 FAILURE, NOT_RUNNING, CONFIGURATION, TIMEOUT, DATA = 1, 3, 4, 5, 7
+T = TypeVar("T")
+INSTANT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 REHEARSAL_SPEED = "3600"
 SCHEMAS = ((DaemonConfig, CONFIGS / "daemon.schema.json"), (LiveConfig, CONFIGS / "live_config.schema.json"))
 
@@ -117,20 +120,69 @@ def status(path: Path, as_json: bool) -> None:
 @click.option("-n", "count", type=click.IntRange(1), default=10, show_default=True, help="How many, newest first.")
 def why(path: Path, as_json: bool, symbol: str | None, count: int) -> None:
     """The last decisions and their reasons, from the journal; works without a running daemon."""
-    folder = _config(path).state_dir
-    if not (folder / FILE).is_file():
-        raise Told(f"{folder} holds no journal; nothing was ever decided there", DATA)
-    try:
-        rows = Journal(folder).decisions(count, symbol)
-    except JournalError as error:
-        raise Told(str(error), FAILURE) from error
+    rows = _from_journal(path, lambda journal: journal.decisions(count, symbol))
     if as_json:
         click.echo(json.dumps(rows))
         return
     for row in rows:
         numbers = f" ({row['detail']})" if row["detail"] else ""
+        if row["refusal"] and row["refusal"] != row["detail"]:
+            numbers += f" (no prediction: {row['refusal']})"
         known = f"equity {cash_text(row['equity'])} · {row['model_set']}"
         click.echo(f"{utc_text(row['bar'])} {row['symbol']} {row['action']}: {row['reason']}{numbers} · {known}")
+
+
+@main.command()
+@config_option
+@json_option
+@click.option("--symbol", help="Only this one.")
+@click.option("-n", "count", type=click.IntRange(1), default=50, show_default=True, help="How many, newest first.")
+def gaps(path: Path, as_json: bool, symbol: str | None, count: int) -> None:
+    """Candles that the stream did not bring, and what became of each gap; works without a running daemon."""
+    rows = _from_journal(path, lambda journal: journal.gaps(count, symbol))
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    for row in rows:
+        became = f"{row['how']}, {utc_text(row['closed_ms'])}" if row["how"] else "being filled"
+        span = f"{utc_text(row['start'])} to {utc_text(row['end'])}"
+        click.echo(f"{row['symbol']} {row['timeframe']} {span} · found {utc_text(row['found_ms'])} · {became}")
+
+
+@main.command()
+@config_option
+@json_option
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write to.")
+@click.option("--format", "form", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
+@click.option("--from", "start", type=INSTANT, help="First instant, UTC.")
+@click.option("--to", "end", type=INSTANT, help="First instant that is left out, UTC.")
+def books(path: Path, as_json: bool, out: Path, form: str, start: datetime | None, end: datetime | None) -> None:
+    """Write trades, executions, funding and transfers for accounting; works without a running daemon.
+
+    Prices, quantities and amounts are exact decimals, times are UTC. A trade belongs to the instant it was closed at.
+    What moved the wallet is balanced against what it holds, over the whole journal, and the difference is told: a
+    position that was taken over is known by its rounded average price only, and a transfer that fell into a time in
+    which no daemon ran was told by nobody.
+    """
+    from daemon.books import BooksError, read, write
+
+    first, last = (
+        None if when is None else round(when.replace(tzinfo=UTC).timestamp() * 1000) for when in (start, end)
+    )
+    try:
+        found = _from_journal(path, lambda journal: read(journal, first, last))
+        files = write(found, out, form)
+    except BooksError as error:
+        raise Told(str(error), FAILURE) from error
+    rows, balance = {name: len(kept) for name, kept in found.rows.items()}, found.balance
+    if as_json:
+        told = balance and {name: f"{amount:f}" for name, amount in balance.amounts().items()}
+        click.echo(json.dumps({"files": [str(f) for f in files], "rows": rows, "balance": told}))
+        return
+    for file, count in zip(files, rows.values(), strict=True):
+        click.echo(f"{file}: {count} rows")
+    for name, amount in (balance.amounts() if balance else {}).items():
+        click.echo(f"{name.replace('_', ' '):16} {amount:>24f}")
 
 
 @main.command()
@@ -171,7 +223,8 @@ def doctor(path: Path, as_json: bool) -> None:
     """Check what the daemon needs: configuration, model set, disk, exchange, clock, account."""
     import asyncio
 
-    from daemon.doctor import Finding, examine
+    from daemon.doctor import examine
+    from daemon.selftest import Finding
 
     async def findings() -> list[Finding]:
         return [finding async for finding in examine(path)]
@@ -204,6 +257,21 @@ def _config(path: Path) -> DaemonConfig:
         return load_config(path)
     except ConfigError as error:
         raise Told("\n".join(error.lines), CONFIGURATION) from error
+
+
+def _from_journal(path: Path, read: Callable[[Journal], T]) -> T:
+    """What `read` finds in the journal of a configuration's state directory."""
+    folder = _config(path).state_dir
+    if not (folder / FILE).is_file():
+        raise Told(f"{folder} holds no journal; no daemon ever ran there", DATA)
+    try:
+        journal = Journal(folder)
+        try:
+            return read(journal)
+        finally:
+            journal.close()
+    except JournalError as error:
+        raise Told(str(error), FAILURE) from error
 
 
 def _ask(path: Path, verb: str) -> dict[str, Any]:

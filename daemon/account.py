@@ -38,6 +38,7 @@ class Account:
 
     def funding(self, event: FundingPaid) -> None:
         """A funding payment found by asking."""
+        self.state.heard_at = max(self.state.heard_at, event.time)
         lot = self.desks[event.symbol].book.lot
         if lot and self._fund(lot, event.amount, event.time):
             self.state.unstated -= event.amount
@@ -55,6 +56,7 @@ class Account:
     def filled(self, event: Filled, at: int) -> list[Command]:
         """An execution; one found by asking may precede the wallet it leads to, which is then reckoned."""
         state, desk = self.state, self.desks[event.symbol]
+        state.heard_at = max(state.heard_at, event.time)
         stated = self._stated(desk.book, event)
         if event.trade_id not in desk.book.trades_seen:
             desk.book.executed = _counted(desk.book.executed, event.time)

@@ -16,26 +16,28 @@ from typing import Any, Protocol
 
 import aiohttp
 
+from daemon import selftest
 from daemon.alerts import Alerts
 from daemon.backfill import Backfill
 from daemon.backoff import Backoff
-from daemon.candle_feed import CandleFeed
+from daemon.candle_feed import CandleFeed, Told
 from daemon.candle_store import CandleStore
-from daemon.commands import Command, RecordDecisions, Settled
+from daemon.commands import Command, Purpose, RecordDecisions, Settled
 from daemon.config import DaemonConfig, Mode, OnStop
 from daemon.control import ControlServer
 from daemon.desk import Patience
 from daemon.engine import Engine, Settings
-from daemon.events import CandleClosed, Event, GapFound, OperatorCommand, Order, Tick
+from daemon.events import Event, InstrumentRead, OperatorCommand, Order, Tick
 from daemon.execution import Execution
 from daemon.gateway import NotSent, OutcomeUnknown, Refused
-from daemon.identity import prefix
+from daemon.identity import client_id, prefix
 from daemon.inbox import Inbox
 from daemon.inference import Inference
 from daemon.inlet import Inlet
 from daemon.journal import Journal
 from daemon.outbox import Outbox
 from daemon.reconciliation import Reconciliation
+from daemon.recorder import Recorder
 from daemon.state import DaemonState
 from daemon.streams import MarketStream, PrivateStream
 from daemon.summary import Stopwatch, summary
@@ -44,6 +46,7 @@ from market.instruments import Instrument, cash_text
 from market.timeframes import Timeframe, utc_text
 from models.inference import Predictor
 from strategy.live_config import Rules
+from strategy.phases import tighten
 from strategy.plan import UNTIL_RESUMED, AccountMemory
 
 log = logging.getLogger("daemon.app")
@@ -100,7 +103,8 @@ class Daemon:
         candles: int | None = None,
         session: aiohttp.ClientSession | None = None,
     ) -> None:
-        self.rules, self.predictor, self.alerts = rules, predictor, alerts
+        self.rules, self.tightened = tighten(rules, config.phase_in_force)
+        self.predictor, self.alerts = predictor, alerts
         self.journal = journal
         self._state = journal.state() or DaemonState()
         self.leaving = self._state.attended - set(config.symbols)
@@ -118,6 +122,7 @@ class Daemon:
         self._stop_reason = ""
         self._tasks: list[asyncio.Task[Any]] = []
         self.store = CandleStore(self.config.pairs, predictor.lookback + MARGIN_CANDLES)
+        self.recorder = Recorder(config.state_dir)
         self.inlet = Inlet(self.inbox.offer, self.stopwatch)
         self.venue = configured(config, self.inlet.frame, session)
         self._backfill = Backfill(self.venue)
@@ -146,6 +151,8 @@ class Daemon:
         ShutdownTimeout
             If open orders or positions did not come to rest.
         """
+        if phase := self.config.phase_in_force:
+            log.info("phase %s tightens the rules: %s", phase, "; ".join(self.tightened) or "nothing")
         control = ControlServer(self.config.state_dir, self._answer)
         await control.open()
         self._spawn(self.alerts.run(), "alerts")
@@ -155,7 +162,7 @@ class Daemon:
                 return self._summary(None, DaemonState())
             before = copy(self._state.counts)
             engine = self.engine = Engine(self._settings(instruments), self._state)
-            await self._trade(engine, instruments)
+            await self._trade(engine)
             return self._summary(engine, DaemonState(counts=before))
         except Exception as error:
             self.alerts.tell("critical", f"the daemon ends: {error}")
@@ -167,6 +174,7 @@ class Daemon:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await control.close()
             await self.venue.close()
+            await asyncio.to_thread(self.recorder.close)
             await asyncio.to_thread(self.journal.close, self.engine.state if self.engine else None)
 
     def status(self) -> dict[str, Any]:
@@ -174,12 +182,14 @@ class Daemon:
         engine = self.engine
         if engine is None:
             return {"phase": "waiting for the exchange", "model_set": self.predictor.id}
-        state = engine.state
+        state, config = engine.state, self.config
         return {
             "phase": "stopping" if self.stopping else "trading" if state.reconciled else "starting",
             "mode": str(self.config.mode),
             **_trading(state.memory),
             "rules": self.rules.name,
+            "caps": config.phase_in_force and str(config.phase_in_force),
+            "tightened": list(self.tightened),
             "model_set": self.predictor.id,
             "equity": cash_text(engine.equity),
             "cash": cash_text(state.cash),
@@ -202,6 +212,7 @@ class Daemon:
             "held_commands": outbox.held if outbox else 0,
             "went_ahead": outbox.went_ahead if outbox else 0,
             "given_up": outbox.given_up if outbox else 0,
+            "candles_unrecorded": self.recorder.lost,
             "alerts_dropped": self.alerts.dropped,
         }
 
@@ -212,7 +223,9 @@ class Daemon:
         backoff = Backoff()
         while not self._stopping.is_set():
             try:
-                return await self.venue.open(self.config.symbols)
+                instruments = await self.venue.open(self.config.symbols, self._state.attended)
+                await self._self_test()
+                return instruments
             except (OutcomeUnknown, NotSent) as error:
                 pause = backoff.next()
                 log.warning("the exchange cannot be reached (%s); trying again in %.1f s", error, pause)
@@ -222,6 +235,37 @@ class Daemon:
             except TimeoutError:
                 pass
         return None
+
+    async def _self_test(self) -> None:
+        """Refuse to start on an account that the daemon must not trade."""
+        probe = client_id(self.journal.deployment, 0, self.config.symbols[0], Purpose.STOP, 0)
+        findings = [f async for f in selftest.examine(self.venue, probe, self.config.mode is Mode.LIVE)]
+        for finding in findings:
+            log.log(logging.INFO if finding.good else logging.ERROR, "%s: %s", finding.what, finding.text)
+        if bad := [f"{f.what}: {f.text}" for f in findings if not f.good]:
+            raise BootError("the self-test failed: " + "; ".join(bad))
+
+    async def _first_kline(self, market: MarketStream, engine: Engine) -> None:
+        """Demand a market that moves: without one a start has failed, unless there is something to look after."""
+        patience = self.config.deadlines.first_kline_s
+        try:
+            async with asyncio.timeout(patience):
+                await market.live.wait()
+        except TimeoutError:
+            told = f"no kline within {patience:g} s of the start"
+            if not engine.state.attended:
+                raise BootError(f"{told}; is the address of the exchange's streams still right?") from None
+            self.alerts.tell("critical", f"{told}: positions are looked after, and nothing is decided")
+
+    async def _read_instruments(self) -> None:
+        """Terms change while we run: margin tiers, limits, symbols that are suspended or come back."""
+        while True:
+            await asyncio.sleep(self.config.deadlines.instruments_s)
+            try:
+                for read in await self.venue.read_again():
+                    self.inbox.put(read)
+            except (OutcomeUnknown, Refused) as error:
+                log.warning("the exchange's instruments could not be read again: %s", error)
 
     def _settings(self, instruments: tuple[Instrument, ...]) -> Settings:
         deadlines = self.config.deadlines
@@ -254,14 +298,23 @@ class Daemon:
 
     # the loop
 
-    async def _trade(self, engine: Engine, instruments: tuple[Instrument, ...]) -> None:
-        by_symbol = {i.symbol: i for i in instruments}
+    async def _trade(self, engine: Engine) -> None:
+        by_symbol = self.venue.instruments
         own = prefix(self.journal.deployment)
         real = self.config.mode is not Mode.SANDBOX
         inference = Inference(self.predictor, self.store, self._backfill, self.config.decision, by_symbol, expires=real)
-        reconciliation = Reconciliation(self.venue, by_symbol, self.journal.last_fill, own)
+        reconciliation = Reconciliation(
+            self.venue, by_symbol, self.journal.last_fill, lambda: engine.state.heard_at, own
+        )
         execution = Execution(
-            self.venue, by_symbol, reconciliation, inference, self.alerts, self.inbox.put, self._order_sent
+            self.venue,
+            by_symbol,
+            reconciliation,
+            inference,
+            self.alerts,
+            self.inbox.put,
+            self._order_sent,
+            self.inlet.prices,
         )
         outbox = self.outbox = Outbox(self.journal, execution.start, self.inbox.put, self.config.deadlines.record_s)
         loop = asyncio.get_running_loop()
@@ -284,7 +337,9 @@ class Daemon:
         """The private stream first, so that nothing is lost between the account's truth and the first event."""
         deadlines, state = self.config.deadlines, engine.state
         settled = state.settled_bar + self.config.decision.ms if state.settled_bar >= 0 else -1
-        feed = CandleFeed(self.store, self._backfill, self._candle, deadlines.close_s, settled)
+        feed = CandleFeed(
+            self.store, self._backfill, self._candle, deadlines.close_s, settled, record=self.recorder.take
+        )
 
         async def reconcile() -> None:
             await asyncio.shield(execution.reconcile("the private stream came to life"))
@@ -294,7 +349,9 @@ class Daemon:
             await inference.warm_up()
 
         put = self.inbox.put
-        private = PrivateStream(self.venue, put, reconcile, first_data_s=deadlines.first_data_s)
+        private = PrivateStream(
+            self.venue, put, reconcile, first_data_s=deadlines.first_data_s, told_s=deadlines.told_s
+        )
         market = MarketStream(
             self.venue,
             put,
@@ -309,6 +366,10 @@ class Daemon:
         self._spawn(self._after(private.live, market.run()), "market")
         self._spawn(self._tick(), "tick")
         self._spawn(self._sync_clock(), "clock")
+        self._spawn(self._first_kline(market, engine), "first kline")
+        self._spawn(self._read_instruments(), "instruments")
+        for symbol in self.venue.suspended:
+            put(InstrumentRead(self.venue.instruments[symbol], trading=False))
 
     async def _after(self, ready: asyncio.Event, work: Any) -> None:
         try:
@@ -376,7 +437,7 @@ class Daemon:
         if self.engine is not None and self.engine.state.deciding >= 0:
             self.stopwatch.ordered(self.engine.state.deciding + self.config.decision.ms, at_ns)
 
-    def _candle(self, event: CandleClosed | GapFound) -> None:
+    def _candle(self, event: Told) -> None:
         if not self._stopping.is_set():  # who is stopping decides nothing new
             self.inbox.put(event)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from daemon.backfill import Backfill
 from daemon.backoff import insist
 from daemon.candle_store import CandleStore, Column, Pair
-from daemon.events import CandleClosed, GapFound
+from daemon.events import CandleClosed, GapClosed, GapFound, GapSeen
 from daemon.gateway import GatewayError
 from daemon.venues.payloads import KlineFrame
 from market.candles import Candle
@@ -27,7 +27,12 @@ RETRIES_S = (0.2, 1.0, 3.0)
 MOST_MISSED = 48
 """How many candles that closed while the daemon was away are still decided, one by one; older ones are a gap."""
 
-Emit = Callable[[CandleClosed | GapFound], None]
+Told = CandleClosed | GapSeen | GapClosed | GapFound
+Emit = Callable[[Told], None]
+Record = Callable[[Pair, Candle, bool], None]
+BY_REST = "filled over REST"
+BY_STREAM = "filled by the stream after all"
+NO_HISTORY = "refused: the exchange's own history has none"
 
 
 @dataclass
@@ -36,6 +41,8 @@ class Lane:
 
     `announce_from` is the open time from which candles are told of; older ones are warm-up. `first_seen` and `seen` are
     the first and the newest open time of any frame, `parked` what closed while a hole before it was being filled.
+    `gap` is what is being asked for (open times, end exclusive), None where nothing is missing; `fetched` is what the
+    fill under way has found over REST.
     """
 
     pair: Pair
@@ -46,6 +53,8 @@ class Lane:
     parked: dict[int, Candle] = field(default_factory=dict)
     filling: asyncio.Task[None] | None = None
     overdue: asyncio.TimerHandle | None = None
+    gap: tuple[int, int] | None = None
+    fetched: list[int] = field(default_factory=list)
 
     @property
     def due(self) -> int:
@@ -63,7 +72,9 @@ class CandleFeed:
     backfill : Backfill
         Where holes are filled from.
     emit : callable
-        Takes `CandleClosed` and `GapFound` events.
+        Takes `CandleClosed` events, and those of a gap's life: `GapSeen`, then `GapClosed` or `GapFound`.
+    record : callable, optional
+        Takes every candle that is accepted or revised, with its pair and whether the stream brought it.
     close_s : float
         How long a closing frame may stay out once the successor was seen, seconds.
     settled_until : int
@@ -71,9 +82,15 @@ class CandleFeed:
     """
 
     def __init__(
-        self, store: CandleStore, backfill: Backfill, emit: Emit, close_s: float, settled_until: int = -1
+        self,
+        store: CandleStore,
+        backfill: Backfill,
+        emit: Emit,
+        close_s: float,
+        settled_until: int = -1,
+        record: Record | None = None,
     ) -> None:
-        self._store, self._backfill, self._emit = store, backfill, emit
+        self._store, self._backfill, self._emit, self._record = store, backfill, emit, record
         self._close_s, self._settled_until = close_s, settled_until
         self.lanes = {pair: Lane(pair, column) for pair, column in store.columns.items()}
 
@@ -123,22 +140,35 @@ class CandleFeed:
             self._again(lane, candle)
         else:
             lane.parked[candle.open_time] = candle
+            self._missing(lane, candle.open_time)
             self._fill(lane)
+
+    def _missing(self, lane: Lane, end: int) -> None:
+        """The candles from the one that is due up to `end` (ms) were not brought."""
+        lane.gap = (lane.due, end)
+        self._emit(GapSeen(*lane.pair, *lane.gap))
 
     def _again(self, lane: Lane, candle: Candle) -> None:
         """A candle that is held already: a duplicate says nothing new, a revision is taken over for the features."""
         if lane.column.replace(candle):
+            if self._record is not None:
+                self._record(lane.pair, candle, True)
             log.warning("%s %s candle of %s was revised after its close", *lane.pair, utc_text(candle.open_time))
 
     def _accept(self, lane: Lane, candle: Candle, live: bool) -> None:
         lane.column.append(candle)
+        if self._record is not None:
+            self._record(lane.pair, candle, live)
         if lane.announce_from >= 0 and candle.open_time >= lane.announce_from:
+            if not live:
+                lane.fetched.append(candle.open_time)
             self._emit(CandleClosed(*lane.pair, candle, live))
 
     def _missed_close(self, lane: Lane) -> None:
         lane.overdue = None
         if lane.seen > lane.due:
             log.warning("%s %s: the close of %s was not told; asking", *lane.pair, utc_text(lane.due))
+            self._missing(lane, lane.seen)
             self._fill(lane)
 
     def _fill(self, lane: Lane) -> None:
@@ -156,7 +186,20 @@ class CandleFeed:
                 await asyncio.sleep(pause)
             self._give_up(lane)
         finally:
+            self._tell_filled(lane)
             lane.filling = None  # before the next frame is read, which would be parked for good otherwise
+
+    def _tell_filled(self, lane: Lane) -> None:
+        """What the fill that ends has found, as gaps that are closed."""
+        starts = set()
+        for start, end in _runs(lane.fetched, lane.column.timeframe.ms):
+            starts.add(start)
+            self._emit(GapClosed(*lane.pair, start, end, BY_REST))
+        lane.fetched.clear()
+        if lane.gap is not None and len(lane.column) and lane.due > lane.gap[0]:
+            if lane.gap[0] not in starts:
+                self._emit(GapClosed(*lane.pair, *lane.gap, BY_STREAM))
+            lane.gap = None
 
     async def _ask(self, lane: Lane) -> list[Candle]:
         """What REST has from the candle due now; without any history there is nothing to follow on from."""
@@ -180,6 +223,8 @@ class CandleFeed:
             else:
                 self._accept(lane, candle, live=lane.parked.pop(candle.open_time, None) is not None)
         self._take_parked(lane)
+        for start, end in lane.column.window().holes():
+            self._emit(GapClosed(*lane.pair, start, end, NO_HISTORY))
 
     def _first_told(self, lane: Lane, forming: int) -> int:
         if self._settled_until < 0:
@@ -213,5 +258,17 @@ class CandleFeed:
             first = min(lane.parked)
             log.error("%s %s: no candles from %s to %s", *lane.pair, utc_text(lane.due), utc_text(first))
             self._emit(GapFound(*lane.pair, lane.due, first))
+            lane.gap = None
             self._accept(lane, lane.parked.pop(first), live=True)
             self._take_parked(lane)
+
+
+def _runs(times: list[int], step: int) -> list[tuple[int, int]]:
+    """Open times as stretches without a hole, end exclusive."""
+    runs: list[tuple[int, int]] = []
+    for time in sorted(times):
+        if runs and runs[-1][1] == time:
+            runs[-1] = (runs[-1][0], time + step)
+        else:
+            runs.append((time, time + step))
+    return runs

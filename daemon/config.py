@@ -17,6 +17,7 @@ import configs
 from configs import ConfigError
 from daemon.desk import Foreign
 from market.timeframes import Timeframe
+from strategy.phases import Phase
 
 
 class _Section(BaseModel):
@@ -68,7 +69,9 @@ class Deadlines(_Section):
     """How long to wait, in seconds, before something is taken for failed."""
 
     first_data_s: Seconds = Field(30, description="First kline after subscribing.")
+    first_kline_s: Seconds = Field(120, description="First kline after a start; without one the start has failed.")
     data_s: Seconds = Field(60, description="Next kline of each stream.")
+    told_s: Seconds = Field(5, description="The user stream's word of an order that was acknowledged.")
     close_s: Seconds = Field(5, description="A candle's closing frame, once its successor has been seen.")
     batch_s: Seconds = Field(10, description="Candles of the other symbols that close at the same instant.")
     request_s: Seconds = Field(5, description="Reply to a request.")
@@ -78,6 +81,7 @@ class Deadlines(_Section):
         description="A position's stop to be read back; half-way another is placed, and after three, or twice the "
         "time, the position is closed.",
     )
+    instruments_s: Seconds = Field(1_800, description="Reading the instruments' terms again.")
     reconcile_s: Seconds = Field(30, description="Asking the exchange for the whole truth again.")
     record_s: Seconds = Field(
         0.1, description="Recording of a stop or a closing order, before it goes out all the same; entries always wait."
@@ -106,6 +110,11 @@ class DaemonConfig(_Section):
         Path("../models"), description="Folder that holds the stores `sets` and `starter`; relative to this file."
     )
     rules: Path = Field(Path("live_config.yaml"), description="The trading rules; relative to this file.")
+    phase: Phase | None = Field(
+        None,
+        description="Caps that tighten the rules: paper, testnet, small_live or scale_up. "
+        "Empty: small_live in mode live, elsewhere none.",
+    )
     state_dir: Path = Field(Path("../var/daemon"), description="Folder of the journal; relative to this file.")
     deadlines: Deadlines = Deadlines()
     foreign_positions: Foreign = Field(
@@ -136,6 +145,11 @@ class DaemonConfig(_Section):
         if self.mode is Mode.LIVE and (self.exchange.key or self.exchange.secret):
             raise ValueError("exchange: keys of a real account do not belong in a file; use key_name and secret_name")
         return self
+
+    @property
+    def phase_in_force(self) -> Phase | None:
+        """The phase chosen; a real account without one has the most careful."""
+        return self.phase or (Phase.SMALL_LIVE if self.mode is Mode.LIVE else None)
 
     @property
     def decision(self) -> Timeframe:

@@ -264,6 +264,7 @@ class Desk:
         """Leverage and margin mode as they are; an entry that wanted others is given up, never sent hoping."""
         book, goal = self.book, self._entry_awaiting_leverage()
         book.leverage, book.isolated, book.leverage_asked_at = event.leverage, event.isolated, 0
+        book.price = None if event.price is None else self.instrument.nearest_ticks(event.price)
         if goal is None or (event.leverage, event.isolated) == (goal.leverage, True):
             return []
         mode = "isolated" if event.isolated else "cross"

@@ -5,41 +5,37 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from configs import ConfigError
+from daemon import selftest
 from daemon.alerts import Alerts, AlertsError
-from daemon.config import DaemonConfig, alert_urls, load_config
+from daemon.config import DaemonConfig, Mode, alert_urls, load_config
 from daemon.gateway import GatewayError
+from daemon.identity import PROGRAM
 from daemon.lock import Lock, LockError
+from daemon.selftest import Finding
 from daemon.venues.catalogue import configured
 from models.inference import Predictor
 from models.modelset import ModelSetError, resolve
 from strategy.live_config import load_rules
+from strategy.phases import tighten
 
 LEAST_FREE_BYTES = 200 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    what: str
-    good: bool
-    text: str
 
 
 async def examine(path: Path) -> AsyncIterator[Finding]:
     """Look at everything that the configuration at `path` needs; stops early if that cannot be read."""
     try:
         config = load_config(path)
-        rules = load_rules(config.rules)
+        rules, tightened = tighten(load_rules(config.rules), config.phase_in_force)
     except ConfigError as error:
         yield Finding("configuration", False, str(error))
         return
     yield Finding("configuration", True, f"{config.mode}, {', '.join(config.symbols)}, rules {rules.name}")
+    if config.phase_in_force:
+        yield Finding("phase", True, f"{config.phase_in_force} tightens: {'; '.join(tightened) or 'nothing'}")
     yield _model_set(config)
     yield _state_dir(config.state_dir)
     yield _alerts(config)
@@ -87,15 +83,13 @@ async def _exchange(config: DaemonConfig) -> AsyncIterator[Finding]:
         yield Finding("credentials", False, str(error))
         return
     try:
-        before = time.time_ns()
-        server = await venue.server_time()
-        after = time.time_ns()
-        skew = server - (before + after) // 2_000_000
-        round_trip = (after - before) / 1e6
+        began = time.monotonic()
+        await venue.server_time()
+        round_trip = 1_000 * (time.monotonic() - began)
         yield Finding("exchange", True, f"{config.exchange.url or config.exchange.id}, {round_trip:.0f} ms away")
-        yield Finding("clock", abs(skew) < venue.profile.receive_window_ms // 2, f"{skew:+d} ms from the exchange's")
-        instruments = await venue.open(config.symbols)
-        yield Finding("account", True, "one-way, single-asset; " + ", ".join(i.symbol for i in instruments))
+        await venue.open(config.symbols)
+        async for finding in selftest.examine(venue, f"{PROGRAM}-doctor", config.mode is Mode.LIVE):
+            yield finding
     except GatewayError as error:
         yield Finding("exchange", False, str(error))
     finally:

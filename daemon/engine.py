@@ -12,6 +12,7 @@ from math import isfinite
 
 from daemon import steering
 from daemon.account import Account
+from daemon.approval import Standing
 from daemon.commands import Alert, Command, Predict, Reconcile, RecordDecisions, Settled
 from daemon.desk import Desk, Foreign, Patience
 from daemon.events import (
@@ -34,6 +35,7 @@ from daemon.events import (
     StreamLive,
     StreamStale,
     Tick,
+    Transferred,
     Unresolved,
 )
 from daemon.state import Arrivals, Book, DaemonState
@@ -50,7 +52,6 @@ from strategy.plan import (
     Reason,
     Situation,
     SymbolState,
-    TradingState,
 )
 
 PRIVATE = "private"
@@ -128,8 +129,10 @@ class Engine:
     def step(self, event: Event, at: int) -> list[Command]:
         """Take in one event that arrived at `at` (ms) and say what shall be done."""
         out = self._take(event, at) if self._about_us(event) else []
-        self.trading.count(out)
-        return out + self._advance(at)
+        out += self.trading.look_for_another(event, self.settings.deployment, at)
+        out += self._advance(at)
+        self.trading.note(out, self.settings.rules, at)
+        return out
 
     def _about_us(self, event: Event) -> bool:
         """Whether an event is about a symbol we trade, or about none."""
@@ -157,6 +160,8 @@ class Engine:
                 self.account.balance(event)
             case FundingPaid():
                 self.account.funding(event)
+            case Transferred():
+                self.trading.transferred(event, self.equity)
             case LeverageRead():
                 return self._on(event.symbol).leverage_read(event)
             case Unresolved():
@@ -173,14 +178,21 @@ class Engine:
             case OperatorCommand():
                 return self.trading.obey(event, self.equity, at)
             case StreamStale():
-                self.state.deaf |= event.stream == PRIVATE
+                self._hears(event.stream, False)
                 return [Alert("warning", f"{event.stream} stream is stale: {event.reason}")]
             case StreamLive():
-                self.state.deaf &= event.stream != PRIVATE
+                self._hears(event.stream, True)
                 return [Alert("info", f"{event.stream} stream is live")]
             case Tick():
                 pass
         return []
+
+    def _hears(self, stream: str, live: bool) -> None:
+        """Note whether a stream delivers; while one does not, nothing is opened."""
+        if stream == PRIVATE:
+            self.state.deaf = not live
+        else:
+            self.state.blind = not live
 
     def _on(self, symbol: str) -> Desk:
         return self.desks[symbol]
@@ -219,13 +231,6 @@ class Engine:
             state.reconciled = False
             out.append(Reconcile(f"{symbol} has another tick or step"))
         return [*out, Alert("warning", f"the exchange changed the terms of {symbol}")]
-
-    def restrict(self, state: TradingState, reason: Reason, at: int) -> list[Command]:
-        """Bar entries (`REDUCING`), or close everything as well (`HALTED`), from `at` (ms) until an operator resumes.
-
-        To be called while an event is taken in. A stricter state in force stays.
-        """
-        return self.trading.restrict(state, reason, at)
 
     # candles and decisions
 
@@ -284,7 +289,7 @@ class Engine:
         closed = event.bar + settings.decision.ms
         arrivals = state.waiting.get(closed)
         late = any(c > closed for c in state.waiting) or not (arrivals and arrivals.live)
-        barred = Reason.DEAF if state.deaf else Reason.LATE if late else None
+        barred = Reason.DEAF if state.deaf else Reason.STALE if state.blind else Reason.LATE if late else None
         situation = Situation(
             bar=event.bar,
             bar_ms=settings.decision.ms,
@@ -352,7 +357,18 @@ class Engine:
 
     def _steer(self, desk: Desk, at: int) -> list[Command]:
         close = self.state.closes.get(desk.symbol, (0, 0))[1]
-        return steering.advance(desk, close, self.equity, at)
+        return steering.advance(desk, close, self._standing, at)
+
+    def _standing(self) -> Standing:
+        lots = [d.book.lot for d in self.desks.values() if d.book.lot]
+        return Standing(
+            rules=self.settings.rules,
+            barred=self.trading.barred(),
+            equity=self.equity,
+            margins=sum(lot.margin for lot in lots),
+            positions=len(lots),
+            sent=self.state.sent,
+        )
 
     def _hurry(self, at: int) -> list[Command]:
         """What takes too long is given up, so that one silent part does not hold up all the others."""

@@ -166,12 +166,24 @@ class FundingPaid:
 
 
 @dataclass(frozen=True, slots=True)
+class Transferred:
+    """A deposit (positive) or withdrawal in cash units, at the exchange's `time` (ms); told twice it counts once."""
+
+    amount: int
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
 class LeverageRead:
-    """Leverage and margin mode of a symbol, read back from the exchange after setting them."""
+    """Leverage and margin mode of a symbol, read back from the exchange after setting them.
+
+    `price` is the last one that a frame brought by then; None where none did yet.
+    """
 
     symbol: str
     leverage: int
     isolated: bool
+    price: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,8 +284,8 @@ class GapSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class GapFilled:
-    """A gap that was seen is closed, and `how`."""
+class GapClosed:
+    """A gap is closed, and `how`: filled, or refused for good. One that was filled at once was not told as seen."""
 
     symbol: str
     timeframe: str
@@ -327,6 +339,7 @@ Event = (
     | PositionUpdated
     | BalanceUpdated
     | FundingPaid
+    | Transferred
     | LeverageRead
     | Unresolved
     | Failed
@@ -335,7 +348,7 @@ Event = (
     | StreamStale
     | StreamLive
     | GapSeen
-    | GapFilled
+    | GapClosed
     | GapFound
     | OperatorCommand
     | Tick

@@ -1,7 +1,7 @@
 """Execution: does what the engine commands and reports what became of it, as events.
 
-Commands run as tasks of their own. Those that change something at the exchange keep their order within a symbol;
-questions do not wait behind them.
+Commands run as tasks of their own. What opens risk keeps its order within a symbol; what protects, and questions, wait
+behind nothing: a request that hangs must not hold up a stop.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from daemon.alerts import Alerts
@@ -51,6 +52,8 @@ class Execution:
         Takes the events in which results come back.
     on_order_sent : callable
         Told the monotonic instant (ns) at which a market order left.
+    prices : mapping
+        Symbol -> last price seen.
     """
 
     def __init__(
@@ -62,9 +65,11 @@ class Execution:
         alerts: Alerts,
         emit: Callable[[Event], None],
         on_order_sent: Callable[[int], None],
+        prices: Mapping[str, float],
     ) -> None:
         self._venue, self._reconciliation = venue, reconciliation
         self._inference, self._alerts, self._emit, self._on_order_sent = inference, alerts, emit, on_order_sent
+        self._prices = prices
         self._turns = {symbol: asyncio.Lock() for symbol in symbols}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._reconciling: asyncio.Task[None] | None = None
@@ -79,16 +84,12 @@ class Execution:
                 self._spawn(self._in_turn(command.symbol, self._set_leverage(command)))
             case Submit():
                 order = command.approved.order
-                self._spawn(
-                    self._in_turn(
-                        order.symbol, self._submit(order, time.monotonic() if commanded is None else commanded)
-                    )
-                )
+                work = self._submit(order, time.monotonic() if commanded is None else commanded)
+                self._spawn(work if order.reduce_only else self._in_turn(order.symbol, work))
             case PlaceStop():
-                stop = command.approved.order
-                self._spawn(self._in_turn(stop.symbol, self._place_stop(stop)))
+                self._spawn(self._place_stop(command.approved.order))
             case CancelStop():
-                self._spawn(self._in_turn(command.symbol, self._cancel_stop(command)))
+                self._spawn(self._cancel_stop(command))
             case AskOrder():
                 self._spawn(self._ask_order(command))
             case AskStop():
@@ -146,7 +147,8 @@ class Execution:
 
     async def _set_leverage(self, command: SetLeverage) -> None:
         try:
-            self._emit(await self._venue.set_leverage(command.symbol, command.leverage))
+            read = await self._venue.set_leverage(command.symbol, command.leverage)
+            self._emit(replace(read, price=self._prices.get(command.symbol)))
         except Refused as error:
             self._fail(command.symbol, "SetLeverage", "", error)
         except OutcomeUnknown as error:
@@ -158,6 +160,7 @@ class Execution:
             return
         sent: list[int] = []
         sent_ns.set(sent)
+        began = time.monotonic()
         try:
             taken = await self._venue.place_order(order)
         except OutcomeUnknown as error:
@@ -168,6 +171,7 @@ class Execution:
             else:
                 self._fail(order.symbol, "Submit", order.client_id, error)
         else:
+            self._venue.gateway.acknowledged(began)
             self._emit(taken)
         finally:
             sent_ns.set(None)
@@ -178,6 +182,7 @@ class Execution:
         accepted = StopUpdated(
             stop.symbol, stop.client_id, OrderStatus.ACCEPTED, stop.side, stop.trigger, stop.quantity
         )
+        began = time.monotonic()
         try:
             accepted = await self._venue.place_stop(stop)
         except OutcomeUnknown as error:
@@ -187,6 +192,7 @@ class Execution:
             if error.meaning is not Meaning.DUPLICATE_ID:
                 self._fail(stop.symbol, "PlaceStop", stop.client_id, error)
                 return
+        self._venue.gateway.acknowledged(began)
         self._emit(accepted)
         for pause in READ_BACK_PAUSES_S:
             await asyncio.sleep(pause)

@@ -96,6 +96,7 @@ class Gateway:
         self.opens = {False: 0, True: 0}
         """How often a market and a private connection was made; ccxt redials by itself."""
         self.private_open = asyncio.Event()
+        self._heard_s = self._unheard_since_s = 0.0
         self.tap = self._tapped()
 
     def _tapped(self) -> Tap:
@@ -136,6 +137,7 @@ class Gateway:
         """Cut the market or the private connections, so that the next watch dials anew."""
         if private:
             self.private_open.clear()
+            self._unheard_since_s = 0.0
         for url in [u for u in self.tap.clients if self._is_private(u) == private]:
             client = self.tap.clients.pop(url)
             client.reject(errors.NetworkError("dropped"))
@@ -161,8 +163,21 @@ class Gateway:
     def _is_private(self, url: str) -> bool:
         return self._profile.private_url in url
 
+    def acknowledged(self, sent_s: float) -> None:
+        """An order that left at the monotonic instant `sent_s` was taken: the user stream will tell of it."""
+        if self._heard_s < sent_s and not self._unheard_since_s:
+            self._unheard_since_s = time.monotonic()
+
+    @property
+    def unheard_s(self) -> float:
+        """How long ago an order was taken of which the user stream has told nothing yet, seconds; 0 for none."""
+        return time.monotonic() - self._unheard_since_s if self._unheard_since_s else 0.0
+
     def _heard(self, url: str, message: Any) -> None:
-        self._on_frame(self._is_private(url), message)
+        private = self._is_private(url)
+        if private:
+            self._heard_s, self._unheard_since_s = time.monotonic(), 0.0
+        self._on_frame(private, message)
 
     def _opened(self, url: str) -> None:
         self.opens[self._is_private(url)] += 1

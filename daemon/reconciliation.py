@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from daemon.events import Event, Filled, FundingPaid, Reconciled, RestingStop, SymbolTruth
+from daemon.events import Event, Filled, FundingPaid, Reconciled, RestingStop, SymbolTruth, Transferred
 from daemon.gateway import OutcomeUnknown
 from daemon.venues.venue import Holding, OpenOrder, Terms, Venue
 from market.instruments import Instrument
@@ -17,6 +17,7 @@ FIRST_LOOK = 50
 """How many of the account's newest trades are looked at when the journal knows none."""
 
 LastFill = Callable[[str], tuple[int, int] | None]
+Missed = Filled | FundingPaid | Transferred
 
 
 class Reconciliation:
@@ -26,18 +27,25 @@ class Reconciliation:
     ----------
     last_fill : callable
         Newest known (trade id, exchange time) of a symbol, or None.
+    heard_at : callable
+        The exchange's newest time (ms) that is known of the wallet, 0 for none.
     own_prefix : str
         How client ids of this deployment begin.
     """
 
     def __init__(
-        self, venue: Venue, instruments: Mapping[str, Instrument], last_fill: LastFill, own_prefix: str
+        self,
+        venue: Venue,
+        instruments: Mapping[str, Instrument],
+        last_fill: LastFill,
+        heard_at: Callable[[], int],
+        own_prefix: str,
     ) -> None:
         self._venue, self._instruments = venue, instruments
-        self._last_fill, self._own_prefix = last_fill, own_prefix
+        self._last_fill, self._heard_at, self._own_prefix = last_fill, heard_at, own_prefix
 
     async def ask(self) -> list[Event]:
-        """Missing executions and funding payments, oldest first, then `Reconciled`.
+        """Missing executions, funding payments and transfers, oldest first, then `Reconciled`.
 
         Raises
         ------
@@ -57,9 +65,11 @@ class Reconciliation:
             missed = again
         raise OutcomeUnknown(f"the account changed under each of {TRIES} looks")
 
-    async def _missed(self) -> list[Filled | FundingPaid]:
-        """What happened since the last known execution; at one instant funding comes first, as it does there."""
-        found: list[Filled | FundingPaid] = []
+    async def _missed(self) -> list[Missed]:
+        """What happened since the last that is known; at one instant executions come last, as they do there."""
+        found: list[Missed] = []
+        if heard_at := self._heard_at():
+            found += await self._venue.transfers_since(heard_at)
         for symbol in self._instruments:
             last = self._last_fill(symbol)
             fills = await self._venue.fills_since(symbol, last, FIRST_LOOK)

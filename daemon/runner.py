@@ -22,6 +22,7 @@ from daemon.config import DaemonConfig, Mode, alert_urls
 from daemon.gateway import GatewayError
 from daemon.journal import FILE, Journal, JournalError
 from daemon.lock import Lock, LockError
+from daemon.recorder import FILE as CANDLES
 from daemon.rehearsal import RehearsalError, exchange_options, local_exchange
 from daemon.view import Lines, LiveView
 from market.catalogue import symbol_of
@@ -82,11 +83,12 @@ def run_daemon(config: DaemonConfig, candles: int | None, as_json: bool, connect
 def run_rehearsal(
     config: DaemonConfig, candles: int | None, as_json: bool, data: list[Path], funding: list[Path], pace: list[str]
 ) -> int:
-    """Run a daemon and a local exchange for it; the journal of the last rehearsal is removed."""
+    """Run a daemon and a local exchange for it; what the last rehearsal recorded is removed."""
 
     async def work() -> int:
-        for file in config.state_dir.glob(f"{FILE}*"):
-            file.unlink()
+        for name in (FILE, CANDLES):
+            for file in config.state_dir.glob(f"{name}*"):
+                file.unlink()
         predictor = _predictor(config)
         symbols = [symbol_of(path) or config.symbols[0] for path in data] or list(config.symbols)
         lookback = predictor.lookback + MARGIN_CANDLES + 1

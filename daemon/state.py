@@ -110,7 +110,7 @@ class Book:
     `executed` are the exchange's times of the last statement of the wallet that an execution caused and of the last
     execution, each with how many there were at that instant; `adopted` says that the position was taken over as stated:
     an execution that comes afterwards may be part of it already. `foreign` is somebody else's position (signed steps)
-    that is left alone.
+    that is left alone. `price` is the last one known when leverage was read, in ticks.
     """
 
     memory: Memory = field(default_factory=Memory)
@@ -121,6 +121,7 @@ class Book:
     goal_bar: int = -1
     leverage: int = 0
     isolated: bool = False
+    price: int | None = None
     leverage_asked_at: int = 0
     margin: int = 0
     retry_at: int = 0
@@ -149,6 +150,14 @@ class Counts:
 
 
 @dataclass(slots=True)
+class Sent:
+    """When (ms) the newest entries and the newest orders of all kinds were sent, as many as the rules ask about."""
+
+    entries: list[int] = field(default_factory=list)
+    orders: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Arrivals:
     """The (symbol, timeframe) pairs whose candle ended at one instant, when that is decided without the missing ones,
     each symbol's closing price in ticks, and whether all came by the stream (`live`), not by backfill."""
@@ -163,12 +172,14 @@ class Arrivals:
 class DaemonState:
     """The whole state of an engine.
 
-    `truth_at` is when the exchange's whole truth was last taken or asked for. `suspended` are symbols that it does not
-    trade now, `elsewhere` those not ours in which the account holds a position.
-    `memory` is what the strategy remembers of the whole account, the trading state in it. `deaf` is whether the private
-    stream is down; `grids` are the tick and step that each symbol's integers count.
     `cash` is the wallet as last stated, `unstated` what executions and funding found by asking have moved it by since.
     `held` are executions and funding that arrived before the first truth of this life: older ones may follow.
+    `truth_at` is when the exchange's whole truth was last taken or asked for, `heard_at` the exchange's newest time
+    that is known of the wallet, and `transfers` are the last deposits and withdrawals with their times.
+    `suspended` are symbols that the exchange does not trade now, `elsewhere` those that are not ours and in which the
+    account holds a position. `memory` is what the strategy remembers of the whole account, the trading state in it.
+    `deaf` is whether the private stream is down, `blind` whether market data is stale; `sent` is what was sent lately,
+    and `grids` are the tick and step that each symbol's integers count.
     `deciding` is the decision candle (open time) under way or -1, since `began_at`; `actions` what is left to do of its
     plan and `pursuing` the symbol whose action is under way. `waiting` maps a close time to what arrived for it.
     `closes` holds each symbol's last decision candle (open time) and its close in ticks, `opinions` what inference last
@@ -180,10 +191,14 @@ class DaemonState:
     held: list[Filled | FundingPaid] = field(default_factory=list)
     reconciled: bool = False
     truth_at: int = 0
+    heard_at: int = 0
+    transfers: list[tuple[int, int]] = field(default_factory=list)
     suspended: set[str] = field(default_factory=set)
     elsewhere: tuple[str, ...] = ()
     memory: AccountMemory = field(default_factory=AccountMemory)
     deaf: bool = False
+    blind: bool = False
+    sent: Sent = field(default_factory=Sent)
     grids: dict[str, str] = field(default_factory=dict)
     model_set: str = ""
     books: dict[str, Book] = field(default_factory=dict)

@@ -6,7 +6,10 @@ mends is an open position without a stop that was read back.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from daemon import approval, lots
+from daemon.approval import Standing
 from daemon.commands import (
     Approved,
     AskOrder,
@@ -33,11 +36,11 @@ PLACED = (State.SENT, State.RESTING, State.UNRESOLVED)
 """States of a stop that may be read back soon."""
 
 
-def advance(desk: Desk, close: int, equity: int, at: int) -> list[Command]:
-    """The commands that are missing now; `close` (ticks) and `equity` (cash units) bound an entry."""
+def advance(desk: Desk, close: int, standing: Callable[[], Standing], at: int) -> list[Command]:
+    """The commands that are missing now; `close` (ticks) and the account's `standing` bound an entry."""
     out = _follow(desk, at) + _give_up(desk, at)
     if desk.book.order is None:
-        out += _pursue(desk, close, equity, at)
+        out += _pursue(desk, close, standing, at)
     out += _protect(desk, at)
     return out + _watch(desk, at)
 
@@ -88,7 +91,7 @@ def _give_up(desk: Desk, at: int) -> list[Command]:
     return []
 
 
-def _pursue(desk: Desk, close: int, equity: int, at: int) -> list[Command]:
+def _pursue(desk: Desk, close: int, standing: Callable[[], Standing], at: int) -> list[Command]:
     book = desk.book
     if book.urgent:
         if book.lot:
@@ -96,7 +99,7 @@ def _pursue(desk: Desk, close: int, equity: int, at: int) -> list[Command]:
         book.urgent, book.goal = "", None
     match book.goal:
         case Enter() as goal:
-            return _enter(desk, goal, close, equity, at)
+            return _enter(desk, goal, close, standing(), at)
         case Exit() as goal if book.lot:
             return _close(desk, book.lot, Purpose.EXIT, str(goal.reason), at)
         case Exit() if not desk.live_stops():
@@ -111,7 +114,7 @@ def _pursue(desk: Desk, close: int, equity: int, at: int) -> list[Command]:
     return []
 
 
-def _enter(desk: Desk, goal: Enter, close: int, equity: int, at: int) -> list[Command]:
+def _enter(desk: Desk, goal: Enter, close: int, standing: Standing, at: int) -> list[Command]:
     book = desk.book
     if book.lot:
         if desk.in_place():
@@ -127,11 +130,7 @@ def _enter(desk: Desk, goal: Enter, close: int, equity: int, at: int) -> list[Co
     identity = client_id(desk.deployment, book.goal_bar, desk.symbol, Purpose.ENTRY, 0)
     order = MarketOrder(desk.symbol, identity, Purpose.ENTRY, goal.side, goal.quantity, reduce_only=False)
     try:
-        if book.foreign:
-            raise approval.Denied(approval.Denial.FOREIGN_POSITION)
-        approved = approval.approve_entry(
-            order, desk.instrument, book.lot, close, equity, goal.leverage, book.leverage, book.isolated
-        )
+        approved = approval.approve_entry(order, goal, desk.instrument, book, close, standing, at)
     except approval.Denied as denied:
         book.goal = None
         return [desk.alert("warning", f"entry not approved: {denied}")]

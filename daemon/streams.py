@@ -168,11 +168,11 @@ class MarketStream(Stream):
 
 
 class PrivateStream(Stream):
-    """The user stream; silence is its normal state, so only the connection is watched."""
+    """The user stream; silence is its normal state, unless an order was taken and it tells nothing of that."""
 
-    def __init__(self, *rest: Any, first_data_s: float) -> None:
+    def __init__(self, *rest: Any, first_data_s: float, told_s: float) -> None:
         super().__init__("private", *rest)
-        self._first_data_s, self._began = first_data_s, 0.0
+        self._first_data_s, self._told_s, self._began = first_data_s, told_s, 0.0
 
     def _begin(self) -> None:
         self._began = time.monotonic()
@@ -186,4 +186,6 @@ class PrivateStream(Stream):
     def _silence(self) -> str | None:
         if not self._arrived() and time.monotonic() - self._began > self._first_data_s:
             return f"not open within {self._first_data_s:g} s"
+        if self._venue.gateway.unheard_s > self._told_s:
+            return f"an order was taken, and nothing told of it within {self._told_s:g} s"
         return None

@@ -9,13 +9,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from daemon.commands import Alert, Command, RecordState, RecordTrade
+from daemon.approval import Denial
+from daemon.commands import Alert, Command, PlaceStop, Purpose, RecordState, RecordTrade, Submit
 from daemon.desk import Desk
-from daemon.events import BalanceUpdated, OperatorCommand, Order
+from daemon.events import (
+    BalanceUpdated,
+    Event,
+    Filled,
+    OperatorCommand,
+    Order,
+    OrderUpdated,
+    Reconciled,
+    StopUpdated,
+    Transferred,
+)
+from daemon.identity import of_another
 from daemon.state import DaemonState
 from market.timeframes import utc_text
 from market.trades import FLATTENED
 from strategy import halting
+from strategy.live_config import Rules
 from strategy.plan import UNTIL_RESUMED, AccountMemory, Enter, Reason, TradingState
 
 BY_OPERATOR = (Reason.PAUSED, Reason.FLATTENED)
@@ -23,6 +36,10 @@ TRANSFERS = frozenset(
     ("DEPOSIT", "WITHDRAW", "WITHDRAW_REJECT", "ADMIN_DEPOSIT", "ADMIN_WITHDRAW", "ASSET_TRANSFER", "MARGIN_TRANSFER")
 )
 """Why the exchange says a wallet moved where that is no profit or loss (Binance USDT-M, User Data Streams)."""
+SAME_MS = 10_000
+"""Two accounts of one transfer, on the stream and in the list of incomes, are no farther apart than this."""
+KEPT = 100
+"""How many transfers are remembered to tell duplicates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +83,53 @@ class Trading:
         before, self.state.memory = self.state.memory, account
         return self._told(before)
 
-    def count(self, commands: Iterable[Command]) -> None:
-        """Count the trades that were closed."""
+    def barred(self) -> Denial | None:
+        """Why no entry may be sent now."""
+        if self.state.memory.state is not TradingState.ACTIVE:
+            return Denial.NOT_ACTIVE
+        return Denial.DEAF if self.state.deaf else Denial.STALE if self.state.blind else None
+
+    def note(self, commands: Iterable[Command], rules: Rules, at: int) -> None:
+        """Count the trades that were closed, and the orders that leave at `at` (ms), as many as the rules ask about."""
+        sent = self.state.sent
         for command in commands:
-            if isinstance(command, RecordTrade):
-                self.state.memory = halting.after_trade(self.state.memory, command.trade.profit)
+            match command:
+                case RecordTrade():
+                    self.state.memory = halting.after_trade(self.state.memory, command.trade.profit)
+                case Submit() if command.approved.order.purpose is Purpose.ENTRY:
+                    sent.entries, sent.orders = [*sent.entries, at], [*sent.orders, at]
+                case Submit() | PlaceStop():
+                    sent.orders = [*sent.orders, at]
+        sent.entries = sent.entries[max(0, len(sent.entries) - rules.entries_per_hour) :]
+        sent.orders = sent.orders[max(0, len(sent.orders) - rules.orders_per_minute) :]
 
     def balance(self, event: BalanceUpdated, equity: int) -> None:
         """A deposit or withdrawal is neither profit nor loss; `equity` is the one before it."""
+        self.state.heard_at = max(self.state.heard_at, event.time)
         if event.cause in TRANSFERS:
-            self.state.memory = halting.after_transfer(self.state.memory, equity, event.change)
+            self.transferred(Transferred(event.change, event.time), equity)
+
+    def transferred(self, event: Transferred, equity: int) -> None:
+        """A deposit or withdrawal, told by the stream or found by asking, or both: it counts once."""
+        known = self.state.transfers
+        if event.time and any(a == event.amount and abs(t - event.time) < SAME_MS for t, a in known):
+            return
+        self.state.transfers = [*known[1 - KEPT :], (event.time, event.amount)]
+        self.state.memory = halting.after_transfer(self.state.memory, equity, event.amount)
+
+    def look_for_another(self, event: Event, deployment: str, at: int) -> list[Command]:
+        """Two deployments on one account undo each other's work: the first sign of another one halts this one."""
+        names: tuple[str, ...] = ()
+        match event:
+            case Filled() | OrderUpdated() | StopUpdated():
+                names = (event.client_id,)
+            case Reconciled():
+                names = tuple(n for t in event.symbols for n in (*t.orders, *(s.client_id for s in t.stops)))
+        other = next((n for n in names if of_another(n, deployment)), None)
+        told = self.restrict(TradingState.HALTED, Reason.OTHER_DEPLOYMENT, at) if other else []
+        return (
+            [*told, Alert("critical", f"order {other} is of another deployment: end one, then resume")] if told else []
+        )
 
     def enforce(self) -> None:
         """While halted nothing stays open, whatever brought it: a late fill, a hand, a close that was given up."""

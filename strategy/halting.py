@@ -11,9 +11,7 @@ from dataclasses import replace
 
 from strategy import risk
 from strategy.live_config import HaltLimits
-from strategy.plan import UNTIL_RESUMED, AccountMemory, Reason, TradingState
-
-_STRICTNESS = {TradingState.ACTIVE: 0, TradingState.REDUCING: 1, TradingState.HALTED: 2}
+from strategy.plan import STRICTNESS, UNTIL_RESUMED, AccountMemory, Reason, TradingState
 
 
 def assess(account: AccountMemory, closed_at: int, equity: int, limits: HaltLimits) -> AccountMemory:
@@ -40,7 +38,7 @@ def restrict(
     account: AccountMemory, state: TradingState, reason: Reason, at: int, until: int = UNTIL_RESUMED
 ) -> AccountMemory:
     """Put a state in force from `at` (ms), unless the one in force is stricter, or as strict and ends no sooner."""
-    new, old = _STRICTNESS[state], _STRICTNESS[account.state]
+    new, old = STRICTNESS[state], STRICTNESS[account.state]
     if new < old or (new == old and (account.until == UNTIL_RESUMED or UNTIL_RESUMED < until <= account.until)):
         return account
     return replace(account, state=state, reason=reason, since=at, until=until)

@@ -155,6 +155,26 @@ class Halts(_Section):
         )
 
 
+class Orders(_Section):
+    """What must hold at the moment an entry is sent; orders that close or protect are never held up."""
+
+    price_band: Share | None = Field(
+        0.01,
+        gt=0,
+        lt=1,
+        description="Most that the price may have left the close that was decided at, as a share of it; null: no band.",
+    )
+    entries_per_hour: int | None = Field(
+        None, ge=1, le=1_000, description="Most entries within an hour by the clock, over all symbols; null: no limit."
+    )
+    orders_per_minute: int | None = Field(
+        None,
+        ge=1,
+        le=1_000,
+        description="Orders of all kinds within a minute by the clock after which an entry is dropped; null: no limit.",
+    )
+
+
 NO_HALTS = Halts(daily_loss=None, weekly_loss=None, drawdown=None, losing_streak=None)
 """Nothing restricts trading: for measuring what the other rules do."""
 
@@ -172,6 +192,7 @@ class LiveConfig(_Section):
     caps: Caps = Caps()
     cooldown: Cooldown = Cooldown()
     halts: Halts = Halts()
+    orders: Orders = Orders()
 
     @model_validator(mode="after")
     def _consistent(self) -> LiveConfig:
@@ -207,6 +228,9 @@ class LiveConfig(_Section):
             stop_cooldown=self.cooldown.stop,
             liquidation_cooldown=self.cooldown.liquidation,
             halts=self.halts.limits(),
+            price_band_bps=_bps(self.orders.price_band or 0),
+            entries_per_hour=self.orders.entries_per_hour or 0,
+            orders_per_minute=self.orders.orders_per_minute or 0,
         )
 
 
@@ -250,6 +274,10 @@ class Rules:
         Decision candles without an entry after the candle of a stop or liquidation.
     halts : HaltLimits
         What restricts trading altogether.
+    price_band_bps : int
+        How far the price may have left the decision's close when an entry is sent, in 1e-4 of it; 0 is off.
+    entries_per_hour, orders_per_minute : int
+        How many may have been sent by the clock before an entry is dropped; 0 is off.
     """
 
     name: str
@@ -270,6 +298,9 @@ class Rules:
     stop_cooldown: int
     liquidation_cooldown: int
     halts: HaltLimits
+    price_band_bps: int
+    entries_per_hour: int
+    orders_per_minute: int
 
 
 def load_rules(path: Path | str) -> Rules:

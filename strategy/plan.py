@@ -64,6 +64,7 @@ class TradingState(StrEnum):
     """No entries, and every position is closed at market, until an operator's `resume`."""
 
 
+STRICTNESS = {TradingState.ACTIVE: 0, TradingState.REDUCING: 1, TradingState.HALTED: 2}
 UNTIL_RESUMED = 0
 """End of a trading state that only an operator ends."""
 

@@ -42,6 +42,19 @@ def within_risk(all_at_risk: int, equity: int, risk_bps: int) -> bool:
     return all_at_risk <= share(equity, risk_bps)
 
 
+def within_band(close: int, price: int, band_bps: int) -> bool:
+    """Rule: an entry is sent only while the price is within its band of the close that it was decided at; 0 is off."""
+    return band_bps == 0 or abs(price - close) <= share(close, band_bps)
+
+
+def within_rate(nth_last: int, at: int, window_ms: int) -> bool:
+    """Rule: fewer orders than the limit, say n, within a window: the n-th last left before it.
+
+    `nth_last` and `at` in ms; -1 where there were fewer than n. A clock that was set back counts as within the window.
+    """
+    return nth_last < 0 or at - nth_last >= window_ms
+
+
 def stop_near_enough(price: int, stop: int, liquidation: int, side: int) -> bool:
     """Rule: the stop lies on the losing side of the expected fill, within half the way to liquidation."""
     to_stop, to_liquidation = side * (price - stop), side * (price - liquidation)

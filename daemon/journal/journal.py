@@ -19,7 +19,7 @@ from daemon.commands import Command
 from daemon.events import Event, Filled, Reconciled
 from daemon.journal import schema
 from daemon.journal.schema import FILE, JournalError, Told
-from daemon.journal.steps import Ahead, Step, write_ahead, write_state, write_step
+from daemon.journal.steps import Ahead, Context, Step, write_ahead, write_state, write_step
 from daemon.state import DaemonState
 from market.trades import Trade
 
@@ -37,7 +37,7 @@ class _Write:
 
     steps: tuple[Step, ...]
     snapshot: str
-    model_set: str
+    context: Context
 
 
 class Journal:
@@ -184,6 +184,26 @@ class Journal:
             bar = db.execute(sa.select(sa.func.max(schema.settled.c.bar))).scalar()
         return -1 if bar is None else int(bar)
 
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """Every row of a table, in the order it was written or, where it has a time, happened."""
+        return self._rows(sa.select(schema.metadata.tables[table]).order_by(sa.text("rowid")))
+
+    def first_cash(self) -> int | None:
+        """The wallet (cash units) in the first truth that the exchange told, None if it told none."""
+        body = schema.events.c.body
+        query = sa.select(sa.func.json_extract(body, "$.cash").label("cash"))
+        rows = self._rows(query.where(schema.events.c.kind == "Reconciled").order_by(schema.events.c.seq).limit(1))
+        return rows[0]["cash"] if rows else None
+
+    def transfers(self) -> list[dict[str, Any]]:
+        """What moved the wallet beside executions and funding, as the exchange told it: time, cause, symbol, change."""
+        of = schema.events.c
+        names = ("time", "cause", "symbol", "change")
+        told = {name: sa.func.json_extract(of.body, f"$.{name}") for name in names}
+        query = sa.select(of.at_ms, *(value.label(name) for name, value in told.items()))
+        query = query.where(of.kind == "BalanceUpdated", told["cause"].not_in(("ORDER", schema.FUNDING)))
+        return self._rows(query.where(told["change"] != 0).order_by(of.seq))
+
     def _rows(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
         with self._told("read"), self._engine.connect() as db:
             return [dict(row) for row in db.execute(query).mappings()]
@@ -191,7 +211,8 @@ class Journal:
     # writing
 
     def _hand_over(self, state: DaemonState) -> None:
-        self._put(_Write(tuple(self._gathered), state.dump().decode(), state.model_set))
+        context = Context(state.model_set, dict(state.grids))
+        self._put(_Write(tuple(self._gathered), state.dump().decode(), context))
         self._gathered.clear()
 
     def _put(self, item: _Write | Ahead) -> None:
@@ -214,7 +235,7 @@ class Journal:
                     continue
                 last = item
                 for step in item.steps:
-                    write_step(db, step, item.model_set)
+                    write_step(db, step, item.context)
             if last is not None:
                 write_state(db, last.snapshot)
         if last is not None:

@@ -17,6 +17,8 @@ from market.trades import Trade
 
 FILE = "journal.sqlite"
 VERSION = 2
+HOUR_MS = 3_600_000
+FUNDING = "FUNDING_FEE"
 
 metadata = sa.MetaData()
 meta = sa.Table("meta", metadata, sa.Column("key", sa.Text, primary_key=True), sa.Column("value", sa.Text))
@@ -66,6 +68,7 @@ trades = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     *(sa.Column(f.name, sa.Text if f.name in ("symbol", "reason") else sa.BigInteger) for f in fields(Trade)),
+    sa.Column("grid", sa.Text),  # tick and step that its integers count
 )
 fills = sa.Table(
     "fills",
@@ -74,6 +77,16 @@ fills = sa.Table(
     sa.Column("trade_id", sa.BigInteger, primary_key=True),
     *(sa.Column(n, sa.BigInteger) for n in ("side", "price", "quantity", "fee", "time")),
     sa.Column("client_id", sa.Text),
+    sa.Column("fee_asset", sa.Text),
+    sa.Column("grid", sa.Text),
+)
+funding = sa.Table(  # a payment that the stream and an answer both tell of is one row: see `daemon.account`
+    "funding",
+    metadata,
+    sa.Column("symbol", sa.Text, primary_key=True),
+    sa.Column("hour", sa.BigInteger, primary_key=True),
+    sa.Column("amount", sa.BigInteger, primary_key=True),
+    sa.Column("time", sa.BigInteger),
 )
 exposures = sa.Table(  # how long positions stood without a stop that was read back
     "exposures",
@@ -167,14 +180,33 @@ def prepare(engine: sa.Engine, path: Path) -> str:
 
 
 def _from_1(db: sa.Connection) -> None:
-    """Version 1 knew no refusal beside a decision, and kept only the gaps that nobody could fill, as events."""
-    if "refusal" not in {c["name"] for c in sa.inspect(db).get_columns("decisions")}:
-        db.execute(sa.text("ALTER TABLE decisions ADD COLUMN refusal TEXT DEFAULT ''"))
-    body = events.c.body
-    told = [sa.func.json_extract(body, f"$.{name}") for name in ("symbol", "timeframe", "start", "end")]
-    old = sa.select(*told, events.c.at_ms, events.c.at_ms, sa.literal(REFUSED)).where(events.c.kind == "GapFound")
+    """Version 1 had neither gaps nor funding but as events, and no refusal, fee currency or grid beside its rows."""
+    for table, column in (
+        ("decisions", "refusal TEXT DEFAULT ''"),
+        ("trades", "grid TEXT"),
+        ("fills", "fee_asset TEXT"),
+        ("fills", "grid TEXT"),
+    ):
+        if column.split()[0] not in {c["name"] for c in sa.inspect(db).get_columns(table)}:
+            db.execute(sa.text(f"ALTER TABLE {table} ADD COLUMN {column}"))
+    of = events.c
+
+    def told(name: str) -> sa.Function[Any]:
+        return sa.func.json_extract(of.body, f"$.{name}")
+
+    refused = sa.select(
+        *(told(name) for name in ("symbol", "timeframe", "start", "end")), of.at_ms, of.at_ms, sa.literal(REFUSED)
+    ).where(of.kind == "GapFound")
     names = ["symbol", "timeframe", "start", "end", "found_ms", "closed_ms", "how"]
-    db.execute(insert(gaps).from_select(names, old.order_by(events.c.seq)).on_conflict_do_nothing())
+    db.execute(insert(gaps).from_select(names, refused.order_by(of.seq)).on_conflict_do_nothing())
+    when = sa.func.coalesce(sa.func.nullif(told("time"), 0), of.at_ms)
+    streamed = sa.select(told("symbol"), when / HOUR_MS, -told("change"), when).where(
+        of.kind == "BalanceUpdated", told("cause") == FUNDING
+    )
+    asked = sa.select(told("symbol"), when / HOUR_MS, told("amount"), when).where(of.kind == "FundingPaid")
+    for paid in (streamed, asked):
+        names = ["symbol", "hour", "amount", "time"]
+        db.execute(insert(funding).from_select(names, paid.order_by(of.seq)).on_conflict_do_nothing())
 
 
 REFUSED = "refused: nobody has these candles"

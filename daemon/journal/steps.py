@@ -21,7 +21,17 @@ from daemon.commands import (
     RecordTrade,
     Settled,
 )
-from daemon.events import Event, Filled, GapFilled, GapFound, GapSeen, PredictionReady, Tick
+from daemon.events import (
+    BalanceUpdated,
+    Event,
+    Filled,
+    FundingPaid,
+    GapClosed,
+    GapFound,
+    GapSeen,
+    PredictionReady,
+    Tick,
+)
 from daemon.journal import schema
 
 HARMLESS = (Predict, AskOrder, AskStop, Reconcile, Alert)
@@ -70,27 +80,51 @@ def write_state(db: sa.Connection, body: str) -> None:
     db.execute(row.on_conflict_do_update(index_elements=["id"], set_={"body": body}))
 
 
-def write_step(db: sa.Connection, step: Step, model_set: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What was in force at a step: the model set, and the tick and step that each symbol's integers count."""
+
+    model_set: str
+    grids: dict[str, str]
+
+
+def write_step(db: sa.Connection, step: Step, context: Context) -> None:
     """All rows of one step."""
     event, at = step.event, step.at
     db.execute(schema.events.insert().values(seq=step.seq, at_ms=at, kind=type(event).__name__, body=_json(event)))
     match event:
         case Filled():
-            db.execute(insert(schema.fills).values(_columns(event)).on_conflict_do_nothing())
-        case GapSeen() | GapFilled() | GapFound():
+            _write_fill(db, event, context.grids.get(event.symbol))
+        case BalanceUpdated() if event.cause == schema.FUNDING:
+            _write_funding(db, event.symbol, -event.change, event.time or at)
+        case FundingPaid():
+            _write_funding(db, event.symbol, event.amount, event.time or at)
+        case GapSeen() | GapClosed() | GapFound():
             _write_gap(db, event, at)
     for command in step.commands:
         match command:
             case RecordDecisions():
-                _write_decisions(db, command, event, at, model_set)
+                _write_decisions(db, command, event, at, context.model_set)
             case RecordTrade():
-                db.execute(schema.trades.insert().values(asdict(command.trade)))
+                grid = context.grids.get(command.trade.symbol)
+                db.execute(schema.trades.insert().values(asdict(command.trade) | {"grid": grid}))
             case RecordExposure():
                 db.execute(schema.exposures.insert().values(asdict(command)))
             case Settled():
                 db.execute(insert(schema.settled).values(bar=command.bar, at_ms=at).on_conflict_do_nothing())
             case _:
-                _write_intent(db, step.seq, command, model_set)
+                _write_intent(db, step.seq, command, context.model_set)
+
+
+def _write_fill(db: sa.Connection, event: Filled, grid: str | None) -> None:
+    told = asdict(event)
+    row = {c.name: told[c.name] for c in schema.fills.c if c.name in told}
+    db.execute(insert(schema.fills).values(row | {"grid": grid}).on_conflict_do_nothing())
+
+
+def _write_funding(db: sa.Connection, symbol: str, amount: int, time: int) -> None:
+    row = {"symbol": symbol, "hour": time // schema.HOUR_MS, "amount": amount, "time": time}
+    db.execute(insert(schema.funding).values(row).on_conflict_do_nothing())
 
 
 def _write_decisions(db: sa.Connection, command: RecordDecisions, event: Event, at: int, model_set: str) -> None:
@@ -102,9 +136,9 @@ def _write_decisions(db: sa.Connection, command: RecordDecisions, event: Event, 
         db.execute(schema.decisions.insert().values(row | {"refusal": refusals.get(decision.symbol, "")}))
 
 
-def _write_gap(db: sa.Connection, event: GapSeen | GapFilled | GapFound, at: int) -> None:
+def _write_gap(db: sa.Connection, event: GapSeen | GapClosed | GapFound, at: int) -> None:
     """A gap's one row: opened when it is seen, closed when it was filled or given up."""
-    how = None if isinstance(event, GapSeen) else event.how if isinstance(event, GapFilled) else schema.REFUSED
+    how = None if isinstance(event, GapSeen) else event.how if isinstance(event, GapClosed) else schema.REFUSED
     told = {"end": event.end, "closed_ms": None if how is None else at, "how": how}
     row = {"symbol": event.symbol, "timeframe": event.timeframe, "start": event.start, "found_ms": at} | told
     keys = ["symbol", "timeframe", "start"]
@@ -117,10 +151,6 @@ def _write_intent(db: sa.Connection, seq: int, command: Command, model_set: str)
     client_id = getattr(body, "client_id", "")
     row = {"event_seq": seq, "kind": type(command).__name__, "client_id": client_id, "body": _json(body)}
     db.execute(schema.intents.insert().values(row | {"model_set": model_set}))
-
-
-def _columns(fill: Filled) -> dict[str, object]:
-    return {column.name: getattr(fill, column.name) for column in schema.fills.columns}
 
 
 def _json(value: object) -> str:

@@ -7,7 +7,7 @@ ticks, steps, cash units; times are milliseconds.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -20,12 +20,14 @@ from daemon.events import (
     FundingPaid,
     InstrumentRead,
     LeverageRead,
+    Meaning,
     OrderUpdated,
     RestingStop,
     StopUpdated,
+    Transferred,
 )
 from daemon.gateway import Gateway, Refused, Tap
-from daemon.venues.payloads import Instruments, KlineFrame, Payload
+from daemon.venues.payloads import KlineFrame, Payload
 from daemon.venues.profile import Profile
 from market.candles import Candle
 from market.instruments import Instrument
@@ -101,6 +103,8 @@ class Venue(ABC):
         The way there: connections, and requests by endpoint.
     instruments : mapping
         What was opened, by symbol.
+    suspended : set
+        Symbols of them that the exchange does not trade now.
     """
 
     profile: ClassVar[Profile]
@@ -116,7 +120,8 @@ class Venue(ABC):
     ) -> None:
         self._key, self._secret, self._base = key, secret, base
         self._request_s, self._session = request_s, session
-        self.instruments: Instruments = {}
+        self.instruments: dict[str, Instrument] = {}
+        self.suspended: set[str] = set()
         self.gateway = Gateway(self.profile, self._new_tap, request_s, on_frame)
 
     @abstractmethod
@@ -125,8 +130,10 @@ class Venue(ABC):
 
     # -- the exchange and the account -------------------------------------------------------------------------------
 
-    async def open(self, symbols: Sequence[str]) -> tuple[Instrument, ...]:
+    async def open(self, symbols: Sequence[str], held: Collection[str] = ()) -> tuple[Instrument, ...]:
         """Load the exchange's rules, check the account's modes, and give the instruments of `symbols`.
+
+        Of those `held` something is open: they are looked after though they do not trade.
 
         Raises
         ------
@@ -143,16 +150,29 @@ class Venue(ABC):
             raise Refused(0, "the account is in multi-assets mode; switch it to single-asset mode at the exchange")
         found = await self._read(markets, symbols)
         for symbol in symbols:
-            if symbol not in found or not found[symbol].trading:
+            if symbol not in found or not (found[symbol].trading or symbol in held):
                 status = "not trading now" if symbol in found else "not listed"
                 raise Refused(0, f"{symbol} is not traded at this exchange ({status}); remove it from symbols")
         self.instruments = {symbol: found[symbol].instrument for symbol in symbols}
+        self.suspended = {symbol for symbol in symbols if not found[symbol].trading}
         return tuple(self.instruments.values())
 
     async def read_again(self) -> list[InstrumentRead]:
-        """The terms of our instruments as the exchange states them now; one that it lists no more does not trade."""
+        """What changed in the terms of our instruments; one that the exchange lists no more does not trade.
+
+        From here on payloads are read by the new terms.
+        """
         found = await self._read(await self.gateway.load_markets(), list(self.instruments))
-        return [found.get(symbol, InstrumentRead(old, False)) for symbol, old in self.instruments.items()]
+        now = [found.get(symbol, InstrumentRead(old, False)) for symbol, old in self.instruments.items()]
+        changed = [
+            read
+            for read in now
+            if read.instrument != self.instruments[read.instrument.symbol]
+            or read.trading == (read.instrument.symbol in self.suspended)
+        ]
+        self.instruments.update({read.instrument.symbol: read.instrument for read in now})
+        self.suspended = {read.instrument.symbol for read in now if not read.trading}
+        return changed
 
     async def _read(self, markets: Mapping[str, Any], symbols: Sequence[str]) -> dict[str, InstrumentRead]:
         listed = {m["id"]: m["info"] for m in markets.values() if m.get("swap") and m.get("linear")}
@@ -235,6 +255,14 @@ class Venue(ABC):
         """Funding payments from `start` (ms) on, oldest first."""
 
     @abstractmethod
+    async def transfers_since(self, start: int) -> list[Transferred]:
+        """Deposits and withdrawals in the instruments' quote currency from `start` (ms) on, oldest first."""
+
+    @abstractmethod
+    async def coin_price(self, coin: str) -> int | None:
+        """What one unit of a currency costs now in the instruments' quote currency, cash units; None if unknown."""
+
+    @abstractmethod
     async def klines(self, symbol: str, timeframe: str, limit: int, **bounds: int) -> list[Candle]:
         """At most `limit` klines, oldest first, the forming one included.
 
@@ -244,6 +272,25 @@ class Venue(ABC):
     @abstractmethod
     async def funding_rates(self, symbol: str, start: int) -> list[tuple[int, int]]:
         """(time in ms, rate in 1e-8) from `start` (ms) on, oldest first; at most `profile.funding_page`."""
+
+    async def probe_stops(self, symbol: str, client_id: str) -> None:
+        """Ask for a stop that must be refused, since the price is far past it: so the way to stops is open.
+
+        Raises
+        ------
+        Refused
+            If it is refused in any other way: the endpoint has moved, or the key may not use it.
+        """
+        instrument = self.instruments[symbol]
+        (forming,) = (await self.klines(symbol, "1h", 1))[-1:]
+        past = instrument.nearest_ticks(forming.close / 2)
+        try:
+            await self.place_stop(StopOrder(symbol, client_id, 1, max(1, instrument.min_quantity), past))
+        except Refused as error:
+            if error.meaning not in (Meaning.WOULD_TRIGGER, Meaning.NOTHING_TO_REDUCE):
+                raise
+        else:
+            await self.cancel_stop(symbol, client_id)
 
     # -- streams ----------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -27,6 +28,7 @@ from market.exchange.account import Costs
 from market.exchange.codec import Codec
 from market.exchange.codecs import CODECS
 from market.exchange.faults.scenario import Rule, Scenario
+from market.exchange.fidelity import Fidelity, fidelity_options
 from market.exchange.replay import ReplayError
 from market.exchange.server import Server
 from market.exchange.serving import EXIT_FAILURE, Door, play, serve
@@ -137,6 +139,7 @@ def _speed(context: click.Context, parameter: click.Parameter, value: str) -> fl
 @click.option("--fault-seed", type=click.IntRange(0), default=1, show_default=True, help="Of faults by probability.")
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate (PEM): serve https and wss.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key (PEM).")
+@fidelity_options
 @click.option("--exit-at-end", is_flag=True, help="End once the data is played; otherwise go on serving.")
 @click.pass_context
 def main(
@@ -167,6 +170,7 @@ def main(
     tls_cert: Path | None,
     tls_key: Path | None,
     exit_at_end: bool,
+    **fidelity: Any,
 ) -> None:
     """A local exchange that speaks Binance USDT-M or Bybit v5 linear: replaying history or a synthetic market, or
     mirroring a live exchange in real time, with an account of its own.
@@ -201,6 +205,7 @@ def main(
             costs=costs,
             wall_ms=wall_ms,
         )
+        Fidelity(**fidelity).apply(venue, seed)
     except instruments.InstrumentError as error:
         raise click.UsageError(str(error)) from error
     except (history.HistoryError, AggregationError, TimeframeError, ReplayError, synthetic.SyntheticError) as error:

@@ -12,6 +12,8 @@ from itertools import count
 
 from market import fills
 from market.exchange.book import Shelf
+from market.exchange.depth import UNLIMITED
+from market.exchange.fee_coin import FeeCoin
 from market.exchange.ledger import Ledger
 from market.exchange.orders import (
     MARK_PRICE,
@@ -25,6 +27,7 @@ from market.exchange.orders import (
     OrderStatus,
     Stop,
     StopEvent,
+    StopFate,
     StopStatus,
     SymbolStatus,
 )
@@ -76,7 +79,11 @@ class Account:
         self.realized = dict.fromkeys(self.instruments, 0)
         self.hedge_mode = False
         self.multi_assets = False
+        self.depth = UNLIMITED
+        self.fee_coin: FeeCoin | None = None
         self.can_trade = True
+        self.stop_fates: dict[str, StopFate] = {}
+        self.spawned: dict[int, Stop] = {}
         self.orders: Shelf[Order] = Shelf()
         self.stops: Shelf[Stop] = Shelf()
         self.fills: list[Fill] = []
@@ -141,6 +148,11 @@ class Account:
         leverage = self.settings[symbol].leverage
         return fills.affordable(self.ledger.free, notional, leverage, self.costs.taker_ppm)
 
+    def reducible(self, symbol: str, side: int) -> int:
+        """Steps that an order of this side can close; 0 when flat or on the same side."""
+        position = self.ledger.positions.get(symbol)
+        return position.quantity if position is not None and position.side == -side else 0
+
     def accept(self, order: Order) -> None:
         """The order stands in the book."""
         self.orders.place(order)
@@ -183,22 +195,48 @@ class Account:
             margin = fills.initial_margin(notional, self.settings[symbol].leverage)
             self.ledger.add(symbol, order.side, opening, notional, margin, self.time)
         notional = instrument.notional(price, quantity)
-        fee = 0 if imposed else fills.fee(notional, self.costs.maker_ppm if maker else self.costs.taker_ppm)
-        self.ledger.charge(fee)
-        fill = self.record(order, quantity, price, notional, fee, profit, maker)
+        fee, coin = (0, "") if imposed else self._charge(notional, maker)
+        fill = self.record(order, quantity, price, notional, fee, profit, maker, coin)
         if closing:
             self.income(symbol, "REALIZED_PNL", profit, fill.id)
         if not imposed:
-            self.income(symbol, "COMMISSION", -fee, fill.id)
+            self.income(symbol, "COMMISSION", -fee, fill.id, coin)
         self.tell_account(symbol, "ORDER", 0)
         self.tell_order(order, imposed or Execution.TRADE, fill)
 
+    def _charge(self, notional: int, maker: bool) -> tuple[int, str]:
+        """The fee of an execution leaves a wallet: the amount, and the coin it was paid in, none for the quote."""
+        fee = fills.fee(notional, self.costs.maker_ppm if maker else self.costs.taker_ppm)
+        if self.fee_coin is not None and (paid := self.fee_coin.pay(fee)):
+            return paid, self.fee_coin.asset
+        self.ledger.charge(fee)
+        return fee, ""
+
     def record(
-        self, order: Order, quantity: int, price: int, notional: int, fee: int, profit: int, maker: bool
+        self,
+        order: Order,
+        quantity: int,
+        price: int,
+        notional: int,
+        fee: int,
+        profit: int,
+        maker: bool,
+        fee_asset: str = "",
     ) -> Fill:
-        number = len(self.fills) + 1
+        """Put an execution on record; `fee` is in units of 1e-8 of `fee_asset`, of the quote currency where empty."""
         fill = Fill(
-            number, order.id, order.symbol, order.side, quantity, price, notional, fee, profit, maker, self.time
+            len(self.fills) + 1,
+            order.id,
+            order.symbol,
+            order.side,
+            quantity,
+            price,
+            notional,
+            fee,
+            profit,
+            maker,
+            self.time,
+            fee_asset,
         )
         self.fills.append(fill)
         self.realized[order.symbol] += profit
@@ -210,8 +248,9 @@ class Account:
             self.orders.settle(order)
         return fill
 
-    def income(self, symbol: str, kind: str, amount: int, trade_id: int = 0) -> None:
-        self.incomes.append(Income(len(self.incomes) + 1, symbol, kind, amount, trade_id, self.time))
+    def income(self, symbol: str, kind: str, amount: int, trade_id: int = 0, asset: str = "") -> None:
+        """Put a movement of a wallet on record, that of `asset`, of the quote currency where empty."""
+        self.incomes.append(Income(len(self.incomes) + 1, symbol, kind, amount, trade_id, self.time, asset))
 
     def transfer(self, amount: int) -> None:
         """A deposit, or a withdrawal where `amount` is negative: cash comes or goes, nothing was earned or lost.
@@ -242,6 +281,7 @@ class Account:
                 position,
                 self.mark_price(symbol) if symbol else 0,
                 bool(symbol) and self.settings[symbol].isolated,
+                copy(self.fee_coin),
             )
         )
 

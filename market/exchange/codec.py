@@ -41,6 +41,7 @@ class Reply:
 
     payload: Any
     status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(eq=False, slots=True)
@@ -94,6 +95,13 @@ class Codec(ABC):
         }
 
     # -- REST -------------------------------------------------------------------------------------------------------
+
+    def admit(self, asked: Asked) -> None:  # noqa: B027 (a dialect that counts nothing admits all)
+        """Count a request against the exchange's limits; refuses the one that is too many."""
+
+    def headers(self, asked: Asked) -> dict[str, str]:
+        """What every reply tells beside its payload, such as the counts so far."""
+        return {}
 
     @abstractmethod
     def answer(self, asked: Asked) -> Reply:

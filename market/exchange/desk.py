@@ -62,9 +62,10 @@ class Desk:
                 raise Refusal(Code.NO_MARGIN)
         order = self._order(request, quantity)
         engine.accept(order)
-        if crosses:
-            engine.fill(order, quantity, fill_price)
-        elif request.time_in_force in ("IOC", "FOK"):
+        killed = request.time_in_force == "FOK" and not engine.depth.whole(engine.instruments[symbol], quantity)
+        if crosses and not killed:
+            engine.execute(order, fill_price)
+        if order.is_open and not market and request.time_in_force in ("IOC", "FOK"):
             engine.close_order(order, OrderStatus.EXPIRED)
         return order
 
@@ -92,7 +93,7 @@ class Desk:
         order.quantity, order.price, order.updated = quantity, price, self.engine.time
         self.engine.tell_order(order, Execution.AMENDMENT)
         if order.side * (price - self.engine.best_price(symbol, order.side)) >= 0:
-            self.engine.fill_resting(order)
+            self.engine.execute(order, order.price, maker=True)
         return order
 
     def cancel_all(self, symbol: str) -> None:
@@ -151,6 +152,8 @@ class Desk:
     def cancel_stop(self, id_: int | None, client_id: str | None) -> Stop:
         """Cancel a waiting stop; any other is *unknown*."""
         stop = self._stop(id_, client_id)
+        if stop is not None and stop.status is StopStatus.TRIGGERING:
+            raise Refusal(Code.STOP_TRIGGERING)
         if stop is None or not stop.is_open:
             raise Refusal(Code.UNKNOWN_ORDER)
         self.engine.close_stop(stop, StopStatus.CANCELED)
@@ -159,7 +162,8 @@ class Desk:
     def cancel_all_stops(self, symbol: str) -> None:
         """Cancel the waiting stops of a symbol."""
         for stop in self.engine.stops.open(symbol):
-            self.engine.close_stop(stop, StopStatus.CANCELED)
+            if stop.is_open:
+                self.engine.close_stop(stop, StopStatus.CANCELED)
 
     # -- settings ---------------------------------------------------------------------------------------------------
 
@@ -277,10 +281,10 @@ class Desk:
             raise Refusal(Code.ABOVE_LEVERAGE_CAP)
 
     def _reducible(self, symbol: str, side: int) -> int:
-        position = self.engine.ledger.positions.get(symbol)
-        if position is None or position.side == side:
+        held = self.engine.reducible(symbol, side)
+        if not held:
             raise Refusal(Code.REDUCE_ONLY)
-        return position.quantity
+        return held
 
     def _order(self, request: OrderRequest, quantity: int) -> Order:
         id_ = next(self.engine.order_ids)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from market import fills
 from market.exchange.account import Account
+from market.exchange.depth import Rest
 from market.exchange.orders import (
     CONTRACT_PRICE,
     MARK_PRICE,
@@ -18,6 +19,7 @@ from market.exchange.orders import (
     Order,
     OrderStatus,
     Stop,
+    StopFate,
     StopStatus,
 )
 
@@ -86,10 +88,14 @@ class Engine(Account):
             self._fill_crossed(symbol)
 
     def _fill_crossed(self, symbol: str) -> None:
-        if self.orders.any_open(symbol):
-            for order in self.orders.open(symbol):
-                if order.is_open and order.side * (order.price - self.best_price(symbol, order.side)) >= 0:
-                    self.fill_resting(order)
+        if not self.orders.any_open(symbol):
+            return
+        for order in self.orders.open(symbol):
+            if order.kind == "MARKET":
+                if self.depth.rest is not Rest.COMMAND:
+                    self.execute(order, self.market_price(symbol, order.side))
+            elif order.is_open and order.side * (order.price - self.best_price(symbol, order.side)) >= 0:
+                self.execute(order, order.price, maker=True)
 
     def _stop_fills_at(self, stop: Stop, by_rule: int) -> int:
         """Rule: where the market is quoted, or the mark is not the last price, a fired stop fills as any market order.
@@ -118,15 +124,17 @@ class Engine(Account):
         guards = [
             s
             for s in self.stops.open(symbol)
-            if s.kind == "STOP_MARKET" and s.side == -side and s.working_type in watching
+            if s.is_open and s.kind == "STOP_MARKET" and s.side == -side and s.working_type in watching
         ]
         return max(guards, key=lambda stop: side * stop.trigger, default=None)
 
     def trigger(self, stop: Stop, price: int) -> None:
         """A conditional order fires: it spawns a market order under its own client id, which fills at `price`."""
-        self.stops.settle(stop)
         stop.triggered = self.time
         self.tell_stop(stop, StopStatus.TRIGGERING)
+        if not self._meets_its_fate(stop):
+            return
+        self.stops.settle(stop)
         position = self.ledger.positions.get(stop.symbol)
         quantity = stop.quantity
         if stop.reduce_only or stop.close_position:
@@ -159,25 +167,70 @@ class Engine(Account):
         stop.order_id = order.id
         self.tell_stop(stop, StopStatus.TRIGGERED)
         self.accept(order)
-        self.fill(order, quantity, price)
-        stop.fill_price, stop.filled = price, quantity
-        self.tell_stop(stop, StopStatus.FINISHED)
+        self.spawned[order.id] = stop
+        self.execute(order, price)
 
-    def fill_resting(self, order: Order) -> None:
-        """A limit order that the price touched fills at its own price, as maker."""
-        quantity = order.left
-        position = self.ledger.positions.get(order.symbol)
-        if order.reduce_only:
-            held = position.quantity if position is not None and position.side == -order.side else 0
-            quantity = min(quantity, held)
-        elif not self.can_afford(order.symbol, order.side, quantity, order.price):
-            quantity = 0
-        if quantity == 0:
-            self.close_order(order, OrderStatus.EXPIRED)
+    def _meets_its_fate(self, stop: Stop) -> bool:
+        """Whether a fired stop goes on to its market order, or comes to grief as it was told to."""
+        fate = self.stop_fates.pop(stop.symbol, None)
+        match fate:
+            case StopFate.REJECTED:
+                self.close_stop(stop, StopStatus.REJECTED, "Margin is insufficient.")
+            case StopFate.EXPIRED:
+                self.close_stop(stop, StopStatus.EXPIRED, "The order expired in the matching engine.")
+        return fate is None
+
+    def release(self, symbol: str) -> int:
+        """Stops of a symbol that hang in TRIGGERING go on, at the market; returns how many."""
+        stuck = [stop for stop in self.stops.open(symbol) if stop.status is StopStatus.TRIGGERING]
+        for stop in stuck:
+            self.trigger(stop, self.market_price(symbol, stop.side))
+        return len(stuck)
+
+    def execute(self, order: Order, price: int, maker: bool = False) -> None:
+        """Fill an order at `price` as far as the depth lets it: whole, in executions at once, or one and then others.
+
+        Rule: a reduce-only order never fills beyond the position, an opening one never beyond the margin; what is left
+        of it then expires.
+        """
+        instrument = self.instruments[order.symbol]
+        while order.is_open:
+            quantity = self.depth.take(instrument, order.id, order.quantity, order.filled)
+            if order.reduce_only:
+                quantity = min(quantity, self.reducible(order.symbol, order.side))
+            elif not self.can_afford(order.symbol, order.side, quantity, price):
+                quantity = 0
+            if quantity == 0:
+                self.close_order(order, OrderStatus.EXPIRED)
+                return
+            self.fill(order, quantity, price, maker)
+            self._follow(order)
+            if self.depth.rest is not Rest.AT_ONCE:
+                return
+
+    def go_on(self, symbol: str) -> int:
+        """Market orders that are filled in part have one more execution at the market; returns how many had."""
+        waiting = [order for order in self.orders.open(symbol) if order.kind == "MARKET"]
+        for order in waiting:
+            self.execute(order, self.market_price(symbol, order.side))
+        return len(waiting)
+
+    def close_order(self, order: Order, status: OrderStatus) -> None:
+        """An open order ends: cancelled or expired; the stop that spawned it is finished with it."""
+        super().close_order(order, status)
+        self._follow(order)
+
+    def _follow(self, order: Order) -> None:
+        """The stop that spawned an order tells of its fills, and is finished once the order is done."""
+        stop = self.spawned.get(order.id)
+        if stop is None:
             return
-        self.fill(order, quantity, order.price, maker=True)
-        if order.is_open:
-            self.close_order(order, OrderStatus.EXPIRED)
+        stop.filled = order.filled
+        if order.filled:
+            stop.fill_price = order.cost // (order.filled * self.instruments[order.symbol].unit)
+        if not order.is_open:
+            del self.spawned[order.id]
+            self.tell_stop(stop, StopStatus.FINISHED)
 
     def liquidate(self, symbol: str, price: int) -> None:
         """The position is taken over with its whole margin; orders and stops of the symbol go first."""

@@ -160,6 +160,11 @@ class Feed:
         first, self._funded = self._funded, bisect_right(self.funding_times, until)
         return self.funding_rates[first : self._funded]
 
+    def last_rate(self, until: int) -> Sequence[int]:
+        """The latest funding rate (1e-8) that fell due up to `until` (ms), alone; nothing if none did."""
+        past = bisect_right(self.funding_times, until)
+        return self.funding_rates[max(0, past - 1) : past]
+
     def mark_at(self, time: int) -> int | None:
         """The mark (ticks) of a funding instant: the open of the bar it fell into."""
         index = self.base.find(self.base.timeframe.floor(time))

@@ -28,10 +28,14 @@ BARRIER_SECONDS = 5.0
 
 @dataclass(eq=False, slots=True)
 class Connection(Line):
-    """A line with its socket; `read` is set once it has read what was sent before the last ping."""
+    """A line with its socket, open since the loop's time `opened` (s).
+
+    `read` is set once it has read what was sent before the last ping.
+    """
 
     request: web.Request = field(kw_only=True)
     socket: web.WebSocketResponse = field(kw_only=True)
+    opened: float = field(kw_only=True)
     read: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -60,7 +64,7 @@ class Hub:
 
     async def _serve(self, request: web.Request, private: bool) -> web.StreamResponse:
         socket = web.WebSocketResponse(compress=False, autoping=False)
-        line = Connection(private, request=request, socket=socket)
+        line = Connection(private, request=request, socket=socket, opened=asyncio.get_running_loop().time())
         if (words := self._codec.greet(line, request.path, request.query)) is not None:
             return web.Response(status=400, text=words)
         await self._faults.admit(request)
@@ -154,6 +158,12 @@ class Hub:
         """End the sockets that lost their right to be open."""
         for line in [line for line in self._open if self._codec.is_over(line)]:
             await line.socket.close()
+
+    async def close_older_than(self, seconds: float) -> None:
+        """End the connections that are that old, as the exchange does after a day."""
+        now = asyncio.get_running_loop().time()
+        for line in [line for line in self._open if now - line.opened >= seconds and not line.socket.closed]:
+            await line.socket.close(code=1001, message=b"the connection has reached its age")
 
     async def close(self) -> None:
         """End every connection."""

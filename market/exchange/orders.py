@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from market.exchange.fee_coin import FeeCoin
 from market.exchange.ledger import Position
 
 
@@ -28,6 +29,14 @@ class StopStatus(StrEnum):
     CANCELED = "CANCELED"
     REJECTED = "REJECTED"
     EXPIRED = "EXPIRED"
+
+
+class StopFate(StrEnum):
+    """What may become of a stop after its trigger, short of an execution."""
+
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    STUCK = "stuck"
 
 
 class Execution(StrEnum):
@@ -166,7 +175,10 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """One execution: price in ticks, quantity in steps, the rest in cash units, time in market ms."""
+    """One execution: price in ticks, quantity in steps, the rest in cash units, time in market ms.
+
+    A fee paid in another coin is in 1e-8 of `fee_asset`.
+    """
 
     id: int
     order_id: int
@@ -179,11 +191,15 @@ class Fill:
     profit: int
     maker: bool
     time: int
+    fee_asset: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Income:
-    """One movement of the wallet: `kind` in the exchange's words, `amount` in cash units (negative: paid)."""
+    """One movement of the wallet: `kind` in the exchange's words, `amount` in cash units (negative: paid).
+
+    Where `asset` names another coin, the amount is in 1e-8 of it.
+    """
 
     id: int
     symbol: str
@@ -191,6 +207,7 @@ class Income:
     amount: int
     trade_id: int
     time: int
+    asset: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +256,7 @@ class AccountEvent:
     position: Position | None
     price: int
     isolated: bool
+    coin: FeeCoin | None = None
 
 
 @dataclass(frozen=True, slots=True)

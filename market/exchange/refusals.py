@@ -9,6 +9,8 @@ class Code(IntEnum):
     """Error codes of the exchange, by what they mean."""
 
     DISCONNECTED = -1001
+    TOO_MANY_REQUESTS = -1003
+    TOO_MANY_ORDERS = -1015
     CLOCK_SKEW = -1021
     BAD_SIGNATURE = -1022
     MISSING_PARAMETER = -1102
@@ -24,6 +26,7 @@ class Code(IntEnum):
     ORDER_REJECTED = -2010
     UNKNOWN_ORDER = -2011
     NO_SUCH_ORDER = -2013
+    BAD_CALLBACK_RATE = -2007
     BAD_API_KEY = -2015
     NO_MARGIN = -2019
     WOULD_TRIGGER = -2021
@@ -41,8 +44,10 @@ class Code(IntEnum):
     POSITION_MODE_WITH_POSITION = -4068
     MAY_NOT_TRADE = -4088
     DUPLICATE_CLIENT_ID = -4116
+    STOP_TRIGGERING = -4117
     USE_ALGO_ENDPOINT = -4120
     SECOND_CLOSE_POSITION = -4130
+    BAD_STRATEGY = -4136
     SYMBOL_HALTED = -4140
     SYMBOL_CLOSED = -4141
     LEVERAGE_BELOW_POSITION = -4161
@@ -57,6 +62,8 @@ class Code(IntEnum):
 
 MESSAGES = {
     Code.DISCONNECTED: "Internal error; unable to process your request. Please try again.",
+    Code.TOO_MANY_REQUESTS: "Too many requests queued.",
+    Code.TOO_MANY_ORDERS: "Too many new orders.",
     Code.CLOCK_SKEW: "Timestamp for this request is outside of the recvWindow.",
     Code.BAD_SIGNATURE: "Signature for this request is not valid.",
     Code.UNKNOWN_PATH: "This path or method is not part of the exchange.",
@@ -73,6 +80,7 @@ MESSAGES = {
     Code.ORDER_REJECTED: "New order rejected.",
     Code.UNKNOWN_ORDER: "Unknown order sent.",
     Code.NO_SUCH_ORDER: "Order does not exist.",
+    Code.BAD_CALLBACK_RATE: "Invalid callback rate.",
     Code.BAD_API_KEY: "Invalid API-key, IP, or permissions for action.",
     Code.NO_MARGIN: "Margin is insufficient.",
     Code.WOULD_TRIGGER: "Order would immediately trigger.",
@@ -89,12 +97,14 @@ MESSAGES = {
     Code.POSITION_MODE_WITH_ORDERS: "Position side cannot be changed if there exists open orders.",
     Code.POSITION_MODE_WITH_POSITION: "Position side cannot be changed if there exists position.",
     Code.DUPLICATE_CLIENT_ID: "ClientOrderId is duplicated.",
+    Code.STOP_TRIGGERING: "Stop order is triggering.",
     Code.USE_ALGO_ENDPOINT: (
         "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead."
     ),
     Code.SECOND_CLOSE_POSITION: (
         "An open stop or take profit order with GTE and closePosition in the direction is existing."
     ),
+    Code.BAD_STRATEGY: "Target strategy invalid for orderType TRAILING_STOP_MARKET,closePosition true",
     Code.LEVERAGE_BELOW_POSITION: ("Leverage reduction is not supported in Isolated Margin Mode with open positions."),
     Code.MAY_NOT_TRADE: "User can not place order currently.",
     Code.SYMBOL_HALTED: "Invalid symbol status for opening position.",

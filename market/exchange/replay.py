@@ -129,4 +129,10 @@ class Replay:
         self.time = self._times[self._at]
         for feed in self.feeds.values():
             if feed.opens_at(self.time):
-                self.engine.open_bar(feed.symbol, feed.open_bar(), self.time, feed.rates_due(self.time))
+                self.engine.open_bar(feed.symbol, feed.open_bar(), self.time, self._rates_due(feed))
+
+    def _rates_due(self, feed: Feed) -> Sequence[int]:
+        """The history's funding; where the interval was changed since, the last rate at the instants it adds."""
+        rates, hours = feed.rates_due(self.time), self.engine.instruments[feed.symbol].funding_hours
+        added = hours != feed.instrument.funding_hours and self.time % (hours * 3_600_000) == 0
+        return feed.last_rate(self.time) if added and not rates else rates

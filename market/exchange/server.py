@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -13,8 +16,10 @@ from market.exchange.codec import Asked, Codec, Reply
 from market.exchange.faults.arming import Arsenal
 from market.exchange.faults.control import FaultControl
 from market.exchange.faults.injector import Injector
-from market.exchange.hand import Hand, HandError
+from market.exchange.hand.actions import Hand
+from market.exchange.hand.wants import HandError
 from market.exchange.hub import Hub
+from market.exchange.pulse import Pulse
 from market.exchange.refusals import Code, Refusal
 from market.exchange.replay import Replay
 from market.exchange.source import Elsewhere
@@ -47,6 +52,7 @@ class Server:
         self.hub = Hub(venue, codec, self._injector)
         self.clock = Clock(venue.replay, self.hub) if isinstance(venue.replay, Replay) else None
         self._hand = Hand(venue)
+        self._pulse = Pulse(venue, self.hub)
         self._venue, self._codec = venue, codec
         self._manual = manual
 
@@ -60,6 +66,7 @@ class Server:
         for path, private in self._codec.sockets:
             app.router.add_get(path, self.hub.private if private else self.hub.market)
         app.router.add_route("*", "/{path:.*}", self._rest)
+        app.cleanup_ctx.append(self._beat)
         app.on_shutdown.append(self._close)
         return app
 
@@ -70,11 +77,12 @@ class Server:
         body = await request.text()
         asked = Asked(request.method, request.path, request.rel_url.raw_query_string, body, request.headers)
         try:
+            self._codec.admit(asked)
             reply = await self._carried_out(asked)
         except Refusal as refusal:
             reply = self._codec.refused(refusal)
         await self.hub.close_over()
-        return _json(reply.payload, reply.status)
+        return _json(reply.payload, reply.status, {**self._codec.headers(asked), **reply.headers})
 
     async def _carried_out(self, asked: Asked) -> Reply:
         for _ in range(FETCHES):
@@ -116,10 +124,18 @@ class Server:
         await self.hub.close_over()
         return _json(done)
 
+    async def _beat(self, app: web.Application) -> AsyncIterator[None]:
+        beating = asyncio.create_task(self._pulse.run())
+        yield
+        beating.cancel()
+        with suppress(asyncio.CancelledError):
+            await beating
+
     async def _close(self, app: web.Application) -> None:
         await self._injector.close()
         await self.hub.close()
 
 
-def _json(payload: Any, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(payload), status=status, content_type="application/json")
+def _json(payload: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    body = orjson.dumps(payload)
+    return web.Response(body=body, status=status, content_type="application/json", headers=headers)

@@ -12,6 +12,7 @@ from market.exchange.account import Costs
 from market.exchange.desk import Desk
 from market.exchange.engine import Engine
 from market.exchange.feed import Feed
+from market.exchange.limits import Limits
 from market.exchange.orders import KeyExpired
 from market.exchange.refusals import Code, Refusal
 from market.exchange.replay import Replay
@@ -40,6 +41,14 @@ class Permissions:
             raise Refusal(Code.BAD_API_KEY)
 
 
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """How long things last, in seconds of wall time."""
+
+    listen_key_s: float = 3_600.0
+    connection_s: float = 86_400.0
+
+
 class Venue:
     """Everything the codec answers from.
 
@@ -57,8 +66,13 @@ class Venue:
         self.engine = engine
         self.desk = Desk(engine)
         self.replay = replay
-        self.wall_ms = wall_ms
+        self.clock_offset_ms = 0
+        self._wall_ms = wall_ms
+        self.limits = Limits()
+        self.fill_every_s = 0.0
+        self.lifetimes = Lifetimes()
         self.listen_key = ""
+        self._key_dies_ms = 0
         self.permissions = Permissions()
         self._foreign_ids = count(1)
 
@@ -93,10 +107,26 @@ class Venue:
         engine = Engine([instrument for instrument, _, _ in histories], cash, costs)
         return cls(engine, Replay(engine, [Feed(*history) for history in histories], start, bars), wall_ms)
 
+    def wall_ms(self) -> int:
+        """The exchange's clock, ms: the wall's, off by `clock_offset_ms`."""
+        return self._wall_ms() + self.clock_offset_ms
+
     def open_listen_key(self) -> str:
-        """The account's listen key, made anew once it was closed."""
+        """The account's listen key, made anew once it was closed; asking for it prolongs it."""
         self.listen_key = self.listen_key or secrets.token_hex(32)
+        return self.keep_listen_key()
+
+    def keep_listen_key(self) -> str:
+        """Prolong the listen key; refuses where there is none."""
+        if not self.listen_key:
+            raise Refusal(Code.NO_LISTEN_KEY)
+        self._key_dies_ms = self._wall_ms() + round(self.lifetimes.listen_key_s * 1000)
         return self.listen_key
+
+    @property
+    def listen_key_is_due(self) -> bool:
+        """Whether there is a listen key that nobody kept alive."""
+        return bool(self.listen_key) and self._wall_ms() >= self._key_dies_ms
 
     def expire_listen_key(self) -> None:
         """The listen key dies; the user stream is told of it and hears no more."""

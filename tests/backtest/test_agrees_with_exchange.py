@@ -194,7 +194,7 @@ class Trader:
                     self._close(action.symbol, str(action.reason))
                 case Tighten():
                     self._tighten(action)
-                case Enter():
+                case Enter() if self._may_send(action):
                     self._enter(action)
             self.listen()
 
@@ -237,6 +237,19 @@ class Trader:
         bar = HOURLY.floor(fill.time)
         stop_id = self._stop(symbol, action.side, order.quantity, stop)
         self.lots[symbol] = Lot(fill, bar, action.leverage, stop, action.stop_bps, stop_id, funding)
+
+    def _may_send(self, action: Enter) -> bool:
+        """Price band and reserve at the moment of sending, by the exchange's own books."""
+        ledger, rules = self.engine.ledger, self.rules
+        close, unit = self.closes[action.symbol], self.engine.instruments[action.symbol].unit
+        margins, equity = sum(p.margin for p in ledger.positions.values()), ledger.cash
+        for symbol, p in ledger.positions.items():
+            value = self.closes[symbol] * p.quantity * self.engine.instruments[symbol].unit
+            equity += p.side * (value - p.cost)
+        margins += fills.initial_margin(close * action.quantity * unit, action.leverage)
+        left = abs(self.engine.prices[action.symbol] - close) * 10_000
+        within = not rules.price_band_bps or left <= close * rules.price_band_bps
+        return within and margins * 10_000 <= equity * (10_000 - rules.reserve_bps)
 
     def _tighten(self, action: Tighten) -> None:
         lot, position = self.lots[action.symbol], self.engine.ledger.positions[action.symbol]

@@ -23,14 +23,15 @@ from market.funding import Funding
 from market.instruments import CASH, Instrument
 from market.timeframes import Timeframe
 from models.prediction import PredictionHistory
+from strategy import risk
 from strategy.live_config import NO_HALTS, Entry, Exit, LiveConfig, Rules
-from strategy.plan import Reason
+from strategy.plan import Reason, TradingState
 
 HOUR = 3_600_000
 START = 1_700_006_400_000 // HOUR * HOUR
 BTC = Instrument("BTCUSDT", "BTC", tick=Decimal("0.1"))
 THRESHOLDS = LiveConfig(entry=Entry(long=0.55, short=0.55), exit=Exit(long=0.48, short=0.48), halts=NO_HALTS)
-RULES = replace(THRESHOLDS.rules(), confirm=1)
+RULES = replace(THRESHOLDS.rules(), confirm=1, price_band_bps=0)
 FREE_OF_SLIPPAGE = Costs(taker_ppm=500, slippage_ppm=0)
 
 Bar = tuple[float, float, float, float]
@@ -268,6 +269,36 @@ def test_the_exchange_refuses_an_entry_the_wallet_cannot_carry_at_the_open() -> 
     assert not result.trades
     assert not result.open
     assert result.refused == {"margin not sufficient at the price of the entry": 1}
+
+
+def test_an_entry_is_not_sent_once_the_price_has_left_its_band() -> None:
+    for open_, made in ((30_300.0, True), (30_300.1, False), (29_700.0, True), (29_699.9, False)):
+        bars = [FLAT, (open_, open_, open_, open_), (open_, open_, open_, open_)]
+        result = play(frame(bars, [L]), rules=replace(RULES, price_band_bps=100))
+        assert len(result.open) == made
+        assert result.refused == ({} if made else {"price too far from the close that was decided at": 1})
+
+
+def test_an_entry_is_not_sent_once_the_exits_before_it_cost_the_reserve() -> None:
+    # A reversal: the short's margin is exactly what the reserve leaves of the equity at the close, before the fees.
+    rules = replace(RULES, margin_bps=8_000, reserve_bps=2_000, risk_bps=10_000, leverage=(2, 2, 2))
+    exact = replace(BTC, min_quantity=1, step=Decimal("0.00001"))
+    result = play(frame([FLAT] * 4, [L, S], exact), rules=rules)
+    (trade,) = result.trades
+    assert trade.reason == str(Reason.OPPOSITE_SIGNAL)
+    assert result.refused == {"reserve would be touched": 1}
+
+
+def test_restrictions_are_reported_with_their_time_and_the_candles_they_took() -> None:
+    halts = replace(LiveConfig().rules().halts, daily_loss_bps=100, losing_streak=0, drawdown_bps=0, weekly_loss_bps=0)
+    bars = [FLAT, (30_000, 30_010, 29_300, 29_300), *[(29_300.0, 29_300.0, 29_300.0, 29_300.0)] * 26]
+    result = play(frame(bars, [L] * 28), rules=replace(RULES, halts=halts, stop_cooldown=0))
+    struck = [(r.time - START, r.state, r.reason) for r in result.restrictions]
+    assert struck[0] == (2 * HOUR, TradingState.REDUCING, Reason.DAILY_LOSS)
+    left_of_the_day = (risk.day_of(START) + risk.DAY_MS - START) // HOUR - 2
+    assert result.restricted == {"reducing": left_of_the_day}
+    assert result.reasons[Reason.DAILY_LOSS] == left_of_the_day
+    assert result.open, "the next day it enters again"
 
 
 def test_the_exchange_refuses_an_entry_beyond_its_largest_quantity() -> None:

@@ -353,7 +353,8 @@ class Bench:
                     self.desk.set_margin_mode(command.symbol, True)
                 self.desk.set_leverage(command.symbol, command.leverage)
                 settings = self.market.settings[command.symbol]
-                return [LeverageRead(command.symbol, settings.leverage, settings.isolated)]
+                price = float(self.market.prices[command.symbol] * self.market.instruments[command.symbol].tick)
+                return [LeverageRead(command.symbol, settings.leverage, settings.isolated, price)]
         raise AssertionError(command)
 
     def _refused(self, command: Command, refusal: Refusal) -> list[Event]:

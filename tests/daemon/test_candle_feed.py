@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,9 +12,10 @@ import numpy as np
 import pytest
 
 from daemon.backfill import Backfill
-from daemon.candle_feed import MOST_MISSED, CandleFeed
+from daemon.candle_feed import BY_REST, MOST_MISSED, CandleFeed, Told
 from daemon.candle_store import CandleStore
-from daemon.events import CandleClosed, GapFound
+from daemon.events import CandleClosed, GapClosed, GapFound, GapSeen
+from daemon.recorder import Recorder
 from daemon.venues.payloads import KlineFrame
 from daemon.venues.venue import Venue
 from market import history, synthetic
@@ -34,8 +37,9 @@ class Bench:
     backfill: Backfill
     feed: CandleFeed
     store: CandleStore
-    told: list[CandleClosed | GapFound]
+    told: list[Told]
     start: int
+    recorder: Recorder
 
     def forming(self, bar: int) -> KlineFrame:
         """A first frame of the bar so many bars after the start."""
@@ -51,6 +55,10 @@ class Bench:
         """Which bars were told of as closed, counted from the start."""
         return [(e.candle.open_time - self.start) // HOUR_MS for e in self.told if isinstance(e, CandleClosed)]
 
+    def gaps(self) -> list[Told]:
+        """What was told of gaps."""
+        return [e for e in self.told if not isinstance(e, CandleClosed)]
+
     async def rest(self) -> None:
         """Wait until nothing is being filled."""
         await until(lambda: not any(lane.filling for lane in self.feed.lanes.values()), "backfill at rest")
@@ -61,24 +69,26 @@ Make = Callable[..., Awaitable[Bench]]
 
 @pytest.fixture
 async def bench(
-    exchange: Callable[..., LocalExchange], connect: Callable[..., Awaitable[tuple[Venue, object]]]
+    exchange: Callable[..., LocalExchange], connect: Callable[..., Awaitable[tuple[Venue, object]]], tmp_path: Path
 ) -> AsyncIterator[Make]:
     feeds: list[CandleFeed] = []
+    recorder = Recorder(tmp_path)
 
     async def make(settled_bar: int | None = None, close_s: float = 0.2, **options: object) -> Bench:
         place = exchange(warmup=WARMUP, bars=200, **options)
         venue, _ = await connect(place.url)
         start = place.state()["market_time"]
-        told: list[CandleClosed | GapFound] = []
+        told: list[Told] = []
         store, backfill = CandleStore([PAIR], 200), Backfill(venue)
         settled = -1 if settled_bar is None else start + settled_bar * HOUR_MS
-        feed = CandleFeed(store, backfill, told.append, close_s, settled)
+        feed = CandleFeed(store, backfill, told.append, close_s, settled, recorder.take)
         feeds.append(feed)
-        return Bench(place, backfill, feed, store, told, start)
+        return Bench(place, backfill, feed, store, told, start, recorder)
 
     yield make
     for feed in feeds:
         feed.close()
+    recorder.close()
 
 
 async def test_history_is_held_in_silence_and_the_open_candle_left_out(bench: Make) -> None:
@@ -198,7 +208,8 @@ async def test_a_hole_that_nobody_can_fill_is_told_as_a_gap(
         b.feed.frame(await b.closed(bar))
     await b.rest()
     assert b.bars() == [0, 1, 8, 9]
-    assert b.told[2] == GapFound(*PAIR, b.start + 2 * HOUR_MS, b.start + 8 * HOUR_MS)
+    hole = (b.start + 2 * HOUR_MS, b.start + 8 * HOUR_MS)
+    assert b.told[2:4] == [GapSeen(*PAIR, *hole), GapFound(*PAIR, *hole)]
 
 
 async def test_a_restart_tells_of_what_closed_since_the_last_settled_candle(bench: Make) -> None:
@@ -222,3 +233,35 @@ async def test_history_longer_than_a_page_is_asked_for_page_by_page(
     candles, forming = await Backfill(venue).newest(*PAIR, 2_500)
     times = [c.open_time for c in candles]
     assert times == list(range(forming - 2_500 * HOUR_MS, forming, HOUR_MS))
+
+
+async def test_a_gap_is_told_of_when_it_is_seen_and_when_it_is_filled(bench: Make) -> None:
+    b = await bench()
+    await b.feed.catch_up()
+    await b.place.turn(6)
+    b.feed.frame(await b.closed(0))
+    b.feed.frame(await b.closed(4))
+    start, end = (b.start + n * HOUR_MS for n in (1, 4))
+    assert b.gaps() == [GapSeen(*PAIR, start, end)]
+    await until(lambda: b.bars() == [0, 1, 2, 3, 4, 5], "the gap filled")
+    await b.rest()
+    assert b.gaps()[:2] == [GapSeen(*PAIR, start, end), GapClosed(*PAIR, start, end, BY_REST)]
+
+
+async def test_every_candle_that_is_accepted_or_revised_is_recorded_once(bench: Make, tmp_path: Path) -> None:
+    b = await bench()
+    await b.feed.catch_up()
+    await b.place.turn(3)
+    for bar in (0, 2, 2):
+        b.feed.frame(await b.closed(bar))
+    await until(lambda: b.bars() == [0, 1, 2], "the gap filled")
+    revised = await b.closed(2)
+    revised = replace(revised, candle=replace(revised.candle, close=revised.candle.high, taker_base=float("nan")))
+    b.feed.frame(revised)
+    b.recorder.close()
+    with closing(sqlite3.connect(tmp_path / "candles.sqlite")) as file:
+        rows = file.execute("SELECT open_time, close, taker_base, live FROM candles ORDER BY open_time").fetchall()
+    assert len(rows) == 200 + 3
+    assert [row[3] for row in rows[-4:]] == [0, 1, 0, 1]
+    assert rows[-1][:3] == (b.start + 2 * HOUR_MS, revised.candle.close, None)
+    assert b.recorder.lost == 0

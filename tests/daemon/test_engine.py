@@ -9,14 +9,12 @@ from pathlib import Path
 import pytest
 
 from daemon.commands import (
-    Alert,
     AskOrder,
     CancelStop,
     Command,
     PlaceStop,
     Predict,
     RecordDecisions,
-    RecordState,
     RecordTrade,
     SetLeverage,
     Settled,
@@ -304,16 +302,6 @@ def test_a_halt_survives_a_restart_and_closes_what_comes_to_light(tmp_path: Path
     assert again.engine.state.memory == play.engine.state.memory
     (close,) = of(again.boot(quantity=100, cost=BTC.notional(PRICE, 100)), Submit)
     assert close.approved.order.reduce_only
-
-
-def test_the_engine_may_be_restricted_between_candles(play: Play) -> None:
-    play.boot()
-    play.tell(play.enter())
-    out = play.engine.restrict(TradingState.HALTED, Reason.OTHER_DEPLOYMENT, play.at)
-    assert [type(c) for c in out] == [RecordState, Alert]
-    (close,) = of(play.tell(Tick()), Submit)
-    (trade,) = of(play.fill(close.approved.order.client_id, -1, close.approved.order.quantity), RecordTrade)
-    assert trade.trade.reason == Reason.OTHER_DEPLOYMENT
 
 
 def test_the_daemons_own_stop_closes_everything_and_leaves_the_state(play: Play) -> None:

@@ -109,9 +109,16 @@ async def bench(
         known: dict[str, tuple[int, int]] = {}
         predictor = Predictor.load(resolve("latest", model_root))
         inference = Inference(predictor, store, backfill, HOUR, {"BTCUSDT": BTC}, expires=False)
-        reconciliation = Reconciliation(venue, {"BTCUSDT": BTC}, known.get, "entry-")
+        reconciliation = Reconciliation(venue, {"BTCUSDT": BTC}, known.get, lambda: 0, "entry-")
         execution = Execution(
-            venue, {"BTCUSDT": BTC}, reconciliation, inference, Alerts([], "info"), events.append, lambda at: None
+            venue,
+            {"BTCUSDT": BTC},
+            reconciliation,
+            inference,
+            Alerts([], "info"),
+            events.append,
+            lambda at: None,
+            {"BTCUSDT": 30_000.5},
         )
         yield Bench(place, proxy, venue, execution, store, events, predictor.id, known)
         await execution.close()
@@ -120,7 +127,7 @@ async def bench(
 
 async def test_leverage_and_margin_mode_are_set_and_read_back(bench: Bench) -> None:
     bench.execution.start(SetLeverage("BTCUSDT", 7))
-    assert await bench.event(LeverageRead) == LeverageRead("BTCUSDT", 7, True)
+    assert await bench.event(LeverageRead) == LeverageRead("BTCUSDT", 7, True, 30_000.5)
 
 
 async def test_leverage_that_the_exchange_refuses_is_a_failure(bench: Bench) -> None:

@@ -356,7 +356,7 @@ def test_the_doctor_finds_what_is_wrong_before_it_hurts(exchange: Exchange, conf
     place = exchange(warmup=10, bars=10)
     found: list[dict[str, Any]] = json.loads(command("doctor", configure(place.url), "--json").stdout)
     assert {f["what"] for f in found if f["good"]} == {
-        "configuration", "model set", "state directory", "alerts", "exchange", "clock", "account",
+        "configuration", "model set", "state directory", "alerts", "exchange", "clock", "key", "stops", "account",
     }  # fmt: skip
     place.stop()
     ended = command("doctor", configure(place.url))

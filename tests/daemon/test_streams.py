@@ -67,7 +67,9 @@ async def market(bench: Bench) -> AsyncIterator[Bench]:
 
 @pytest.fixture
 async def private(bench: Bench) -> AsyncIterator[Bench]:
-    bench.stream = PrivateStream(bench.venue, bench.told.append, bench.welcome, first_data_s=5 * PATIENCE)
+    bench.stream = PrivateStream(
+        bench.venue, bench.told.append, bench.welcome, first_data_s=5 * PATIENCE, told_s=2 * PATIENCE
+    )
     task = asyncio.create_task(bench.stream.run())
     await until(lambda: bench.kinds() == ["StreamLive"], "the private stream")
     yield bench

@@ -11,7 +11,8 @@ from urllib.error import HTTPError
 
 import pytest
 
-from market.exchange.hand import ACTIONS, Hand, HandError
+from market.exchange.hand.actions import ACTIONS, Hand
+from market.exchange.hand.wants import HandError
 from market.exchange.refusals import Code, Refusal
 from market.exchange.venue import Venue
 from market.instruments import cash
@@ -165,6 +166,43 @@ def test_terms_change_while_a_position_is_open(venue: Venue) -> None:
     assert [(b["notionalCap"], b["initialLeverage"], b["maintMarginRatio"]) for b in row["brackets"]] == [
         (10_000, 25, 0.04)
     ]
+
+
+def test_a_shorter_funding_interval_settles_more_often_at_the_last_rate(venue: Venue) -> None:
+    buy(venue)
+
+    def instants(bars: int) -> set[int]:
+        seen = len(venue.engine.incomes)
+        for _ in range(bars):
+            venue.replay.turn()
+        return {i.time % (24 * 3_600_000) for i in venue.engine.incomes[seen:] if i.kind == "FUNDING_FEE"}
+
+    assert {time // 3_600_000 for time in instants(24)} == {0, 8, 16}
+    do(venue, "terms", symbol="BTCUSDT", funding_hours=4)
+    assert {time // 3_600_000 for time in instants(24)} == {0, 4, 8, 12, 16, 20}
+    assert venue.engine.ledger.imbalance() == 0
+
+
+def test_what_becomes_of_the_next_stop_is_chosen_by_hand(venue: Venue) -> None:
+    buy(venue)
+    resting = guard(venue)
+    assert do(venue, "next_stop_trigger", symbol="BTCUSDT", fate="stuck") == {"symbol": "BTCUSDT", "fate": "stuck"}
+    price = int(venue.engine.prices["BTCUSDT"] * 0.985)
+    venue.engine.visit("BTCUSDT", price, venue.engine.time + 1)
+    (row,) = ask(venue, "GET", "/fapi/v1/openAlgoOrders")
+    assert (row["clientAlgoId"], row["algoStatus"]) == (resting["clientAlgoId"], "TRIGGERING")
+    assert do(venue, "release_stops", symbol="BTCUSDT") == {"released": 1}
+    assert held(venue) == 0
+    assert "must be one of rejected, expired, stuck, filled" in error_of(
+        venue, action="next_stop_trigger", symbol="BTCUSDT", fate="lost"
+    )
+
+
+def test_depth_is_changed_and_commanded_by_hand(venue: Venue) -> None:
+    do(venue, "depth", at_most="50%", rest="command")
+    assert buy(venue)["status"] == "PARTIALLY_FILLED"
+    assert do(venue, "fill", symbol="BTCUSDT") == {"orders": 1}
+    assert "a share such as 40%" in error_of(venue, action="depth", at_most="much")
 
 
 def test_what_the_key_may_do_is_asked_for_and_binds(venue: Venue) -> None:

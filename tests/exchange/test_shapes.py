@@ -20,9 +20,11 @@ from market.exchange.binance import frames
 from market.exchange.binance.params import Params
 from market.exchange.binance.rest import ROUTES
 from market.exchange.binance.signing import Gate
+from market.exchange.depth import Depth, Rest
+from market.exchange.fee_coin import FeeCoin
 from market.exchange.refusals import Code, Refusal
 from market.exchange.venue import Venue
-from market.instruments import cash
+from market.instruments import CASH, cash
 from market.synthetic import generate
 from market.timeframes import Timeframe
 
@@ -171,6 +173,28 @@ def test_user_stream_frames_have_the_recorded_fields(venue: Venue, recorded: Rec
         assert differences(seen[key], recorded(name)) == [], name
 
 
+def test_a_part_of_an_order_is_told_as_recorded(venue: Venue, recorded: Recorded) -> None:
+    venue.engine.depth = Depth.parse("0.06", Rest.PRICE)
+    assert buy(venue)["status"] == "PARTIALLY_FILLED"
+    frame = told(venue)[-1]
+    assert differences(frame, recorded("ws/order_update_trade_partial.json")) == []
+    assert (frame["o"]["x"], frame["o"]["X"]) == ("TRADE", "PARTIALLY_FILLED")
+    assert 0 < float(frame["o"]["l"]) == float(frame["o"]["z"]) < 0.1
+
+
+def test_a_fee_in_another_coin_is_told_with_its_wallet(venue: Venue) -> None:
+    venue.engine.fee_coin = FeeCoin.opened_with("BNB", 600 * CASH, CASH)
+    buy(venue)
+    account, order = told(venue)[-2:]
+    assert order["o"]["N"] == "BNB"
+    wallets = {balance["a"]: balance["wb"] for balance in account["a"]["B"]}
+    assert wallets["USDT"] == "10000.00000000"
+    assert float(wallets["BNB"]) == pytest.approx(1 - float(order["o"]["n"]))
+    assert [asset["asset"] for asset in ask(venue, "GET", "/fapi/v3/account")["assets"]] == ["USDT", "BNB"]
+    (trade,) = ask(venue, "GET", "/fapi/v1/userTrades", symbol="BTCUSDT")
+    assert (trade["commissionAsset"], trade["commission"]) == ("BNB", order["o"]["n"])
+
+
 def test_a_liquidation_has_the_recorded_fields(venue: Venue, recorded: Recorded) -> None:
     buy(venue)
     venue.engine.visit("BTCUSDT", 1, venue.engine.time + 1)
@@ -242,6 +266,13 @@ def test_malformed_requests_are_refused_by_their_codes(venue: Venue) -> None:
     assert code_of(lambda: buy(venue, positionSide="LONG")) is Code.WRONG_POSITION_SIDE
     assert code_of(lambda: guard(venue, closePosition="true")) is Code.UNWANTED_PARAMETER
     assert code_of(lambda: guard(venue, algoType="")) is Code.MISSING_PARAMETER
+    trailing = {"type": "TRAILING_STOP_MARKET", "callbackRate": "1"}
+    assert code_of(lambda: guard(venue, **trailing)) is Code.BAD_ORDER_TYPE
+    assert code_of(lambda: guard(venue, **trailing | {"callbackRate": "11"})) is Code.BAD_CALLBACK_RATE
+    assert code_of(lambda: guard(venue, **trailing | {"callbackRate": ""})) is Code.MISSING_PARAMETER
+    assert code_of(lambda: guard(venue, **trailing, closePosition="true")) is Code.BAD_STRATEGY
+    assert code_of(lambda: guard(venue, type="STOP")) is Code.BAD_ORDER_TYPE
+    assert code_of(lambda: buy(venue, type="TRAILING_STOP_MARKET")) is Code.USE_ALGO_ENDPOINT
     klines = "/fapi/v1/klines"
     assert code_of(lambda: ask(venue, "GET", klines, symbol="BTCUSDT", interval="7m")) is Code.BAD_INTERVAL
     assert code_of(lambda: ask(venue, "GET", klines, symbol="BTCUSDT", interval="15m")) is Code.BAD_INTERVAL

@@ -22,6 +22,7 @@ from daemon.events import (
     OrderUpdated,
     RestingStop,
     StopUpdated,
+    Transferred,
 )
 from daemon.gateway import Refused, Tap, settings
 from daemon.venues.binance import wire
@@ -183,6 +184,20 @@ class Binance(Venue):
     async def funding_since(self, symbol: str, start: int) -> list[FundingPaid]:
         query = {"symbol": symbol, "incomeType": "FUNDING_FEE", "startTime": start, "limit": 1_000}
         return [wire.funding_row(row) for row in await self.gateway.call("fapiPrivateGetIncome", query)]
+
+    async def transfers_since(self, start: int) -> list[Transferred]:
+        query = {"incomeType": "TRANSFER", "startTime": start, "limit": 1_000}
+        rows = await self.gateway.call("fapiPrivateGetIncome", query)
+        quotes = {i.quote for i in self.instruments.values()}
+        return [Transferred(units(r["income"]), int(r["time"])) for r in rows if r["asset"] in quotes]
+
+    async def coin_price(self, coin: str) -> int | None:
+        quote = next(iter(self.instruments.values())).quote
+        try:
+            row = await self.gateway.call("fapiPublicV2GetTickerPrice", {"symbol": f"{coin}{quote}"})
+        except Refused:
+            return None
+        return units(row["price"])
 
     async def klines(self, symbol: str, timeframe: str, limit: int, **bounds: int) -> list[Candle]:
         query = {"symbol": symbol, "interval": timeframe, "limit": limit}

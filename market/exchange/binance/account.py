@@ -40,18 +40,17 @@ def account(venue: Venue, params: Params) -> Payload:
         "totalCrossUnPnl": "0.00000000",
         "availableBalance": asset["availableBalance"],
         "maxWithdrawAmount": asset["maxWithdrawAmount"],
-        "assets": [asset],
+        "assets": [asset, *_coins(venue)],
         "positions": [_account_position(venue, symbol) for symbol in venue.engine.ledger.positions],
     }
 
 
 def balance(venue: Venue, params: Params) -> list[Payload]:
     """The wallet alone."""
-    asset = _asset(venue)
     return [
         {
             "accountAlias": "local",
-            "asset": "USDT",
+            "asset": asset["asset"],
             "balance": asset["walletBalance"],
             "crossWalletBalance": asset["crossWalletBalance"],
             "crossUnPnl": "0.00000000",
@@ -60,6 +59,7 @@ def balance(venue: Venue, params: Params) -> list[Payload]:
             "marginAvailable": True,
             "updateTime": venue.replay.time,
         }
+        for asset in (_asset(venue), *_coins(venue))
     ]
 
 
@@ -182,7 +182,7 @@ def income(venue: Venue, params: Params) -> list[Payload]:
             "symbol": entry.symbol,
             "incomeType": entry.kind,
             "income": cash_text(entry.amount),
-            "asset": "USDT",
+            "asset": entry.asset or "USDT",
             "info": entry.kind,
             "time": entry.time,
             "tranId": entry.id,
@@ -239,6 +239,32 @@ def _asset(venue: Venue) -> Payload:
         "marginAvailable": True,
         "updateTime": venue.replay.time,
     }
+
+
+def _coins(venue: Venue) -> list[Payload]:
+    """The wallet that fees are paid from, where there is one; it carries no margin."""
+    coin = venue.engine.fee_coin
+    if coin is None:
+        return []
+    amount, nothing = cash_text(coin.balance), "0.00000000"
+    return [
+        {
+            "asset": coin.asset,
+            "walletBalance": amount,
+            "unrealizedProfit": nothing,
+            "marginBalance": amount,
+            "maintMargin": nothing,
+            "initialMargin": nothing,
+            "positionInitialMargin": nothing,
+            "openOrderInitialMargin": nothing,
+            "crossWalletBalance": amount,
+            "crossUnPnl": nothing,
+            "availableBalance": amount,
+            "maxWithdrawAmount": amount,
+            "marginAvailable": False,
+            "updateTime": venue.replay.time,
+        }
+    ]
 
 
 def _account_position(venue: Venue, symbol: str) -> Payload:

@@ -9,10 +9,11 @@ import orjson
 
 from market.exchange.binance import frames, market_data
 from market.exchange.binance.params import Params
-from market.exchange.binance.rest import ROUTES, Access
+from market.exchange.binance.rest import ORDERS, ROUTES, Access, weight
 from market.exchange.binance.signing import Gate
 from market.exchange.codec import ANSWER, Asked, Codec, Line, Payload, Reply, Told
 from market.exchange.feed import Kline
+from market.exchange.limits import TooMany
 from market.exchange.orders import Event
 from market.exchange.refusals import Code, Refusal
 from market.exchange.venue import Venue
@@ -41,6 +42,15 @@ class Binance(Codec):
         super().__init__(venue, secrets)
         self._gate = Gate(secrets)
 
+    def admit(self, asked: Asked) -> None:
+        texts = dict(parse_qsl(asked.query))
+        self.venue.limits.take(
+            self.venue.wall_ms(), weight(asked.method, asked.path, texts), int((asked.method, asked.path) in ORDERS)
+        )
+
+    def headers(self, asked: Asked) -> dict[str, str]:
+        return self.venue.limits.headers((asked.method, asked.path) in ORDERS)
+
     def answer(self, asked: Asked) -> Reply:
         found = ROUTES.get((asked.method, asked.path))
         if found is None:
@@ -57,7 +67,8 @@ class Binance(Codec):
         return Reply(answer(self.venue, Params(texts, self.venue.engine.instruments)))
 
     def refused(self, refusal: Refusal) -> Reply:
-        return Reply({"code": int(refusal.code), "msg": refusal.message}, refusal.status)
+        told = {"Retry-After": str(refusal.retry_s)} if isinstance(refusal, TooMany) else {}
+        return Reply({"code": int(refusal.code), "msg": refusal.message}, refusal.status, told)
 
     def greet(self, line: Line, path: str, query: Mapping[str, str]) -> str | None:
         if not line.private:

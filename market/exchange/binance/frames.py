@@ -129,7 +129,7 @@ def _order(instrument: Instrument, happened: OrderEvent) -> Payload:
             "l": quantity(fill.quantity if fill else 0),
             "z": quantity(order.filled),
             "L": price(fill.price if fill else 0),
-            "N": instrument.quote,
+            "N": (fill.fee_asset if fill else "") or instrument.quote,
             "n": cash_text(fill.fee if fill else 0),
             "T": happened.time,
             "t": fill.id if fill else 0,
@@ -191,19 +191,21 @@ def _algo(instrument: Instrument, happened: StopEvent) -> Payload:
 
 
 def _account(instrument: Instrument | None, happened: AccountEvent) -> Payload:
-    balance = {
-        "a": instrument.quote if instrument else "USDT",
-        "wb": cash_text(happened.cash),
-        "cw": cash_text(happened.free),
-        "bc": cash_text(happened.change),
-    }
+    quote = instrument.quote if instrument else "USDT"
+    balances = [_balance(quote, happened.cash, happened.free, happened.change)]
+    if happened.coin is not None:
+        balances.append(_balance(happened.coin.asset, happened.coin.balance, happened.coin.balance, 0))
     positions = [_position(instrument, happened)] if instrument else []
     return {
         "e": "ACCOUNT_UPDATE",
         "E": happened.time,
         "T": happened.time,
-        "a": {"m": happened.reason, "B": [balance], "P": positions},
+        "a": {"m": happened.reason, "B": balances, "P": positions},
     }
+
+
+def _balance(asset: str, wallet: int, free: int, change: int) -> Payload:
+    return {"a": asset, "wb": cash_text(wallet), "cw": cash_text(free), "bc": cash_text(change)}
 
 
 def _position(instrument: Instrument, happened: AccountEvent) -> Payload:

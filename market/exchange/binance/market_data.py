@@ -8,6 +8,7 @@ from market.exchange.binance import texts
 from market.exchange.binance.params import Params
 from market.exchange.desk import MAX_QUANTITY
 from market.exchange.feed import Kline
+from market.exchange.limits import Window
 from market.exchange.orders import STOPS, SymbolStatus
 from market.exchange.refusals import Code, Refusal
 from market.exchange.source import SymbolSource
@@ -37,10 +38,7 @@ def exchange_info(venue: Venue, params: Params) -> Payload:
         "timezone": "UTC",
         "serverTime": venue.wall_ms(),
         "futuresType": "U_MARGINED",
-        "rateLimits": [
-            {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2400},
-            {"rateLimitType": "ORDERS", "interval": "MINUTE", "intervalNum": 1, "limit": 1200},
-        ],
+        "rateLimits": [_rate_limit(window) for window in venue.limits.windows],
         "exchangeFilters": [],
         "assets": [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "0"}],
         "symbols": [
@@ -162,6 +160,16 @@ def _feed(venue: Venue, params: Params) -> SymbolSource:
 
 def _last(venue: Venue, symbol: str) -> str:
     return venue.engine.instruments[symbol].price_text(venue.engine.prices[symbol])
+
+
+def _rate_limit(window: Window) -> Payload:
+    minutes, seconds = divmod(window.span_ms // 1000, 60)
+    return {
+        "rateLimitType": window.kind.value,
+        "interval": "MINUTE" if minutes else "SECOND",
+        "intervalNum": minutes or seconds,
+        "limit": window.most,
+    }
 
 
 def _symbol_info(instrument: Instrument, status: SymbolStatus) -> Payload:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 
 from market.exchange.refusals import Code, Refusal
 from market.instruments import Instrument, InstrumentError
@@ -98,6 +99,10 @@ class Params:
             return self._instruments[self.symbol()].steps(self._number("quantity"))
         except InstrumentError as error:
             raise Refusal(Code.TOO_PRECISE) from error
+
+    def decimal(self, name: str) -> Decimal:
+        """A decimal number; mandatory."""
+        return Decimal(self._number(name))
 
     def _number(self, name: str) -> str:
         text = self.text(name)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
 
 from market.exchange.binance import account, market_data, trade
 from market.exchange.binance.params import Params
-from market.exchange.refusals import Code, Refusal
 from market.exchange.venue import Venue
 
 Answer = Callable[[Venue, Params], Any]
@@ -29,9 +28,7 @@ def open_user_stream(venue: Venue, params: Params) -> dict[str, str]:
 
 def keep_user_stream(venue: Venue, params: Params) -> dict[str, str]:
     """Prolong the listen key."""
-    if not venue.listen_key:
-        raise Refusal(Code.NO_LISTEN_KEY)
-    return {"listenKey": venue.listen_key}
+    return {"listenKey": venue.keep_listen_key()}
 
 
 def close_user_stream(venue: Venue, params: Params) -> dict[str, str]:
@@ -89,3 +86,36 @@ ROUTES: dict[tuple[str, str], tuple[Access, Answer]] = {
     ("PUT", f"{_V1}/listenKey"): (Access.KEY, keep_user_stream),
     ("DELETE", f"{_V1}/listenKey"): (Access.KEY, close_user_stream),
 }
+
+WEIGHTS: dict[tuple[str, str], int] = {
+    ("GET", f"{_V2}/account"): 5,
+    ("GET", f"{_V3}/account"): 5,
+    ("GET", f"{_V2}/balance"): 5,
+    ("GET", f"{_V3}/balance"): 5,
+    ("GET", f"{_V2}/positionRisk"): 5,
+    ("GET", f"{_V3}/positionRisk"): 5,
+    ("GET", f"{_V1}/symbolConfig"): 5,
+    ("GET", f"{_V1}/positionSide/dual"): 30,
+    ("GET", f"{_V1}/multiAssetsMargin"): 30,
+    ("GET", f"{_V1}/commissionRate"): 20,
+    ("GET", f"{_V1}/income"): 30,
+    ("GET", f"{_V1}/allOrders"): 5,
+    ("GET", f"{_V1}/userTrades"): 5,
+    ("POST", f"{_V1}/order"): 0,
+    ("POST", f"{_V1}/algoOrder"): 0,
+}
+"""Request weights other than 1, as the exchange's documentation gives them."""
+
+ORDERS = frozenset({("POST", f"{_V1}/order"), ("PUT", f"{_V1}/order"), ("POST", f"{_V1}/algoOrder")})
+"""Requests that count as orders."""
+
+
+def weight(method: str, path: str, params: Mapping[str, str]) -> int:
+    """Weight of a request; what concerns all symbols weighs more than one."""
+    if path == f"{_V1}/openOrders" or path == f"{_V1}/openAlgoOrders":
+        return 1 if params.get("symbol") else 40
+    if path == f"{_V1}/klines":
+        limit = params.get("limit", "500")
+        rows = int(limit) if limit.isdecimal() else 500
+        return 1 if rows < 100 else 2 if rows < 500 else 5 if rows <= 1_000 else 10
+    return WEIGHTS.get((method, path), 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from market.exchange.binance import texts
@@ -114,7 +115,7 @@ def place_algo_order(venue: Venue, params: Params) -> Payload:
     symbol = params.symbol()
     if params.text("algoType") != "CONDITIONAL":
         raise Refusal(Code.BAD_PARAMETER, "Data sent for parameter 'algoType' is not valid.")
-    kind = params.one_of("type", STOPS, Code.BAD_ORDER_TYPE)
+    kind = _conditional_kind(params)
     refuse_hedge_parameter(params)
     close_position = params.flag("closePosition")
     if close_position and (params.has("quantity") or params.has("reduceOnly")):
@@ -137,6 +138,19 @@ def place_algo_order(venue: Venue, params: Params) -> Payload:
     )
     stop = venue.desk.place_stop(request)
     return algo_payload(venue.engine.instruments[symbol], stop)
+
+
+def _conditional_kind(params: Params) -> str:
+    """The kind of a conditional order that this exchange keeps; a trailing stop is refused for what is wrong first."""
+    kind = params.text("type")
+    if kind == "TRAILING_STOP_MARKET":
+        if params.flag("closePosition"):
+            raise Refusal(Code.BAD_STRATEGY)
+        if not Decimal("0.1") <= params.decimal("callbackRate") <= 10:
+            raise Refusal(Code.BAD_CALLBACK_RATE)
+    if kind not in STOPS:
+        raise Refusal(Code.BAD_ORDER_TYPE)
+    return kind
 
 
 def get_algo_order(venue: Venue, params: Params) -> Payload:
@@ -255,7 +269,7 @@ def _trade_row(instrument: Instrument, fill: Fill) -> Payload:
         "marginAsset": instrument.quote,
         "quoteQty": cash_text(fill.notional),
         "commission": cash_text(fill.fee),
-        "commissionAsset": instrument.quote,
+        "commissionAsset": fill.fee_asset or instrument.quote,
         "time": fill.time,
         "positionSide": "BOTH",
         "buyer": fill.side > 0,
