@@ -42,7 +42,7 @@ SYNTHETIC_BARS = 20_000
 EXIT_CONFIGURATION, EXIT_DATA = 4, 7
 EXCHANGE = "binanceusdm"
 MIRRORED = Timeframe.parse("1m")
-PLAYED = ("data", "funding", "speed", "start_at", "warmup", "bars", "seed", "signal", "exit_at_end", "slippage")
+PLAYED = ("data", "funding", "speed", "start_at", "warmup", "bars", "signal", "exit_at_end", "slippage")
 
 
 class DataProblem(click.ClickException):
@@ -131,7 +131,13 @@ def _speed(context: click.Context, parameter: click.Parameter, value: str) -> fl
 @click.option("--taker-fee", callback=_ppm, default="0.0005", show_default=True)
 @click.option("--maker-fee", callback=_ppm, default="0.0002", show_default=True)
 @click.option("--slippage", callback=_ppm, default="0.0001", show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the synthetic market.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="Of the synthetic market, and of partial fills.",
+)
 @click.option("--signal", type=click.FloatRange(0, 1), default=synthetic.SIGNAL, show_default=True)
 @click.option("--key", default="local", show_default=True, help="API key.")
 @click.option("--secret", default="local", show_default=True, help="API secret.")
@@ -141,9 +147,7 @@ def _speed(context: click.Context, parameter: click.Parameter, value: str) -> fl
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key (PEM).")
 @fidelity_options
 @click.option("--exit-at-end", is_flag=True, help="End once the data is played; otherwise go on serving.")
-@click.pass_context
 def main(
-    context: click.Context,
     dialect: str,
     data: list[str],
     symbols: list[str],
@@ -180,11 +184,12 @@ def main(
         raise click.UsageError("--tls-cert and --tls-key go together")
     rules = () if faults is None else _scenario(faults)
     costs = Costs(taker_fee, maker_fee, slippage)
+    prepare = partial(Fidelity(**fidelity).apply, seed=seed)
     opened = partial(_open, dialect=dialect, secrets={key: secret}, rules=rules, fault_seed=fault_seed)
     door = Door(host, port, _tls(tls_cert, tls_key))
     if mirror is not None:
-        _check_mirror(context, mirror)
-        follow = _follow(mirror, symbols, timeframe or MIRRORED, quiet_after, cash, costs, opened, door)
+        _check_mirror(mirror)
+        follow = _follow(mirror, symbols, timeframe or MIRRORED, quiet_after, cash, costs, prepare, opened, door)
         sys.exit(asyncio.run(follow))
     if start_at is not None and warmup is not None:
         raise click.UsageError("--start-at and --warmup both say where to start; give one")
@@ -205,7 +210,7 @@ def main(
             costs=costs,
             wall_ms=wall_ms,
         )
-        Fidelity(**fidelity).apply(venue, seed)
+        prepare(venue)
     except instruments.InstrumentError as error:
         raise click.UsageError(str(error)) from error
     except (history.HistoryError, AggregationError, TimeframeError, ReplayError, synthetic.SyntheticError) as error:
@@ -224,10 +229,11 @@ def _open(
     return server, codec
 
 
-def _check_mirror(context: click.Context, mirror: str) -> None:
+def _check_mirror(mirror: str) -> None:
     """A mirror runs with the live market: nothing that says how history is played goes with it."""
     if mirror != EXCHANGE and not re.fullmatch(r"https?://[^/\s]+/?", mirror):
         raise click.BadParameter(f"{mirror!r}: write {EXCHANGE}, or an address such as http://127.0.0.1:18080")
+    context = click.get_current_context()
     for name in PLAYED:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             flag = "--" + name.replace("_", "-")
@@ -241,6 +247,7 @@ async def _follow(
     quiet_s: float,
     cash: int,
     costs: Costs,
+    prepare: Callable[[Venue], None],
     opened: Callable[..., tuple[Server, Codec]],
     door: Door,
 ) -> int:
@@ -251,6 +258,7 @@ async def _follow(
     mirror = Mirror(where, symbols, finest, quiet_s)
     try:
         venue = Venue(await mirror.open(cash, costs), mirror, wall_ms)
+        prepare(venue)
         await mirror.learn()
     except (UpstreamError, Unreadable) as error:
         await mirror.close()

@@ -25,7 +25,7 @@ from market.exchange.mirror.tracks import Track
 from market.exchange.mirror.upstream import Upstream, UpstreamError
 from market.exchange.mirror.wire import Funded, Heard, Mark, Quote, Unreadable
 from market.exchange.refusals import Code, Refusal
-from market.instruments import Instrument
+from market.instruments import Instrument, InstrumentError
 from market.timeframes import Timeframe
 
 log = logging.getLogger("market.exchange.mirror")
@@ -190,13 +190,20 @@ class Mirror:
             async with hub.turn:
                 # quotes first: what a mark sets off fills at the best price that is known
                 for item in sorted(items, key=lambda item: not isinstance(item, Quote)):
-                    self._apply(item)
+                    self._take(item)
                 klines = [item.kline for item in items if isinstance(item, Heard)]
                 if await hub.tell_events() and any(kline.closed for kline in klines):
                     await hub.barrier()
                 await hub.tell_klines(klines)
                 await hub.tell_marks(dict.fromkeys(item.symbol for item in items if isinstance(item, Mark)))
                 await hub.tell_quotes(dict.fromkeys(item.symbol for item in items if isinstance(item, Quote)))
+
+    def _take(self, item: Heard | Mark | Quote | Funded) -> None:
+        try:
+            self._apply(item)
+        except InstrumentError as error:  # a price so absurd that what is held cannot be counted at it
+            self._unreadable += 1
+            log.warning("not taken: %s", error)
 
     def _apply(self, item: Heard | Mark | Quote | Funded) -> None:
         self.time = max(self.time, item.time)
@@ -253,7 +260,7 @@ class Mirror:
     # -- what is asked for --------------------------------------------------------------------------------------------
 
     async def _learn(self, symbol: str, since: int) -> None:
-        """Prices and funding of a symbol as they stand; what fell due after `since` (ms) is charged, if that is known."""
+        """Prices and funding of a symbol as they stand; what fell due after `since` (ms; 0: never) is charged."""
         instrument, ask = self._instruments[symbol], self._upstream.ask
         mark = wire.premium(instrument, await ask("fapiPublicGetPremiumIndex", {"symbol": symbol}))
         quote = wire.book(instrument, await ask("fapiPublicGetTickerBookTicker", {"symbol": symbol}))
