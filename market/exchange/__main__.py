@@ -43,7 +43,7 @@ SYNTHETIC_BARS = 20_000
 EXIT_CONFIGURATION, EXIT_DATA = 4, 7
 EXCHANGE = "binanceusdm"
 MIRRORED = Timeframe.parse("1m")
-PLAYED = ("data", "funding", "speed", "start_at", "warmup", "bars", "seed", "signal", "exit_at_end", "slippage")
+PLAYED = ("data", "funding", "speed", "start_at", "warmup", "bars", "signal", "exit_at_end", "slippage")
 
 
 class DataProblem(click.ClickException):
@@ -132,7 +132,13 @@ def _speed(context: click.Context, parameter: click.Parameter, value: str) -> fl
 @click.option("--taker-fee", callback=_ppm, default="0.0005", show_default=True)
 @click.option("--maker-fee", callback=_ppm, default="0.0002", show_default=True)
 @click.option("--slippage", callback=_ppm, default="0.0001", show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the synthetic market.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="Of the synthetic market, and of partial fills.",
+)
 @click.option("--signal", type=click.FloatRange(0, 1), default=synthetic.SIGNAL, show_default=True)
 @click.option("--key", default="local", show_default=True, help="API key.")
 @click.option("--secret", default="local", show_default=True, help="API secret.")
@@ -142,10 +148,7 @@ def _speed(context: click.Context, parameter: click.Parameter, value: str) -> fl
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key (PEM).")
 @fidelity_options
 @click.option("--exit-at-end", is_flag=True, help="End once the data is played; otherwise go on serving.")
-@click.pass_context
 def main(
-    context: click.Context,
-    /,
     dialect: str,
     data: list[str],
     symbols: list[str],
@@ -192,7 +195,7 @@ def main(
     )
     door = Door(host, port, _tls(tls_cert, tls_key))
     if mirror is not None:
-        _check_mirror(context, mirror)
+        _check_mirror(mirror)
         follow = _follow(mirror, symbols, timeframe or MIRRORED, quiet_after, cash, costs, opened, door)
         sys.exit(asyncio.run(follow))
     if start_at is not None and warmup is not None:
@@ -242,10 +245,11 @@ def _open(
     return server, codec
 
 
-def _check_mirror(context: click.Context, mirror: str) -> None:
+def _check_mirror(mirror: str) -> None:
     """A mirror runs with the live market: nothing that says how history is played goes with it."""
     if mirror != EXCHANGE and not re.fullmatch(r"https?://[^/\s]+/?", mirror):
         raise click.BadParameter(f"{mirror!r}: write {EXCHANGE}, or an address such as http://127.0.0.1:18080")
+    context = click.get_current_context()
     for name in PLAYED:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             flag = "--" + name.replace("_", "-")
@@ -268,12 +272,13 @@ async def _follow(
 
     mirror = Mirror(where, symbols, finest, quiet_s)
     try:
-        engine = await mirror.open(cash, costs)
+        venue = Venue(await mirror.open(cash, costs), mirror, wall_ms)
+        server, codec = opened(venue, manual=False)  # its state, where it keeps one, before anything is learnt
+        await mirror.learn()
     except (UpstreamError, Unreadable) as error:
         await mirror.close()
         log.error("cannot mirror %s", error)
         return EXIT_FAILURE
-    server, codec = opened(Venue(engine, mirror, wall_ms), manual=False)
     return await serve(server, codec, door, lambda: mirror.run(server.hub))
 
 
