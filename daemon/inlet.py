@@ -16,7 +16,7 @@ from daemon.events import Event
 from daemon.kline_queue import KlineQueue
 from daemon.streams import MarketStream, PrivateStream
 from daemon.summary import Stopwatch
-from daemon.venues.payloads import UNREADABLE, KlineFrame
+from daemon.venues.payloads import UNREADABLE, KlineFrame, UnreadablePayload
 from daemon.venues.venue import Venue
 from market.timeframes import Timeframe
 
