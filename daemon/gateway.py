@@ -230,6 +230,8 @@ class Gateway:
             raise OutcomeUnknown("no reply in time") from error
         except errors.BaseError as error:
             raise self._verdict(error) from error
+        except UNREADABLE as error:  # ccxt stumbled over what it read
+            raise OutcomeUnknown(f"the reply cannot be read: {error!r}") from error
         if isinstance(reply, str):  # ccxt hands on what is no JSON as it came
             raise OutcomeUnknown(f"the reply cannot be read: {reply[:300]!r}")
         return reply
