@@ -18,6 +18,10 @@ from market.instruments import CASH
 
 FUNDING, ORDER = "FUNDING_FEE", "ORDER"
 """Why the exchange says a wallet moved (Binance USDT-M, User Data Streams: Balance and Position Update)."""
+SNAPSHOT = "SNAPSHOT"
+"""The whole wallet as it stood at an instant, where the exchange names neither cause nor symbol (Bybit, Wallet)."""
+EVERY = 1 << 31
+"""As many statements as there may be executions at one instant."""
 HOUR_MS = 3_600_000
 
 
@@ -37,6 +41,9 @@ class Account:
             self._fund(book.lot, -event.change, event.time)
         elif book and event.cause == ORDER and not (told_twice and event.time == book.stated[0]):
             book.stated = _counted(book.stated, event.time)
+        elif event.cause == SNAPSHOT:
+            for desk in self.desks.values():
+                desk.book.stated = max(desk.book.stated, (event.time, EVERY))
 
     def funding(self, event: FundingPaid) -> None:
         """A funding payment found by asking."""

@@ -212,7 +212,7 @@ class Gateway:
 
     def _heard(self, url: str, message: Any) -> None:
         private = self._is_private(url)
-        if private:
+        if private and not (self._profile.text_pongs and isinstance(message, dict) and message.get("op") == "pong"):
             self._heard_s, self._unheard_since_s = time.monotonic(), 0.0
         self._on_frame(private, message)
 

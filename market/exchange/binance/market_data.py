@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from market.exchange.binance import texts
+from market.exchange import texts
 from market.exchange.binance.params import Params
 from market.exchange.desk import MAX_QUANTITY
 from market.exchange.feed import Kline
