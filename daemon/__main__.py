@@ -98,6 +98,38 @@ def rehearse(
 
 
 @main.command()
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    default=CONFIGS / "paper.yaml",
+    show_default=True,
+    help="Configuration file.",
+)
+@candles_option
+@json_option
+@click.option(
+    "--mirror",
+    "where",
+    default="binanceusdm",
+    show_default=True,
+    help="The exchange whose prices are followed, or the address of a local one.",
+)
+def paper(path: Path, candles: int | None, as_json: bool, where: str) -> None:
+    """Trade on a real exchange's prices with an account of our own: start the mirror, and a daemon on it.
+
+    Needs the network. The account and the journal start anew; to keep them, start `python -m market.exchange --mirror`
+    yourself and `run` on its address.
+    """
+    config = _config(path)
+    if config.mode is not Mode.PAPER:
+        raise Told(f"{path} says mode: {config.mode}; paper trading is mode: paper", CONFIGURATION)
+    from daemon.runner import run_paper
+
+    _end(lambda: run_paper(config, where, candles, as_json))
+
+
+@main.command()
 @config_option
 @json_option
 def status(path: Path, as_json: bool) -> None:
@@ -244,12 +276,18 @@ def doctor(path: Path, as_json: bool) -> None:
 @main.command()
 @click.option("--check", is_flag=True, help="Only say whether they are current.")
 def schema(check: bool) -> None:
-    """Write the JSON Schemas of the configuration files."""
+    """Write what is generated from the code: the JSON Schemas of the configuration files, and docs/refusals.md."""
+    from daemon import refusals
+
     for model, file in SCHEMAS:
         if not check:
             write_schema(model, file)
         elif not schema_is_current(model, file):
             raise Told(f"{file} is not current; run `make schema`", FAILURE)
+    if not check:
+        refusals.write()
+    elif not refusals.current():
+        raise Told(f"{refusals.FILE} is not current; run `make schema`", FAILURE)
 
 
 def _config(path: Path) -> DaemonConfig:

@@ -1,6 +1,6 @@
 """The rehearsal: the local exchange as a child process and a daemon on it, with a state directory of its own.
 
-What `make run` starts. Nothing in the daemon knows that it is one.
+What `make run` and `make paper` start. Nothing in the daemon knows that it is one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from daemon.config import DaemonConfig
 from market import history
 from market.timeframes import Timeframe
 
@@ -42,6 +43,15 @@ def exchange_options(
     return [*options, "--funding", ",".join(map(str, funding))] if funding else options
 
 
+def mirror_options(config: DaemonConfig, where: str) -> list[str]:
+    """The local exchange's options for paper trading: a mirror of the exchange at `where`, with our keys."""
+    shortest = min(config.timeframes, key=lambda text: Timeframe.parse(text).ms)
+    options = ["--mirror", where, "--symbols", ",".join(config.symbols), "--timeframe", shortest, "--port", "0"]
+    for name, value in (("--key", config.exchange.key), ("--secret", config.exchange.secret)):
+        options += [name, value] if value else []
+    return options
+
+
 @asynccontextmanager
 async def local_exchange(options: list[str], log: Path) -> AsyncIterator[str]:
     """The base URL of a local exchange that lives as long as the context; its log goes to the file `log`.
@@ -53,7 +63,9 @@ async def local_exchange(options: list[str], log: Path) -> AsyncIterator[str]:
     """
     with log.open("wb") as errors:
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "market.exchange", *options, stdout=asyncio.subprocess.PIPE, stderr=errors,
+            sys.executable, "-m", "market.exchange", *options, "--until-stdin-ends",
+            stdin=asyncio.subprocess.PIPE,  # held open for as long as this process lives, however it dies
+            stdout=asyncio.subprocess.PIPE, stderr=errors,
             start_new_session=True,  # Ctrl-C is the daemon's to hear: it closes first
         )  # fmt: skip
         try:
