@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
+import signal as signals
 import ssl
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -147,6 +150,14 @@ def _speed(context: click.Context, parameter: click.Parameter, value: str) -> fl
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate (PEM): serve https and wss.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key (PEM).")
 @fidelity_options
+@click.option(
+    "--until-stdin-ends",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda c, p, on: _tether(on),
+    help="End when standard input ends: with the process that holds its other end, however that dies.",
+)
 @click.option("--exit-at-end", is_flag=True, help="End once the data is played; otherwise go on serving.")
 def main(
     dialect: str,
@@ -223,6 +234,17 @@ def main(
         raise DataProblem(str(error)) from error
     server, codec = opened(venue, manual=speed is None)
     sys.exit(asyncio.run(play(server, codec, door, speed, exit_at_end)))
+
+
+def _tether(wanted: bool) -> None:
+    """Have SIGTERM come once standard input ends, where that is wanted; a killed parent cannot send one."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os.kill(os.getpid(), signals.SIGTERM)
+
+    if wanted:
+        threading.Thread(target=wait, name="tether", daemon=True).start()
 
 
 def _open(

@@ -57,6 +57,12 @@ def test_it_judges_the_starter_set_on_the_synthetic_market(capsys: pytest.Captur
         assert word in out
 
 
+@pytest.mark.parametrize("amount", ["0", "-5", "much", "1.123456789"])
+def test_a_wallet_that_cannot_trade_is_refused_in_words(amount: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of("--model-set", "starter", "--cash", amount) == 2
+    assert "--cash" in capsys.readouterr().err
+
+
 def test_json_holds_every_trade_and_adds_up(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     klines, funding = files
     said = answer(capsys, "--model-set", "starter", "--data", klines, "--funding", funding)
