@@ -14,7 +14,7 @@ export ORT_DISABLE_TELEMETRY := 1
 PIP := $(PY) -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run paper test setup train lint format schema parity crash bench starter picture clean
+.PHONY: help run paper test setup train lint format schema parity faults crash bench starter picture clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ schema: $(VENV)/.full ## write the JSON Schemas of the configuration files
 parity: $(VENV)/.serving ## replay BARS real hours through daemon and exchange, and compare with the backtest trade by trade
 	@$(PY) -m tests.parity --bars $(BARS) $(if $(DATA),--data $(DATA)) \
 	  $(if $(FUNDING),--funding $(FUNDING)) $(ARGS)
+
+faults: $(VENV)/.full ## play every numbered fault, or ONLY=17,18, through daemon and exchange; writes docs/faults.md and .json
+	@$(PY) -m tests.faults $(if $(ONLY),--only $(ONLY)) --seed $(SEED) $(ARGS)
 
 crash: $(VENV)/.full ## kill the daemon N times (500) at every step, restart it, and check that nothing is naked, doubled or lost
 	@$(PY) -m tests.crash $(if $(N),--kills $(N)) --seed $(SEED) $(if $(RESUME),--resume) $(if $(JSON),--json) $(ARGS)
