@@ -7,12 +7,14 @@ PY := $(VENV)/bin/python
 ACCEL ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 SPEC ?= configs/training/small.yaml
 BARS ?= 2000
+N ?=
+SEED ?= 1
 export OMP_WAIT_POLICY := passive
 export ORT_DISABLE_TELEMETRY := 1
 PIP := $(PY) -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run paper test setup train lint format schema parity bench starter picture clean
+.PHONY: help run paper test setup train lint format schema parity crash bench starter picture clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +46,9 @@ schema: $(VENV)/.full ## write the JSON Schemas of the configuration files
 parity: $(VENV)/.serving ## replay BARS real hours through daemon and exchange, and compare with the backtest trade by trade
 	@$(PY) -m tests.parity --bars $(BARS) $(if $(DATA),--data $(DATA)) \
 	  $(if $(FUNDING),--funding $(FUNDING)) $(ARGS)
+
+crash: $(VENV)/.full ## kill the daemon N times (500) at every step, restart it, and check that nothing is naked, doubled or lost
+	@$(PY) -m tests.crash $(if $(N),--kills $(N)) --seed $(SEED) $(if $(RESUME),--resume) $(if $(JSON),--json) $(ARGS)
 
 bench: $(VENV)/.full ## every performance figure of the project
 	@for b in benchmarks/*.py; do echo "== $$b"; PYTHONPATH=. $(PY) $$b || exit 1; done

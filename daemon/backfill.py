@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from daemon.gateway import readable
 from daemon.venues.venue import Venue
 from market.candles import Candle
 from market.funding import Funding
@@ -24,13 +25,13 @@ class Backfill:
 
         Fewer come where the exchange has no more.
         """
-        rows = await self._venue.klines(symbol, timeframe, min(self._page, count + 1))
+        rows = await self._klines(symbol, timeframe, min(self._page, count + 1))
         if not rows:
             return [], -1
         forming, closed = rows[-1].open_time, rows[:-1]
         while closed and len(closed) < count:
             limit = min(self._page, count - len(closed))
-            older = await self._venue.klines(symbol, timeframe, limit, end=closed[0].open_time - 1)
+            older = await self._klines(symbol, timeframe, limit, end=closed[0].open_time - 1)
             older = [c for c in older if c.open_time < closed[0].open_time]
             if not older:
                 break
@@ -41,7 +42,7 @@ class Backfill:
         """Closed candles from `start` (ms) on; those opened before `final_before` are known to be closed."""
         found: list[Candle] = []
         while True:
-            rows = await self._venue.klines(symbol, timeframe, self._page, start=start)
+            rows = await self._klines(symbol, timeframe, self._page, start=start)
             rows = [r for r in rows if r.open_time >= start]
             found += rows
             if len(rows) < self._page:
@@ -56,7 +57,8 @@ class Backfill:
         times: list[int] = []
         rates: list[int] = []
         while True:
-            rows = await self._venue.funding_rates(symbol, start)
+            with readable():
+                rows = await self._venue.funding_rates(symbol, start)
             for time, rate in rows:
                 if not times or time > times[-1]:
                     times.append(time)
@@ -64,3 +66,7 @@ class Backfill:
             if len(rows) < self._venue.profile.funding_page:
                 return Funding(np.array(times, dtype=np.int64), np.array(rates, dtype=np.int64))
             start = times[-1] + 1
+
+    async def _klines(self, symbol: str, timeframe: str, limit: int, **bounds: int) -> list[Candle]:
+        with readable():
+            return await self._venue.klines(symbol, timeframe, limit, **bounds)

@@ -30,7 +30,7 @@ from daemon.commands import (
     Submit,
 )
 from daemon.events import Event, Failed, Meaning, OrderStatus, OrderUpdated, StopUpdated, Unresolved
-from daemon.gateway import GatewayError, OutcomeUnknown, Refused, sent_ns
+from daemon.gateway import GatewayError, OutcomeUnknown, Refused, readable, sent_ns
 from daemon.inference import Inference
 from daemon.reconciliation import Reconciliation
 from daemon.venues.venue import Venue
@@ -147,12 +147,14 @@ class Execution:
 
     async def _set_leverage(self, command: SetLeverage) -> None:
         try:
-            read = await self._venue.set_leverage(command.symbol, command.leverage)
-            self._emit(replace(read, price=self._prices.get(command.symbol)))
+            with readable():
+                read = await self._venue.set_leverage(command.symbol, command.leverage)
         except Refused as error:
             self._fail(command.symbol, "SetLeverage", "", error)
         except OutcomeUnknown as error:
             self._emit(Failed(command.symbol, "SetLeverage", "", 0, str(error)))
+        else:
+            self._emit(replace(read, price=self._prices.get(command.symbol)))
 
     async def _submit(self, order: MarketOrder, commanded: float) -> None:
         if time.monotonic() - commanded > STALE_S:  # the engine may have given it up by now
@@ -162,7 +164,8 @@ class Execution:
         sent_ns.set(sent)
         began = time.monotonic()
         try:
-            taken = await self._venue.place_order(order)
+            with readable():
+                taken = await self._venue.place_order(order)
         except OutcomeUnknown as error:
             self._emit(Unresolved(order.symbol, order.client_id, str(error)))
         except Refused as error:
@@ -184,7 +187,8 @@ class Execution:
         )
         began = time.monotonic()
         try:
-            accepted = await self._venue.place_stop(stop)
+            with readable():
+                accepted = await self._venue.place_stop(stop)
         except OutcomeUnknown as error:
             self._emit(Unresolved(stop.symbol, stop.client_id, str(error)))
             return
@@ -201,7 +205,8 @@ class Execution:
 
     async def _cancel_stop(self, command: CancelStop) -> None:
         try:
-            await self._venue.cancel_stop(command.symbol, command.client_id)
+            with readable():
+                await self._venue.cancel_stop(command.symbol, command.client_id)
         except OutcomeUnknown as error:
             self._emit(Unresolved(command.symbol, command.client_id, str(error)))
         except Refused as error:
@@ -215,7 +220,8 @@ class Execution:
     async def _ask_order(self, command: AskOrder) -> None:
         symbol, client_id = command.symbol, command.client_id
         try:
-            events = await self._venue.ask_order(symbol, client_id)
+            with readable():
+                events = await self._venue.ask_order(symbol, client_id)
         except Refused as error:
             if error.meaning is Meaning.NO_SUCH_ORDER:
                 self._emit(OrderUpdated(symbol, client_id, OrderStatus.ABSENT))
@@ -230,7 +236,8 @@ class Execution:
     async def _ask_stop(self, symbol: str, client_id: str, absence_counts: bool = True) -> bool:
         """Tell what became of a stop; False if that is not known. The engine asks again in its own time."""
         try:
-            events = await self._venue.ask_stop(symbol, client_id)
+            with readable():
+                events = await self._venue.ask_stop(symbol, client_id)
         except Refused as error:
             if error.meaning is not Meaning.NO_SUCH_ORDER:
                 log.warning("%s: asking about stop %s was refused: %s", symbol, client_id, error)

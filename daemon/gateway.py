@@ -12,8 +12,10 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -21,6 +23,7 @@ from ccxt.async_support.base.exchange import Exchange
 from ccxt.base import errors
 
 from daemon.events import Meaning
+from daemon.venues.payloads import UNREADABLE
 from daemon.venues.profile import Profile
 
 log = logging.getLogger("daemon.gateway")
@@ -49,6 +52,21 @@ class OutcomeUnknown(GatewayError):
     """The request left and nobody knows what became of it."""
 
 
+@contextmanager
+def readable() -> Iterator[None]:
+    """Asks and reads: an answer that cannot be read leaves open what became of the request.
+
+    Raises
+    ------
+    OutcomeUnknown
+        In place of whatever reading it raised.
+    """
+    try:
+        yield
+    except UNREADABLE as error:
+        raise OutcomeUnknown(f"the answer cannot be read: {error!r}") from error
+
+
 class Tap(Exchange):  # type: ignore[misc]
     """Mixed into a ccxt.pro client, it tells of every frame and every connection; nothing else is changed."""
 
@@ -61,6 +79,24 @@ class Tap(Exchange):  # type: ignore[misc]
         except Exception:  # one frame that ccxt cannot digest must not end its receive loop
             log.warning("ccxt could not read a frame", exc_info=True)
         self.heard(client.url, message)
+
+    def client(self, url: str) -> Any:
+        """ccxt's client of an address; a frame that is no JSON is told of as it came.
+
+        ccxt parses a frame where nothing catches what that raises: its receive loop would end, and leave a socket that
+        answers pings to nobody and brings nothing.
+        """
+        fresh = url not in (self.clients or {})
+        client = super().client(url)
+        if fresh:
+            client.handle_text_or_binary_message = partial(self._read, client, client.handle_text_or_binary_message)
+        return client
+
+    def _read(self, client: Any, read: Callable[[str | bytes], None], data: str | bytes) -> None:
+        try:
+            read(data)
+        except (ValueError, RecursionError):
+            self.heard(client.url, data)
 
     def on_connected(self, client: Any, message: Any = None) -> None:
         super().on_connected(client, message)
@@ -84,7 +120,8 @@ class Gateway:
     request_s : float
         How long a reply is waited for, seconds.
     on_frame : callable
-        Called with (is_private, frame) for every frame, in the order of arrival on its socket.
+        Called with (is_private, frame) for every frame, in the order of arrival on its socket; one that is no JSON
+        comes as its text.
     """
 
     def __init__(
@@ -188,11 +225,14 @@ class Gateway:
         """What a request of ccxt's gives; its failure as ours, see `call`."""
         try:
             async with asyncio.timeout(self._request_s + 1):  # ccxt's own time-out comes first; its throttler has none
-                return await request
+                reply = await request
         except TimeoutError as error:
             raise OutcomeUnknown("no reply in time") from error
         except errors.BaseError as error:
             raise self._verdict(error) from error
+        if isinstance(reply, str):  # ccxt hands on what is no JSON as it came
+            raise OutcomeUnknown(f"the reply cannot be read: {reply[:300]!r}")
+        return reply
 
     def _verdict(self, error: errors.BaseError) -> GatewayError:
         profile, text = self._profile, str(error)

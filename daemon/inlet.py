@@ -16,14 +16,11 @@ from daemon.events import Event
 from daemon.kline_queue import KlineQueue
 from daemon.streams import MarketStream, PrivateStream
 from daemon.summary import Stopwatch
-from daemon.venues.payloads import KlineFrame, UnreadablePayload
+from daemon.venues.payloads import UNREADABLE, KlineFrame, UnreadablePayload
 from daemon.venues.venue import Venue
-from market.instruments import InstrumentError
 from market.timeframes import Timeframe
 
 log = logging.getLogger("daemon.inlet")
-
-UNREADABLE = (UnreadablePayload, InstrumentError, KeyError, TypeError, ValueError, ArithmeticError)
 
 
 class Inlet:
@@ -57,9 +54,11 @@ class Inlet:
     def frame(self, private: bool, frame: Any) -> None:
         """One decoded frame, in the order in which its socket brought it."""
         now_ns = time.monotonic_ns()
-        if not isinstance(frame, dict) or self._venue is None:
+        if self._venue is None:
             return
         try:
+            if not isinstance(frame, dict):
+                raise UnreadablePayload(f"not an object but {type(frame).__name__}")
             if private:
                 self._user(self._venue, frame)
             else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from daemon.events import Event, Filled, FundingPaid, Reconciled, RestingStop, SymbolTruth, Transferred
-from daemon.gateway import OutcomeUnknown
+from daemon.gateway import OutcomeUnknown, readable
 from daemon.venues.venue import Holding, OpenOrder, Terms, Venue
 from market.instruments import Instrument
 
@@ -52,6 +52,10 @@ class Reconciliation:
         Refused, OutcomeUnknown
             If a request fails, or the account does not hold still long enough to be read.
         """
+        with readable():
+            return await self._ask()
+
+    async def _ask(self) -> list[Event]:
         missed = await self._missed()
         for _ in range(TRIES):
             cash = await self._venue.cash()

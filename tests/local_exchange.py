@@ -62,6 +62,10 @@ class LocalExchange:
         """Play so many bars (blocking: a coroutine uses `turn`, or its own sockets would stand still)."""
         return self._control("advance", {"bars": bars})
 
+    def walk(self, bars: int = 1) -> dict[str, Any]:
+        """Play so many bars, with a kline told of at every price on the way."""
+        return self._control("walk", {"bars": bars})
+
     async def turn(self, bars: int = 1) -> dict[str, Any]:
         """Play so many bars while the event loop runs on."""
         return await asyncio.to_thread(self.advance, bars)

@@ -10,7 +10,7 @@ from typing import Any
 from daemon.events import OrderStatus
 from market.candles import Candle
 from market.fills import RATE
-from market.instruments import CASH, Instrument
+from market.instruments import CASH, Instrument, InstrumentError
 
 Payload = Mapping[str, Any]
 Instruments = Mapping[str, Instrument]
@@ -18,6 +18,18 @@ Instruments = Mapping[str, Instrument]
 
 class UnreadablePayload(Exception):
     """The exchange sent something this program does not know how to read; the message names the field."""
+
+
+UNREADABLE = (
+    UnreadablePayload,
+    InstrumentError,
+    LookupError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    AttributeError,
+)
+"""What reading a frame or a reply raises where a field is missing, of another kind, or no number."""
 
 
 @dataclass(frozen=True, slots=True)

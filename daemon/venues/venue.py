@@ -26,7 +26,7 @@ from daemon.events import (
     StopUpdated,
     Transferred,
 )
-from daemon.gateway import Gateway, Refused, Tap
+from daemon.gateway import Gateway, Refused, Tap, readable
 from daemon.venues.payloads import KlineFrame, Payload
 from daemon.venues.profile import Profile
 from market.candles import Candle
@@ -142,13 +142,14 @@ class Venue(ABC):
         OutcomeUnknown
             If the exchange cannot be reached.
         """
-        markets = await self.gateway.load_markets()
-        modes = await self.modes()
+        with readable():
+            markets = await self.gateway.load_markets()
+            modes = await self.modes()
+            found = await self._read(markets, symbols)
         if modes.hedge:
             raise Refused(0, "the account is in hedge mode; switch it to one-way mode at the exchange")
         if modes.multi_asset:
             raise Refused(0, "the account is in multi-assets mode; switch it to single-asset mode at the exchange")
-        found = await self._read(markets, symbols)
         for symbol in symbols:
             if symbol not in found or not (found[symbol].trading or symbol in held):
                 status = "not trading now" if symbol in found else "not listed"
@@ -162,7 +163,8 @@ class Venue(ABC):
 
         From here on payloads are read by the new terms.
         """
-        found = await self._read(await self.gateway.load_markets(), list(self.instruments))
+        with readable():
+            found = await self._read(await self.gateway.load_markets(), list(self.instruments))
         now = [found.get(symbol, InstrumentRead(old, False)) for symbol, old in self.instruments.items()]
         changed = [
             read

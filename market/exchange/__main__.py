@@ -32,6 +32,7 @@ from market.exchange.fidelity import Fidelity, fidelity_options
 from market.exchange.replay import ReplayError
 from market.exchange.server import Server
 from market.exchange.serving import EXIT_FAILURE, Door, play, serve
+from market.exchange.store import Store, StoreError
 from market.exchange.venue import History, Venue
 from market.timeframes import Timeframe, TimeframeError
 
@@ -146,6 +147,9 @@ def _speed(context: click.Context, parameter: click.Parameter, value: str) -> fl
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate (PEM): serve https and wss.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key (PEM).")
 @fidelity_options
+@click.option(
+    "--state", type=click.Path(path_type=Path, dir_okay=False), help="SQLite file that keeps the account; continued."
+)
 @click.option("--exit-at-end", is_flag=True, help="End once the data is played; otherwise go on serving.")
 def main(
     dialect: str,
@@ -173,6 +177,7 @@ def main(
     fault_seed: int,
     tls_cert: Path | None,
     tls_key: Path | None,
+    state: Path | None,
     exit_at_end: bool,
     **fidelity: Any,
 ) -> None:
@@ -184,13 +189,16 @@ def main(
         raise click.UsageError("--tls-cert and --tls-key go together")
     rules = () if faults is None else _scenario(faults)
     costs = Costs(taker_fee, maker_fee, slippage)
-    prepare = partial(Fidelity(**fidelity).apply, seed=seed)
+    prepare = partial(_prepare, fidelity=Fidelity(**fidelity), seed=seed, state=state)
     opened = partial(_open, dialect=dialect, secrets={key: secret}, rules=rules, fault_seed=fault_seed)
     door = Door(host, port, _tls(tls_cert, tls_key))
     if mirror is not None:
         _check_mirror(mirror)
         follow = _follow(mirror, symbols, timeframe or MIRRORED, quiet_after, cash, costs, prepare, opened, door)
-        sys.exit(asyncio.run(follow))
+        try:
+            sys.exit(asyncio.run(follow))
+        except StoreError as error:
+            raise DataProblem(f"--state {error}") from error
     if start_at is not None and warmup is not None:
         raise click.UsageError("--start-at and --warmup both say where to start; give one")
     for what, given in (("--data", data), ("--funding", funding)):
@@ -213,10 +221,22 @@ def main(
         prepare(venue)
     except instruments.InstrumentError as error:
         raise click.UsageError(str(error)) from error
+    except StoreError as error:
+        raise DataProblem(f"--state {error}") from error
     except (history.HistoryError, AggregationError, TimeframeError, ReplayError, synthetic.SyntheticError) as error:
         raise DataProblem(str(error)) from error
     server, codec = opened(venue, manual=speed is None)
     sys.exit(asyncio.run(play(server, codec, door, speed, exit_at_end)))
+
+
+def _prepare(venue: Venue, fidelity: Fidelity, seed: int, state: Path | None) -> None:
+    """Set a fresh venue up, and bring it to where its state file left off; raises StoreError if that cannot be."""
+    fidelity.apply(venue, seed)
+    if state is not None:
+        store = Store(state)
+        log.info("continuing %s" if store.restore(venue) else "keeping the account in %s", state)
+        venue.keep = partial(store.save, venue)
+        venue.drain()
 
 
 def _open(
@@ -264,6 +284,9 @@ async def _follow(
         await mirror.close()
         log.error("cannot mirror %s", error)
         return EXIT_FAILURE
+    except StoreError:
+        await mirror.close()
+        raise
     server, codec = opened(venue, manual=False)
     return await serve(server, codec, door, lambda: mirror.run(server.hub))
 

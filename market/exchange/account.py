@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
-from itertools import count
 
 from market import fills
-from market.exchange.book import Shelf
+from market.exchange.book import Ids, Shelf
 from market.exchange.depth import UNLIMITED
 from market.exchange.fee_coin import FeeCoin
 from market.exchange.ledger import Ledger
@@ -88,8 +87,8 @@ class Account:
         self.stops: Shelf[Stop] = Shelf()
         self.fills: list[Fill] = []
         self.incomes: list[Income] = []
-        self.order_ids = count(1_000_001)
-        self.stop_ids = count(2_000_000_001)
+        self.order_ids = Ids(1_000_001)
+        self.stop_ids = Ids(2_000_000_001)
         self._events: list[Event] = []
 
     def drain(self) -> list[Event]:

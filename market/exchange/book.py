@@ -9,6 +9,17 @@ from market.exchange.orders import Order, Stop
 Entry = TypeVar("Entry", Order, Stop)
 
 
+class Ids:
+    """Rising ids of one kind of order; `upcoming` is the next one."""
+
+    def __init__(self, first: int) -> None:
+        self.upcoming = first
+
+    def __next__(self) -> int:
+        self.upcoming += 1
+        return self.upcoming - 1
+
+
 class Shelf(dict[int, Entry]):
     """Orders of one kind by id, oldest first, with the open ones of each symbol at hand."""
 

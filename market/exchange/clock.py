@@ -37,6 +37,16 @@ class Clock:
             await self._turn()
         return bars
 
+    async def walk(self, bars: int) -> int:
+        """Like `advance`, but klines are told of at every price on the way, as a running market tells of them."""
+        for played in range(bars):
+            if self._replay.done:
+                return played
+            while self._replay.visited < VISITS - 1:
+                await self._visit()
+            await self._turn()
+        return bars
+
     async def run(self, speed: float) -> None:
         """Play to the end of the data, `speed` times as fast as the market was."""
         loop = asyncio.get_running_loop()

@@ -26,7 +26,7 @@ class Exposure:
     def __init__(self, engine: Engine, clock: Callable[[], float] = time.monotonic) -> None:
         self._engine, self._clock = engine, clock
         self._since: dict[str, float] = {}
-        self._spans: list[tuple[str, float]] = []
+        self._spans: list[tuple[str, float, float]] = []
 
     def look(self) -> None:
         """Note which positions are naked now, and for how long those were that no longer are."""
@@ -35,15 +35,11 @@ class Exposure:
         for symbol in naked - self._since.keys():
             self._since[symbol] = now
         for symbol in self._since.keys() - naked:
-            self._spans.append((symbol, now - self._since.pop(symbol)))
+            self._spans.append((symbol, self._since.pop(symbol), now))
 
     def state(self) -> dict[str, Any]:
-        """Seconds naked: each span that is over, oldest first, and what is naked now."""
-        now = self._clock()
-        return {
-            "spans": [[symbol, round(seconds, 6)] for symbol, seconds in self._spans],
-            "naked_now": {symbol: round(now - since, 6) for symbol, since in self._since.items()},
-        }
+        """Symbol, beginning and end of each span that is over, oldest first, and since when what is naked now is."""
+        return {"spans": list(self._spans), "naked_now": dict(self._since)}
 
     def _protected(self, symbol: str) -> bool:
         """Whether a stop rests that closes the whole position."""

@@ -7,9 +7,10 @@ in ticks, exactly those that orders fill at.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -139,6 +140,28 @@ class Feed:
         self.visited = 0
         self._funded = bisect_right(self.funding_times, time)
         self.__dict__.pop("path", None)
+
+    def place(self) -> dict[str, Any]:
+        """Where the feed stands, for `resume`, with the prices of its bar, by which the history is known again."""
+        return {"bar": self.bar, "visited": self.visited, "funded": self._funded, "prices": list(self._bar_prices())}
+
+    def resume(self, place: Mapping[str, Any]) -> bool:
+        """Stand where `place` said; False, and unmoved, if this is another history."""
+        before = self.bar
+        if place["bar"] >= len(self.base):
+            return False
+        self.bar = place["bar"]
+        if list(self._bar_prices()) != place["prices"]:
+            self.bar = before
+            return False
+        self.visited, self._funded = place["visited"], place["funded"]
+        self.__dict__.pop("path", None)
+        return True
+
+    def _bar_prices(self) -> tuple[int, ...]:
+        """Open time and prices of the bar that opened last; nothing before the first."""
+        i, base = self.bar, self.base
+        return () if i < 0 else (base.times[i], base.open[i], base.high[i], base.low[i], base.close[i])
 
     def opens_at(self, time: int) -> bool:
         """Whether the next bar opens at `time`; during an outage it does not."""

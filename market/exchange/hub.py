@@ -98,7 +98,7 @@ class Hub:
 
     async def tell_events(self) -> int:
         """What happened to the account since the last call, to the user stream; returns how many events."""
-        events = self._venue.engine.drain()
+        events = self._venue.drain()
         if events:
             self._exposure.look()
         for event in events:

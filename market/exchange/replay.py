@@ -6,7 +6,8 @@ closing klines on the wire, so an order sent after a close fills at the next bar
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -68,6 +69,30 @@ class Replay:
     def bars_left(self) -> int:
         """Bars that have not closed yet, the open one included."""
         return len(self._times) - self._at
+
+    def place(self) -> dict[str, Any]:
+        """Where the replay stands, for `resume`."""
+        return {
+            "first": self._times[0],
+            "at": self._at,
+            "time": self.time,
+            "feeds": {symbol: feed.place() for symbol, feed in self.feeds.items()},
+        }
+
+    def resume(self, place: Mapping[str, Any]) -> None:
+        """Stand where `place` said; the engine is not told.
+
+        Raises
+        ------
+        ReplayError
+            If the history is another, or starts elsewhere.
+        """
+        if place["first"] != self._times[0] or place["at"] > len(self._times):
+            raise ReplayError(f"the state began at {place['first']} ms, this replay at {self._times[0]} ms")
+        for symbol, feed in self.feeds.items():
+            if not feed.resume(place["feeds"][symbol]):
+                raise ReplayError(f"the history of {symbol} is not the one that the state was made with")
+        self._at, self.time, self._closed = place["at"], place["time"], []
 
     def visit(self) -> None:
         """Every open bar visits its next price; the last of them is its close."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import orjson
@@ -60,7 +61,8 @@ class Server:
         """The aiohttp application: control port, streams, and everything else the REST surface."""
         app = web.Application()
         app.router.add_get("/control/state", self._state)
-        app.router.add_post("/control/advance", self._advance)
+        app.router.add_post("/control/advance", partial(self._move, False))
+        app.router.add_post("/control/walk", partial(self._move, True))
         FaultControl(self._injector).add_to(app)
         app.router.add_post("/control/hand", self._do_by_hand)
         for path, private in self._codec.sockets:
@@ -98,14 +100,14 @@ class Server:
     async def _state(self, request: web.Request) -> web.Response:
         return _json(self._venue.state() | self.hub.state())
 
-    async def _advance(self, request: web.Request) -> web.Response:
+    async def _move(self, walk: bool, request: web.Request) -> web.Response:
         if not self._manual or self.clock is None:
             return _json({"error": "the market runs by itself; start it with --speed manual to move it"}, 409)
         try:
             bars = int((orjson.loads(await request.read() or b"{}")).get("bars", 1))
         except (orjson.JSONDecodeError, ValueError, TypeError, AttributeError):
             return _json({"error": 'send {"bars": a whole number}'}, 400)
-        played = await self.clock.advance(bars)
+        played = await (self.clock.walk(bars) if walk else self.clock.advance(bars))
         market = self._venue.replay.state()
         return _json({"market_time": market["market_time"], "done": market["done"], "bars": played})
 

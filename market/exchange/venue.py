@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import count
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from market.candles import Candles
 from market.exchange.account import Costs
@@ -13,7 +13,7 @@ from market.exchange.desk import Desk
 from market.exchange.engine import Engine
 from market.exchange.feed import Feed
 from market.exchange.limits import Limits
-from market.exchange.orders import KeyExpired
+from market.exchange.orders import Event, KeyExpired
 from market.exchange.refusals import Code, Refusal
 from market.exchange.replay import Replay
 from market.exchange.source import Source
@@ -74,7 +74,8 @@ class Venue:
         self.listen_key = ""
         self._key_dies_ms = 0
         self.permissions = Permissions()
-        self._foreign_ids = count(1)
+        self._foreign_ids = 0
+        self.keep: Callable[[list[Event]], None] = lambda events: None
 
     @classmethod
     def replaying(
@@ -111,6 +112,12 @@ class Venue:
         """The exchange's clock, ms: the wall's, off by `clock_offset_ms`."""
         return self._wall_ms() + self.clock_offset_ms
 
+    def drain(self) -> list[Event]:
+        """What happened to the account since the last call, once it is kept where the venue keeps its state."""
+        events = self.engine.drain()
+        self.keep(events)
+        return events
+
     def open_listen_key(self) -> str:
         """The account's listen key, made anew once it was closed; asking for it prolongs it."""
         self.listen_key = self.listen_key or secrets.token_hex(32)
@@ -134,9 +141,28 @@ class Venue:
             self.engine.emit(KeyExpired(self.engine.time, self.listen_key))
             self.listen_key = ""
 
+    def kept(self) -> dict[str, object]:
+        """What a restart must find again beside the account: key, permissions, clock, ids."""
+        return {
+            "listen_key": self.listen_key,
+            "key_dies_ms": self._key_dies_ms,
+            "permissions": asdict(self.permissions),
+            "clock_offset_ms": self.clock_offset_ms,
+            "fill_every_s": self.fill_every_s,
+            "foreign_ids": self._foreign_ids,
+        }
+
+    def take_back(self, kept: Mapping[str, Any]) -> None:
+        """Be as `kept` said."""
+        self.listen_key, self._key_dies_ms = kept["listen_key"], kept["key_dies_ms"]
+        self.permissions = Permissions(**kept["permissions"])
+        self.clock_offset_ms, self.fill_every_s = kept["clock_offset_ms"], kept["fill_every_s"]
+        self._foreign_ids = kept["foreign_ids"]
+
     def foreign_id(self) -> str:
         """A client id as the exchange's website gives to orders made by hand."""
-        return f"web_{next(self._foreign_ids):020d}"
+        self._foreign_ids += 1
+        return f"web_{self._foreign_ids:020d}"
 
     def state(self) -> dict[str, object]:
         """What a harness wants to know, amounts in decimal text: clock, wallet, sums, positions, open orders."""

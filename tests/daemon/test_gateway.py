@@ -58,6 +58,24 @@ async def test_every_closed_kline_and_every_private_frame_is_heard(exchange: Exc
         task.cancel()
 
 
+async def test_a_frame_that_is_no_json_is_told_of_and_the_socket_goes_on(exchange: Exchange, connect: Connect) -> None:
+    place = exchange(warmup=10, bars=60)
+    venue, frames = await connect(place.url)
+    watching = asyncio.create_task(venue.watch_klines([("BTCUSDT", "1h")]))
+    await until(lambda: place.state()["subscriptions"], "the subscription")
+    broken = {"on": "frame", "match": {"stream": "*@kline_*"}, "do": {"action": "garble", "keep": 0.6}}
+    place.arm(broken | {"name": "cut off", "every": 3, "count": None})
+    await place.turn(20)
+
+    def read() -> list[Any]:
+        return [frame for _, frame in frames if isinstance(frame, dict) and frame.get("e") == "kline"]
+
+    await until(lambda: any(f["k"]["t"] == place.ready["market_time"] + 19 * 3_600_000 for f in read()), "the last bar")
+    assert sum(isinstance(frame, str) for _, frame in frames) >= 10
+    assert venue.gateway.opens[False] == 1
+    watching.cancel()
+
+
 async def test_a_refusal_carries_the_exchanges_code(exchange: Exchange, connect: Connect) -> None:
     venue, _ = await connect(exchange(warmup=10, bars=10).url)
     with pytest.raises(Refused, match="does not exist") as refused:
