@@ -43,6 +43,17 @@ def _instant(text: str) -> int:
     return int(instant.replace(tzinfo=instant.tzinfo or UTC).timestamp() * 1000)
 
 
+def _wallet(text: str) -> int:
+    """A sum to begin with, in cash units."""
+    try:
+        units = cash(text)
+    except InstrumentError as error:
+        raise click.BadParameter(str(error)) from error
+    if units <= 0:
+        raise click.BadParameter(f"{text} leaves nothing to trade with; write an amount above 0")
+    return units
+
+
 def _ppm(text: str) -> int:
     """A small fraction, exact to 1e-6, in ppm: ``0.0005`` is 0.05 %."""
     try:
@@ -112,7 +123,15 @@ class _Shown:
 @click.option(
     "--to", "end", type=_instant, metavar="TIME", help="First instant no longer tested, UTC. Default: the data's end."
 )
-@click.option("--cash", "wallet", default="10000", show_default=True, help="Cash at the start, quote currency.")
+@click.option(
+    "--cash",
+    "wallet",
+    default="10000",
+    type=_wallet,
+    metavar="AMOUNT",
+    show_default=True,
+    help="Cash at the start, quote currency.",
+)
 @click.option(
     "--taker-fee",
     default="0.0005",
@@ -142,7 +161,7 @@ def backtest(
     phase: str | None,
     start: int | None,
     end: int | None,
-    wallet: str,
+    wallet: int,
     taker_fee: int,
     slippage: int,
     days: int,
@@ -192,7 +211,7 @@ def backtest(
             chosen,
             costs,
             judged.manifest.decision.max_hold_bars,
-            cash(wallet),
+            wallet,
             lambda n, of: shown("trading", n, of),
         )
         took = time.perf_counter() - began

@@ -275,12 +275,18 @@ def doctor(path: Path, as_json: bool) -> None:
 @main.command()
 @click.option("--check", is_flag=True, help="Only say whether they are current.")
 def schema(check: bool) -> None:
-    """Write the JSON Schemas of the configuration files."""
+    """Write what is generated from the code: the JSON Schemas of the configuration files, and docs/refusals.md."""
+    from daemon import refusals
+
     for model, file in SCHEMAS:
         if not check:
             write_schema(model, file)
         elif not schema_is_current(model, file):
             raise Told(f"{file} is not current; run `make schema`", FAILURE)
+    if not check:
+        refusals.write()
+    elif not refusals.current():
+        raise Told(f"{refusals.FILE} is not current; run `make schema`", FAILURE)
 
 
 def _config(path: Path) -> DaemonConfig:

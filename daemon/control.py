@@ -22,6 +22,10 @@ import orjson
 log = logging.getLogger("daemon.control")
 
 FILE = "control.sock"
+CLIENTS = 16
+"""The most that may be connected at once."""
+PATIENCE_S = 10.0
+"""How long a client may take to read its reply, or to ask, before it is cut off; it is the operator's own process."""
 LONGEST_PATH = 100
 """A unix socket's path is limited to 107 bytes by the kernel."""
 Answer = Callable[[str, str], Awaitable[dict[str, Any]]]
@@ -52,6 +56,9 @@ class ControlServer:
         self._path = socket_path(folder)
         self._answer = answer
         self._server: asyncio.Server | None = None
+        self._clients = 0
+        self.cut_off = 0
+        """Clients that were too many or too slow."""
 
     async def open(self) -> None:
         """Listen; a socket left behind by a killed daemon is replaced (the lock says that it is dead)."""
@@ -69,13 +76,21 @@ class ControlServer:
             self._path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._clients += 1
         try:
-            while line := await reader.readline():
+            if self._clients > CLIENTS:
+                self.cut_off += 1
+                return
+            while line := await asyncio.wait_for(reader.readline(), PATIENCE_S):
                 writer.write(orjson.dumps(await self._reply(line)) + b"\n")
-                await writer.drain()
+                await asyncio.wait_for(writer.drain(), PATIENCE_S)
+        except TimeoutError:
+            self.cut_off += 1
+            writer.transport.abort()
         except (ConnectionError, ValueError):  # a line beyond the limit is a ValueError
             pass
         finally:
+            self._clients -= 1
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()

@@ -65,7 +65,9 @@ async def local_exchange(options: list[str], log: Path) -> AsyncIterator[str]:
     """
     with log.open("wb") as errors:
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "market.exchange", *options, stdout=asyncio.subprocess.PIPE, stderr=errors,
+            sys.executable, "-m", "market.exchange", *options, "--until-stdin-ends",
+            stdin=asyncio.subprocess.PIPE,  # held open for as long as this process lives, however it dies
+            stdout=asyncio.subprocess.PIPE, stderr=errors,
             start_new_session=True,  # Ctrl-C is the daemon's to hear: it closes first
         )  # fmt: skip
         try:

@@ -17,7 +17,8 @@ from rich.console import Console
 from configs import ConfigError
 from daemon import logs
 from daemon.alerts import Alerts, AlertsError
-from daemon.app import MARGIN_CANDLES, BootError, Daemon, ShutdownTimeout
+from daemon.app import MARGIN_CANDLES, Daemon, ShutdownTimeout
+from daemon.boot import BootError
 from daemon.config import DaemonConfig, Mode, alert_urls
 from daemon.gateway import GatewayError
 from daemon.journal import FILE, Journal, JournalError
@@ -162,18 +163,23 @@ async def _attended(
     daemon = Daemon(config, load_rules(config.rules), predictor, journal, alerts, candles, session)
     _listen_to_signals(daemon)
     picture: asyncio.Task[None] | None = None
+    lines: Lines | None = None
     if _pictured(as_json):
         view = LiveView(daemon, Console())
         daemon.watchers.append(view)
         picture = asyncio.create_task(view.run())
     elif not as_json:
-        daemon.watchers.append(Lines(daemon, Console(width=10_000)))
+        lines = Lines(daemon, Console(width=10_000))
+        daemon.watchers.append(lines)
     try:
         summary = await daemon.run()
     finally:
         if picture is not None:
             picture.cancel()
             await asyncio.gather(picture, return_exceptions=True)
+        if lines is not None:
+            lines.close()
+        logs.flush()
     click.echo(json.dumps(summary) if as_json else _last_line(summary))
     if daemon.failure:
         raise Ended(daemon.failure, FAILURE)

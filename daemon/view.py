@@ -1,6 +1,7 @@
 """The view: the daemon as a person sees it. On a terminal a live picture, elsewhere a line a decision.
 
-It only looks: at the engine's state after each step, and at the prices that pass the inlet.
+It only looks: at the engine's state after each step, and at the prices that pass the inlet. What it shows is written by
+a thread of its own, so that a terminal or a pipe that takes nothing holds up nobody.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from daemon.batches import Batches
 from daemon.commands import Command, RecordDecisions, RecordTrade
 from daemon.engine import Engine
 from daemon.events import Event, Opinion
@@ -35,6 +37,11 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 SPARK = 48
 ROWS = 5
 REFRESH_S = 0.2
+LINES = 1_000
+"""The most lines that may wait for a slow reader; further ones are left out."""
+SCREEN = 4
+LAST_S = 2.0
+"""How long, at the end, what was not shown yet is waited for."""
 
 
 class Lines:
@@ -42,6 +49,12 @@ class Lines:
 
     def __init__(self, daemon: Daemon, console: Console) -> None:
         self._daemon, self._console = daemon, console
+        self._paper: Batches[str] = Batches("lines", self._print, LINES)
+        self.left_out = 0
+
+    def close(self) -> None:
+        """Print what waits, as far as somebody reads it."""
+        self._paper.close(LAST_S)
 
     def stepped(self, event: Event, commands: Sequence[Command]) -> None:
         engine = self._daemon.engine
@@ -56,7 +69,12 @@ class Lines:
                     self._say(trade_line(engine.desks[command.trade.symbol].instrument, command.trade))
 
     def _say(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        if not self._paper.put(text):
+            self.left_out += 1
+
+    def _print(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 class LiveView:
@@ -81,13 +99,17 @@ class LiveView:
 
     async def run(self) -> None:
         """Draw until cancelled; the last picture stays on the screen."""
-        with Live(self.picture(), console=self._console, auto_refresh=False, transient=False) as live:
-            try:
-                while True:
-                    live.update(self.picture(), refresh=True)
-                    await asyncio.sleep(REFRESH_S)
-            finally:
-                live.update(self.picture(), refresh=True)
+        live = Live(console=self._console, auto_refresh=False, transient=False)
+        screen: Batches[Panel | None] = Batches("view", lambda pictures: _draw(live, pictures), SCREEN)
+        try:
+            while True:
+                if not screen.waiting:  # a terminal that takes nothing gets the next picture when it does
+                    screen.put(self.picture())
+                await asyncio.sleep(REFRESH_S)
+        finally:
+            screen.put(self.picture())
+            screen.put(None)
+            screen.close(LAST_S)
 
     def picture(self) -> Panel:
         """The whole picture as it stands now."""
@@ -145,6 +167,17 @@ class LiveView:
         for line in lines:
             line.no_wrap, line.overflow = True, "ellipsis"
         return Group(*lines)
+
+
+def _draw(live: Live, pictures: Sequence[Panel | None]) -> None:
+    """Show the newest picture; None is the end."""
+    shown = [picture for picture in pictures if picture is not None]
+    if shown:
+        live.update(shown[-1])
+        live.start()
+        live.refresh()
+    if pictures[-1] is None:
+        live.stop()
 
 
 def decision_line(engine: Engine, bar: int, equity: int, decision: Decision) -> str:

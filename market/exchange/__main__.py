@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
+import signal as signals
 import ssl
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -32,7 +35,7 @@ from market.exchange.fidelity import Fidelity, fidelity_options
 from market.exchange.replay import ReplayError
 from market.exchange.server import Server
 from market.exchange.serving import EXIT_FAILURE, Door, play, serve
-from market.exchange.store import Store, StoreError
+from market.exchange.store import StoreError
 from market.exchange.venue import History, Venue
 from market.timeframes import Timeframe, TimeframeError
 
@@ -148,7 +151,12 @@ def _speed(context: click.Context, parameter: click.Parameter, value: str) -> fl
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key (PEM).")
 @fidelity_options
 @click.option(
-    "--state", type=click.Path(path_type=Path, dir_okay=False), help="SQLite file that keeps the account; continued."
+    "--until-stdin-ends",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda c, p, on: _tether(on),
+    help="End when standard input ends: with the process that holds its other end, however that dies.",
 )
 @click.option("--exit-at-end", is_flag=True, help="End once the data is played; otherwise go on serving.")
 def main(
@@ -177,7 +185,6 @@ def main(
     fault_seed: int,
     tls_cert: Path | None,
     tls_key: Path | None,
-    state: Path | None,
     exit_at_end: bool,
     **fidelity: Any,
 ) -> None:
@@ -189,16 +196,19 @@ def main(
         raise click.UsageError("--tls-cert and --tls-key go together")
     rules = () if faults is None else _scenario(faults)
     costs = Costs(taker_fee, maker_fee, slippage)
-    prepare = partial(_prepare, fidelity=Fidelity(**fidelity), seed=seed, state=state)
-    opened = partial(_open, dialect=dialect, secrets={key: secret}, rules=rules, fault_seed=fault_seed)
+    opened = partial(
+        _open,
+        dialect=dialect,
+        secrets={key: secret},
+        rules=rules,
+        fault_seed=fault_seed,
+        fidelity=Fidelity(**fidelity, seed=seed),
+    )
     door = Door(host, port, _tls(tls_cert, tls_key))
     if mirror is not None:
         _check_mirror(mirror)
-        follow = _follow(mirror, symbols, timeframe or MIRRORED, quiet_after, cash, costs, prepare, opened, door)
-        try:
-            sys.exit(asyncio.run(follow))
-        except StoreError as error:
-            raise DataProblem(f"--state {error}") from error
+        follow = _follow(mirror, symbols, timeframe or MIRRORED, quiet_after, cash, costs, opened, door)
+        sys.exit(asyncio.run(follow))
     if start_at is not None and warmup is not None:
         raise click.UsageError("--start-at and --warmup both say where to start; give one")
     for what, given in (("--data", data), ("--funding", funding)):
@@ -218,31 +228,39 @@ def main(
             costs=costs,
             wall_ms=wall_ms,
         )
-        prepare(venue)
     except instruments.InstrumentError as error:
         raise click.UsageError(str(error)) from error
-    except StoreError as error:
-        raise DataProblem(f"--state {error}") from error
     except (history.HistoryError, AggregationError, TimeframeError, ReplayError, synthetic.SyntheticError) as error:
         raise DataProblem(str(error)) from error
     server, codec = opened(venue, manual=speed is None)
     sys.exit(asyncio.run(play(server, codec, door, speed, exit_at_end)))
 
 
-def _prepare(venue: Venue, fidelity: Fidelity, seed: int, state: Path | None) -> None:
-    """Set a fresh venue up, and bring it to where its state file left off; raises StoreError if that cannot be."""
-    fidelity.apply(venue, seed)
-    if state is not None:
-        store = Store(state)
-        log.info("continuing %s" if store.restore(venue) else "keeping the account in %s", state)
-        venue.keep = partial(store.save, venue)
-        venue.drain()
+def _tether(wanted: bool) -> None:
+    """Have SIGTERM come once standard input ends, where that is wanted; a killed parent cannot send one."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os.kill(os.getpid(), signals.SIGTERM)
+
+    if wanted:
+        threading.Thread(target=wait, name="tether", daemon=True).start()
 
 
 def _open(
-    venue: Venue, dialect: str, secrets: dict[str, str], rules: Sequence[Rule], fault_seed: int, manual: bool
+    venue: Venue,
+    dialect: str,
+    secrets: dict[str, str],
+    rules: Sequence[Rule],
+    fault_seed: int,
+    fidelity: Fidelity,
+    manual: bool,
 ) -> tuple[Server, Codec]:
-    """A server of the venue in its dialect, with the faults of a scenario armed."""
+    """A server of the venue in its dialect, as faithful as asked for, with the faults of a scenario armed."""
+    try:
+        fidelity.apply(venue)
+    except StoreError as error:
+        raise DataProblem(f"--state {error}") from error
     codec = CODECS[dialect](venue, secrets)
     server = Server(venue, codec, manual=manual, fault_seed=fault_seed)
     server.faults.arm(rules)
@@ -267,7 +285,6 @@ async def _follow(
     quiet_s: float,
     cash: int,
     costs: Costs,
-    prepare: Callable[[Venue], None],
     opened: Callable[..., tuple[Server, Codec]],
     door: Door,
 ) -> int:
@@ -278,16 +295,15 @@ async def _follow(
     mirror = Mirror(where, symbols, finest, quiet_s)
     try:
         venue = Venue(await mirror.open(cash, costs), mirror, wall_ms)
-        prepare(venue)
+        server, codec = opened(venue, manual=False)  # its state, where it keeps one, before anything is learnt
         await mirror.learn()
     except (UpstreamError, Unreadable) as error:
         await mirror.close()
         log.error("cannot mirror %s", error)
         return EXIT_FAILURE
-    except StoreError:
+    except click.ClickException:
         await mirror.close()
         raise
-    server, codec = opened(venue, manual=False)
     return await serve(server, codec, door, lambda: mirror.run(server.hub))
 
 

@@ -57,6 +57,12 @@ def test_it_judges_the_starter_set_on_the_synthetic_market(capsys: pytest.Captur
         assert word in out
 
 
+@pytest.mark.parametrize("amount", ["0", "-5", "much", "1.123456789"])
+def test_a_wallet_that_cannot_trade_is_refused_in_words(amount: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of("--model-set", "starter", "--cash", amount) == 2
+    assert "--cash" in capsys.readouterr().err
+
+
 def test_json_holds_every_trade_and_adds_up(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     klines, funding = files
     said = answer(capsys, "--model-set", "starter", "--data", klines, "--funding", funding)
@@ -68,6 +74,16 @@ def test_json_holds_every_trade_and_adds_up(files: tuple[Path, Path], capsys: py
         assert round(float(said["cash"]) * 1e8) == 10_000 * 10**8 + net
     assert sum(group["trades"] for group in said["regimes"].values()) == said["all"]["trades"]
     assert sum(said["exits"].values()) == said["all"]["trades"]
+
+
+def test_a_phase_caps_what_is_tested_and_says_so(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--model-set", "starter", "--data", str(files[0]), "--phase", "small_live", "--json"])
+    told = capsys.readouterr()
+    assert "phase small_live tightens the rules: regimes.leverage 10/5/2 -> 3/3/2" in told.err
+    said = json.loads(told.out)
+    assert max(t["leverage"] for t in said["trades"]) <= 3
+    assert said["restrictions"], "losses are caught early"
+    assert sum(said["candles_restricted"].values()) > 0
 
 
 def test_the_same_question_has_the_same_answer(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:

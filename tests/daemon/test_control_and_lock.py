@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import stat
@@ -15,6 +16,7 @@ import pytest
 
 from daemon.control import ControlServer, NoAnswer, NotRunning, request, socket_path
 from daemon.lock import Lock, LockError
+from tests.daemon.conftest import until
 
 
 async def echo(verb: str, who: str) -> dict[str, Any]:
@@ -53,6 +55,43 @@ async def test_an_error_or_nonsense_does_not_end_the_server(tmp_path: Path) -> N
         line.setblocking(False)
         assert b"error" in await asyncio.get_running_loop().sock_recv(line, 1000)
     assert (await ask(tmp_path, "status"))["verb"] == "status"
+    await server.close()
+
+
+async def test_a_client_that_reads_nothing_is_cut_off_and_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.control.PATIENCE_S", 0.3)
+    server = ControlServer(tmp_path, echo)
+    await server.open()
+    with socket.socket(socket.AF_UNIX) as line:
+        line.connect(str(socket_path(tmp_path)))
+        line.setblocking(False)
+        question = json.dumps({"verb": "x" * 30_000}).encode() + b"\n"
+        loop = asyncio.get_running_loop()
+        asking = asyncio.create_task(_ask_for_ever(loop, line, question))
+        assert (await ask(tmp_path, "status"))["verb"] == "status"
+        await until(lambda: server.cut_off == 1, "the slow client cut off")
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+    await server.close()
+
+
+async def _ask_for_ever(loop: asyncio.AbstractEventLoop, line: socket.socket, question: bytes) -> None:
+    while True:
+        await loop.sock_sendall(line, question)
+
+
+async def test_too_many_clients_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.control.CLIENTS", 2)
+    server = ControlServer(tmp_path, echo)
+    await server.open()
+    lines = [socket.socket(socket.AF_UNIX) for _ in range(3)]
+    for line in lines:
+        line.connect(str(socket_path(tmp_path)))
+    await until(lambda: server.cut_off == 1, "the third refused")
+    for line in lines:
+        line.close()
     await server.close()
 
 

@@ -16,6 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from click.testing import CliRunner, Result
 
@@ -350,6 +351,40 @@ def test_a_rehearsal_starts_its_own_exchange_and_prints_a_line_a_decision(config
     lines = [line for line in ended.stdout.splitlines() if " · equity " in line]
     assert len(lines) >= 4
     assert "equity 10,000.00" in lines[0]
+
+
+def test_a_rehearsal_that_is_killed_takes_its_exchange_with_it(configure: Configure) -> None:
+    config = configure("http://127.0.0.1:9")
+    command_line = [sys.executable, "-m", "daemon", "rehearse", "--config", str(config), "--json"]
+    with subprocess.Popen(command_line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as rehearsal:
+        until(lambda: psutil.Process(rehearsal.pid).children(), "its exchange started")
+        (exchange,) = psutil.Process(rehearsal.pid).children()
+        until(lambda: exchange.net_connections("tcp"), "the exchange serving")
+        rehearsal.kill()
+    until(lambda: not exchange.is_running() or exchange.status() == psutil.STATUS_ZOMBIE, "the exchange gone as well")
+
+
+def test_an_exchange_that_restarts_under_it_is_noticed_and_traded_on(
+    exchange: Exchange, configure: Configure, start: Start, tmp_path: Path
+) -> None:
+    options = {"warmup": WARMUP, "bars": 100, "state": tmp_path / "exchange.sqlite"}
+    place = exchange(**options)
+    daemon = start(configure(place.url))
+    play(place, daemon, 2)
+    before, port = place.state(), place.port
+    assert before["positions"]
+    place.stop()
+    again = exchange(port=port, **options)
+    play(again, daemon, 3)
+    log = (tmp_path / "daemon.log").read_text()
+    assert "private stream fell" in log
+    assert "market stream fell" in log
+    assert log.count("reconciling: the private stream came to life") == 2
+    state = again.state()
+    assert state["market_time"] == before["market_time"] + 3 * 3_600_000
+    assert len(state["stops"]) == len(state["positions"])
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.wait()[0] == 0
 
 
 def test_the_doctor_finds_what_is_wrong_before_it_hurts(exchange: Exchange, configure: Configure) -> None:

@@ -32,7 +32,8 @@ async def test_the_picture_shows_price_outlook_position_stop_and_the_last_decisi
     daemon = Daemon(config, load_rules(config.rules), predictor, journal, Alerts([], "info"), candles=6)
     screen, paper = io.StringIO(), io.StringIO()
     view = LiveView(daemon, Console(file=screen, force_terminal=True, width=140, height=50))
-    daemon.watchers += [view, Lines(daemon, Console(file=paper, width=10_000))]
+    lines = Lines(daemon, Console(file=paper, width=10_000))
+    daemon.watchers += [view, lines]
     drawing = asyncio.create_task(view.run())
     running = asyncio.create_task(daemon.run())
     await until(lambda: place.state()["listening"], "the daemon listening")
@@ -50,6 +51,7 @@ async def test_the_picture_shows_price_outlook_position_stop_and_the_last_decisi
     for word in (*told.split("|"), "long ", "short ", "5h ━", "12h ━", "signal", "(held for the longest time)"):
         assert word in picture, f"{word} is not in\n{picture}"
     assert "\x1b[" in screen.getvalue()
+    lines.close()
     decided = [line for line in paper.getvalue().splitlines() if " · equity " in line]
     assert len(decided) == summary["decisions"]
 
