@@ -14,13 +14,16 @@ export ORT_DISABLE_TELEMETRY := 1
 PIP := $(PY) -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test setup train lint format schema parity crash bench starter picture clean
+.PHONY: help run paper test setup train lint format schema parity crash bench starter picture clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: $(VENV)/.serving ## trade on the local exchange, synthetic or DATA=klines.parquet, and show it (Ctrl-C stops)
 	@$(PY) -m daemon rehearse $(if $(DATA),--data $(DATA)) $(if $(FUNDING),--funding $(FUNDING)) $(ARGS)
+
+paper: $(VENV)/.serving ## trade on the real exchange's prices, or MIRROR=URL's, with an account of our own (needs the network)
+	@$(PY) -m daemon paper $(if $(MIRROR),--mirror $(MIRROR)) $(ARGS)
 
 test: $(VENV)/.full ## set up and run every test
 	@$(PY) -m pytest $(ARGS)

@@ -98,6 +98,38 @@ def rehearse(
 
 
 @main.command()
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    default=CONFIGS / "paper.yaml",
+    show_default=True,
+    help="Configuration file.",
+)
+@candles_option
+@json_option
+@click.option(
+    "--mirror",
+    "where",
+    default="binanceusdm",
+    show_default=True,
+    help="The exchange whose prices are followed, or the address of a local one.",
+)
+def paper(path: Path, candles: int | None, as_json: bool, where: str) -> None:
+    """Trade on a real exchange's prices with an account of our own: start the mirror, and a daemon on it.
+
+    Needs the network. The account and the journal start anew; to keep them, start `python -m market.exchange --mirror`
+    yourself and `run` on its address.
+    """
+    config = _config(path)
+    if config.mode is not Mode.PAPER:
+        raise Told(f"{path} says mode: {config.mode}; paper trading is mode: paper", CONFIGURATION)
+    from daemon.runner import run_paper
+
+    _end(lambda: run_paper(config, where, candles, as_json))
+
+
+@main.command()
 @config_option
 @json_option
 def status(path: Path, as_json: bool) -> None:

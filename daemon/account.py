@@ -9,13 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from daemon import lots
-from daemon.commands import Command, Reconcile, RecordTrade
+from daemon.commands import Alert, Command, PriceCoin, Reconcile, RecordTrade
 from daemon.desk import Desk
-from daemon.events import BalanceUpdated, Filled, FundingPaid, PositionUpdated, Reconciled
+from daemon.events import BalanceUpdated, CoinPriced, Filled, FundingPaid, PositionUpdated, Reconciled
 from daemon.state import Book, DaemonState, Lot
+from market import fills
+from market.instruments import CASH
 
 FUNDING, ORDER = "FUNDING_FEE", "ORDER"
 """Why the exchange says a wallet moved (Binance USDT-M, User Data Streams: Balance and Position Update)."""
+SNAPSHOT = "SNAPSHOT"
+"""The whole wallet as it stood at an instant, where the exchange names neither cause nor symbol (Bybit, Wallet)."""
+EVERY = 1 << 31
+"""As many statements as there may be executions at one instant."""
 HOUR_MS = 3_600_000
 
 
@@ -35,6 +41,9 @@ class Account:
             self._fund(book.lot, -event.change, event.time)
         elif book and event.cause == ORDER and not (told_twice and event.time == book.stated[0]):
             book.stated = _counted(book.stated, event.time)
+        elif event.cause == SNAPSHOT:
+            for desk in self.desks.values():
+                desk.book.stated = max(desk.book.stated, (event.time, EVERY))
 
     def funding(self, event: FundingPaid) -> None:
         """A funding payment found by asking."""
@@ -60,19 +69,46 @@ class Account:
         stated = self._stated(desk.book, event)
         if event.trade_id not in desk.book.trades_seen:
             desk.book.executed = _counted(desk.book.executed, event.time)
-        before = lots.wallet_effect(desk.book.lot)
-        out = desk.filled(event, state.cash if stated else state.cash + state.unstated, at)
+        lot, value = desk.book.lot, self._coin_value(event.fee_asset, event.coin_fee)
+        before = lots.wallet_effect(lot)
+        out = desk.filled(event, state.cash if stated else state.cash + state.unstated, at, value)
+        if event.fee_asset:
+            out += self._price(event, desk.book.lot is not None)
         if stated:
             return out
-        trades = [c.trade for c in out if isinstance(c, RecordTrade)]
-        after = sum(t.profit + t.funding for t in trades) + lots.wallet_effect(desk.book.lot)
-        state.unstated += after - before
+        left = desk.book.lot
+        moved = lots.wallet_effect(lot) - before + (lots.wallet_effect(left) if left is not lot else 0)
+        state.unstated += moved
         return [
-            RecordTrade(replace(c.trade, cash_after=c.trade.cash_after + after - before))
-            if isinstance(c, RecordTrade)
-            else c
+            RecordTrade(replace(c.trade, cash_after=c.trade.cash_after + moved)) if isinstance(c, RecordTrade) else c
             for c in out
         ]
+
+    def _price(self, event: Filled, open_still: bool) -> list[Command]:
+        """Ask what the coin of a fee costs; the first one waits for the answer, if its position does."""
+        out: list[Command] = [PriceCoin(event.fee_asset)]
+        if event.fee_asset not in self.state.coins:
+            if open_still:
+                self.state.unpriced.append((event.symbol, event.fee_asset, event.coin_fee))
+            text = (
+                f"fees are paid in {event.fee_asset}: they are counted at its price, and the wallet does not show them"
+            )
+            out.append(Alert("warning", text))
+        return out
+
+    def priced(self, event: CoinPriced) -> None:
+        """A coin's price; fees that waited for it are booked to their positions."""
+        state = self.state
+        state.coins[event.coin] = event.price
+        for symbol, coin, amount in state.unpriced:
+            lot = self.desks[symbol].book.lot if symbol in self.desks else None
+            if coin == event.coin and lot:
+                lot.coin_fees += self._coin_value(coin, amount)
+        state.unpriced = [waits for waits in state.unpriced if waits[1] != event.coin]
+
+    def _coin_value(self, coin: str, amount: int) -> int:
+        """What an amount (1e-8) of a coin is worth, cash units, rounded up; 0 where no price is known."""
+        return fills.ceil_div(amount * self.state.coins.get(coin, 0), CASH)
 
     def _stated(self, book: Book, event: Filled) -> bool:
         """Whether the wallet was stated with this execution's effect already: each execution leads to one statement."""

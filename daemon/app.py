@@ -16,21 +16,18 @@ from typing import Any, Protocol
 
 import aiohttp
 
-from daemon import selftest
+from daemon import boot, chores
 from daemon.alerts import Alerts
 from daemon.backfill import Backfill
-from daemon.backoff import Backoff
 from daemon.candle_feed import CandleFeed, Told
 from daemon.candle_store import CandleStore
-from daemon.commands import Command, Purpose, RecordDecisions, Settled
+from daemon.commands import Command, RecordDecisions, Settled
 from daemon.config import DaemonConfig, Mode, OnStop
 from daemon.control import ControlServer
-from daemon.desk import Patience
-from daemon.engine import Engine, Settings
-from daemon.events import Event, InstrumentRead, OperatorCommand, Order, Tick
+from daemon.engine import Engine
+from daemon.events import Event, OperatorCommand, Order
 from daemon.execution import Execution
-from daemon.gateway import NotSent, OutcomeUnknown, Refused
-from daemon.identity import client_id, prefix
+from daemon.identity import prefix
 from daemon.inbox import Inbox
 from daemon.inference import Inference
 from daemon.inlet import Inlet
@@ -39,23 +36,17 @@ from daemon.outbox import Outbox
 from daemon.reconciliation import Reconciliation
 from daemon.recorder import Recorder
 from daemon.state import DaemonState
+from daemon.status import status
 from daemon.streams import MarketStream, PrivateStream
 from daemon.summary import Stopwatch, summary
 from daemon.venues.catalogue import configured
-from market.instruments import Instrument, cash_text
-from market.timeframes import Timeframe, utc_text
 from models.inference import Predictor
 from strategy.live_config import Rules
 from strategy.phases import tighten
-from strategy.plan import UNTIL_RESUMED, AccountMemory
 
 log = logging.getLogger("daemon.app")
 
-TICK_S = 0.25
 ALERTS_DRAIN_S = 5.0
-CLOCK_SYNC_S = 1_800.0
-SLOW_S = 1.0
-"""A write that takes longer than so many seconds is told of."""
 LAST_S = 5.0
 """How long, once the journal has failed, open positions are still seen to before the daemon ends, seconds."""
 MARGIN_CANDLES = 64
@@ -64,10 +55,6 @@ MARGIN_CANDLES = 64
 
 class ShutdownTimeout(Exception):
     """The daemon did not come to rest in time."""
-
-
-class BootError(Exception):
-    """The daemon cannot start as things are; the message says what to change."""
 
 
 class Watcher(Protocol):
@@ -158,11 +145,15 @@ class Daemon:
         await control.open()
         self._spawn(self.alerts.run(), "alerts")
         try:
-            instruments = await self._reach_exchange()
+            instruments = await boot.reach(
+                self.venue, self.config, self._state, self.journal.deployment, self._stopping
+            )
             if instruments is None:
                 return self._summary(None, DaemonState())
             before = copy(self._state.counts)
-            engine = self.engine = Engine(self._settings(instruments), self._state)
+            deployment, longest = self.journal.deployment, self.predictor.max_hold_bars
+            settings = boot.settings(self.config, self.rules, deployment, instruments, longest, self.leaving)
+            engine = self.engine = Engine(settings, self._state)
             await self._trade(engine)
             return self._summary(engine, DaemonState(counts=before))
         except Exception as error:
@@ -177,127 +168,6 @@ class Daemon:
             await self.venue.close()
             await asyncio.to_thread(self.recorder.close)
             await asyncio.to_thread(self.journal.close, self.engine.state if self.engine else None)
-
-    def status(self) -> dict[str, Any]:
-        """What the daemon is doing, in plain values."""
-        engine = self.engine
-        if engine is None:
-            return {"phase": "waiting for the exchange", "model_set": self.predictor.id}
-        state, config = engine.state, self.config
-        return {
-            "phase": "stopping" if self.stopping else "trading" if state.reconciled else "starting",
-            "mode": str(self.config.mode),
-            **_trading(state.memory),
-            "rules": self.rules.name,
-            "caps": config.phase_in_force and str(config.phase_in_force),
-            "tightened": list(self.tightened),
-            "model_set": self.predictor.id,
-            "equity": cash_text(engine.equity),
-            "cash": cash_text(state.cash),
-            "settled": utc_text(state.settled_bar) if state.settled_bar >= 0 else None,
-            "positions": [_position(engine, symbol) for symbol, desk in engine.desks.items() if desk.book.lot],
-            "counts": state.as_dict()["counts"],
-            "queues": self.queues(),
-            "alerts": [text for _, text in list(self.alerts.recent)[-5:]],
-        }
-
-    def queues(self) -> dict[str, int]:
-        """What waits in each bounded queue now, and what became of what found one full."""
-        outbox = self.outbox
-        return {
-            "inbox": len(self.inbox),
-            "inbox_refused": self.inbox.refused,
-            **self.inlet.queue.counts(),
-            "journal": self.journal.waiting,
-            "journal_ms": round(self.journal.taking_s * 1000),
-            "held_commands": outbox.held if outbox else 0,
-            "went_ahead": outbox.went_ahead if outbox else 0,
-            "given_up": outbox.given_up if outbox else 0,
-            "candles_unrecorded": self.recorder.lost,
-            "clients_cut_off": self.control.cut_off,
-            "alerts_grouped": self.alerts.grouped,
-            "alerts_dropped": self.alerts.dropped,
-        }
-
-    # boot
-
-    async def _reach_exchange(self) -> tuple[Instrument, ...] | None:
-        """Open the venue, waiting for the exchange as long as it takes; None if told to stop meanwhile."""
-        backoff = Backoff()
-        while not self._stopping.is_set():
-            try:
-                instruments = await self.venue.open(self.config.symbols, self._state.attended)
-                await self._self_test()
-                return instruments
-            except (OutcomeUnknown, NotSent) as error:
-                pause = backoff.next()
-                log.warning("the exchange cannot be reached (%s); trying again in %.1f s", error, pause)
-            try:
-                async with asyncio.timeout(pause):
-                    await self._stopping.wait()
-            except TimeoutError:
-                pass
-        return None
-
-    async def _self_test(self) -> None:
-        """Refuse to start on an account that the daemon must not trade."""
-        probe = client_id(self.journal.deployment, 0, self.config.symbols[0], Purpose.STOP, 0)
-        findings = [f async for f in selftest.examine(self.venue, probe, self.config.mode is Mode.LIVE)]
-        for finding in findings:
-            log.log(logging.INFO if finding.good else logging.ERROR, "%s: %s", finding.what, finding.text)
-        if bad := [f"{f.what}: {f.text}" for f in findings if not f.good]:
-            raise BootError("the self-test failed: " + "; ".join(bad))
-
-    async def _first_kline(self, market: MarketStream, engine: Engine) -> None:
-        """Demand a market that moves: without one a start has failed, unless there is something to look after."""
-        patience = self.config.deadlines.first_kline_s
-        try:
-            async with asyncio.timeout(patience):
-                await market.live.wait()
-        except TimeoutError:
-            told = f"no kline within {patience:g} s of the start"
-            if not engine.state.attended:
-                raise BootError(f"{told}; is the address of the exchange's streams still right?") from None
-            self.alerts.tell("critical", f"{told}: positions are looked after, and nothing is decided")
-
-    async def _read_instruments(self) -> None:
-        """Terms change while we run: margin tiers, limits, symbols that are suspended or come back."""
-        while True:
-            await asyncio.sleep(self.config.deadlines.instruments_s)
-            try:
-                for read in await self.venue.read_again():
-                    self.inbox.put(read)
-            except (OutcomeUnknown, Refused) as error:
-                log.warning("the exchange's instruments could not be read again: %s", error)
-
-    def _settings(self, instruments: tuple[Instrument, ...]) -> Settings:
-        deadlines = self.config.deadlines
-        patience = Patience(
-            answer_ms=int(deadlines.answer_s * 1000),
-            protect_ms=int(deadlines.stop_read_back_s * 1000),
-            reconcile_ms=int(deadlines.reconcile_s * 1000),
-        )
-        return Settings(
-            deployment=self.journal.deployment,
-            instruments=instruments,
-            timeframes=tuple(Timeframe.parse(t) for t in self.config.timeframes),
-            decision=self.config.decision,
-            rules=self.rules,
-            max_hold_bars=self.predictor.max_hold_bars,
-            batch_ms=int(deadlines.batch_s * 1000),
-            patience=patience,
-            foreign=self.config.foreign_positions,
-            leaving=frozenset(self.leaving),
-        )
-
-    async def _check_market(self, state: DaemonState) -> None:
-        """A journal of another market's time would bar every decision: say so instead."""
-        _, forming = await self._backfill.newest(self.config.symbols[0], self.config.decision_timeframe, 1)
-        if 0 <= forming < state.settled_bar:
-            raise BootError(
-                f"the journal in {self.config.state_dir} has decided the candle of {utc_text(state.settled_bar)}, "
-                f"but the exchange is at {utc_text(forming)}: it is of another market; give another state_dir"
-            )
 
     # the loop
 
@@ -327,7 +197,7 @@ class Daemon:
 
         self.journal.listen(look)
         try:
-            await self._check_market(engine.state)
+            await boot.check_market(self._backfill, self.config, engine.state)
             await self._open_streams(engine, execution, inference)
             await self._loop(engine, outbox, execution)
         finally:
@@ -367,12 +237,11 @@ class Daemon:
         self._spawn(self.inlet.run(), "inlet")
         self._spawn(private.run(), "private")
         self._spawn(self._after(private.live, market.run()), "market")
-        self._spawn(self._tick(), "tick")
-        self._spawn(self._sync_clock(), "clock")
-        self._spawn(self._first_kline(market, engine), "first kline")
-        self._spawn(self._read_instruments(), "instruments")
-        for symbol in self.venue.suspended:
-            put(InstrumentRead(self.venue.instruments[symbol], trading=False))
+        first_kline = boot.demand_first_kline(market, engine.state, deadlines.first_kline_s, self.alerts)
+        self._spawn(first_kline, "first kline")
+        self._spawn(chores.tick(self.inbox, self.journal, self.alerts), "tick")
+        self._spawn(chores.sync_clock(self.venue), "clock")
+        self._spawn(chores.read_instruments(self.venue, self.inbox, deadlines.instruments_s), "instruments")
 
     async def _after(self, ready: asyncio.Event, work: Any) -> None:
         try:
@@ -420,7 +289,7 @@ class Daemon:
         outbox.look()
         while time.monotonic() < deadline and not _covered(engine):
             try:
-                async with asyncio.timeout(TICK_S):
+                async with asyncio.timeout(chores.TICK_S):
                     event = await self.inbox.get()
             except TimeoutError:
                 continue
@@ -471,27 +340,9 @@ class Daemon:
             self.failure = f"{task.get_name()} ended in an error: {error!r}"
             self.stop(self.failure)
 
-    async def _tick(self) -> None:
-        slow = False
-        while True:
-            await asyncio.sleep(TICK_S)
-            if not len(self.inbox):  # any event carries the time as well
-                self.inbox.put(Tick())
-            slow, before = self.journal.taking_s > SLOW_S, slow
-            if slow and not before:
-                self.alerts.tell("warning", "the journal's disk is slow or its file is locked: entries wait for it")
-
-    async def _sync_clock(self) -> None:
-        while True:
-            await asyncio.sleep(CLOCK_SYNC_S)
-            try:
-                await self.venue.gateway.sync_clock()
-            except (OutcomeUnknown, Refused) as error:
-                log.warning("the exchange's clock could not be read: %s", error)
-
     async def _answer(self, verb: str, who: str) -> dict[str, Any]:
         if verb == "status":
-            return self.status()
+            return status(self)
         if verb not in tuple(Order):
             return {"error": f"unknown verb {verb!r}; known are status, {', '.join(Order)}"}
         if self.engine is None:
@@ -506,16 +357,6 @@ class Daemon:
         return summary(self.settled, before.counts, state.counts, equity, state.cash, self.predictor.id, self.stopwatch)
 
 
-def _trading(memory: AccountMemory) -> dict[str, Any]:
-    """The trading state, why, since when, and until when; None where an operator's `resume` ends it."""
-    return {
-        "state": str(memory.state),
-        "reason": memory.reason and str(memory.reason),
-        "since": utc_text(memory.since) if memory.since >= 0 else None,
-        "until": utc_text(memory.until) if memory.until != UNTIL_RESUMED else None,
-    }
-
-
 def _covered(engine: Engine) -> bool:
     """No order under way, and every open position has a stop that was read back."""
     return all(d.book.order is None and (d.book.lot is None or d.protected()) for d in engine.desks.values())
@@ -523,18 +364,3 @@ def _covered(engine: Engine) -> bool:
 
 def _nobody() -> None:
     """Nobody waits for the journal any more."""
-
-
-def _position(engine: Engine, symbol: str) -> dict[str, Any]:
-    desk = engine.desks[symbol]
-    lot, instrument = desk.book.lot, desk.instrument
-    assert lot is not None
-    return {
-        "symbol": symbol,
-        "side": "long" if lot.side > 0 else "short",
-        "quantity": instrument.quantity_text(lot.quantity),
-        "leverage": lot.leverage,
-        "stop": instrument.price_text(lot.stop),
-        "protected": desk.protected(),
-        "since": utc_text(lot.entry_time),
-    }

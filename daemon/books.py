@@ -187,8 +187,8 @@ def _execution(row: Row, grid: tuple[Decimal, Decimal]) -> Row:
         "price": price,
         "quantity": quantity,
         "notional": price * quantity,
-        "fee": _money(row["fee"]),
-        "fee_asset": row["fee_asset"],
+        "fee": _money(row["coin_fee"] if row["fee_asset"] else row["fee"]),
+        "fee_asset": row["fee_asset"] or None,
     }
 
 

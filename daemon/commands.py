@@ -134,6 +134,13 @@ class Reconcile:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceCoin:
+    """Ask what a coin costs that fees were paid in: `CoinPriced`."""
+
+    coin: str
+
+
+@dataclass(frozen=True, slots=True)
 class RecordDecisions:
     """Journal what was decided at the close of `bar`, and why; `equity` in cash units."""
 
@@ -189,6 +196,7 @@ Command = (
     | AskOrder
     | AskStop
     | Reconcile
+    | PriceCoin
     | RecordDecisions
     | RecordTrade
     | RecordExposure

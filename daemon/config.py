@@ -51,7 +51,7 @@ Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,20}USDT$")]
 class Exchange(_Section):
     """Where orders go."""
 
-    id: Literal["binanceusdm"] = Field("binanceusdm", description="The exchange, by its ccxt name.")
+    id: Literal["binanceusdm", "bybit"] = Field("binanceusdm", description="The exchange, by its ccxt name.")
     url: str | None = Field(
         None, pattern=r"^http://[^/\s]+$", description="Base of a local exchange; empty for the real one."
     )

@@ -122,8 +122,11 @@ class Desk:
             return False
         return self.in_place() if book.lot else not self.live_stops()
 
-    def filled(self, event: Filled, cash: int, at: int) -> list[Command]:
-        """An execution on the account: the only thing that changes a position."""
+    def filled(self, event: Filled, cash: int, at: int, coin_value: int = 0) -> list[Command]:
+        """An execution on the account: the only thing that changes a position.
+
+        `cash` is the wallet behind it, `coin_value` what its fee in another coin was worth, both in cash units.
+        """
         book = self.book
         if event.trade_id in book.trades_seen:
             return []
@@ -140,12 +143,14 @@ class Desk:
             out.append(Reconcile(f"{self.symbol}: an execution after a position was taken over"))
         if book.lot and event.side == -book.lot.side:
             closing = min(event.quantity, book.lot.quantity)
+            book.lot.coin_fees += coin_value
             out += self._reduced(book.lot, replace(event, quantity=closing), order, cash, at)
-            left = replace(event, quantity=event.quantity - closing, fee=0)
+            left, coin_value = replace(event, quantity=event.quantity - closing, fee=0), 0
         if left.quantity and not book.lot and not order and not self._is_ours(event.client_id):
-            return out + self._opened_by_somebody(left, at)
+            return out + self._opened_by_somebody(left, at)  # its fee is not ours to count
         if left.quantity:
             book.lot = lots.increase(book.lot, left, order, self.instrument, self.decision, self.unknown_stop_bps)
+            book.lot.coin_fees += coin_value
             book.lot.margin = book.margin
             self.exposed(at)
             if not order:
@@ -320,8 +325,8 @@ class Desk:
     ) -> list[Command]:
         if meaning is Meaning.WOULD_TRIGGER:
             self.book.urgent = trades.UNPROTECTED  # and closed at once: no pause while nothing protects it
-        else:
-            self.book.retry_at = at + self.patience.soon_ms
+        elif lot.stop_tries < self.patience.stop_tries:  # the last refusal is not waited upon
+            self.book.stop_retry_at = at + self.patience.soon_ms
         return [self.alert("critical", f"stop {_answer(code, message)} (try {lot.stop_tries})")]
 
     def reconciled(self, truth: SymbolTruth, first: bool, at: int) -> list[Command]:

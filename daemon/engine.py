@@ -18,6 +18,7 @@ from daemon.desk import Desk, Foreign, Patience
 from daemon.events import (
     BalanceUpdated,
     CandleClosed,
+    CoinPriced,
     Event,
     Failed,
     Filled,
@@ -162,6 +163,8 @@ class Engine:
                 self.account.funding(event)
             case Transferred():
                 self.trading.transferred(event, self.equity)
+            case CoinPriced():
+                self.account.priced(event)
             case LeverageRead():
                 return self._on(event.symbol).leverage_read(event)
             case Unresolved():

@@ -82,8 +82,9 @@ class Filled:
     """One execution on our account, ours or not; `trade_id` tells duplicates.
 
     `client_id` is the order's; a stop's market order carries the stop's own. `price` in ticks, `quantity` in steps,
-    `fee` in cash units (positive: paid), `time` in the exchange's milliseconds. `asked` says that it was found by
-    asking: the stream, which states the wallet before each execution, may not have told of it yet.
+    `fee` in cash units (positive: paid), `time` in the exchange's milliseconds. A fee paid in another coin leaves the
+    wallet alone: it is `coin_fee`, in 1e-8 of `fee_asset`, which is empty for the quote currency. `asked` says that it
+    was found by asking: the stream, which states the wallet before each execution, may not have told of it yet.
     """
 
     symbol: str
@@ -95,6 +96,8 @@ class Filled:
     fee: int
     time: int
     asked: bool = False
+    fee_asset: str = ""
+    coin_fee: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +174,14 @@ class Transferred:
 
     amount: int
     time: int
+
+
+@dataclass(frozen=True, slots=True)
+class CoinPriced:
+    """What one unit of a coin that fees are paid in costs, in cash units."""
+
+    coin: str
+    price: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +351,7 @@ Event = (
     | BalanceUpdated
     | FundingPaid
     | Transferred
+    | CoinPriced
     | LeverageRead
     | Unresolved
     | Failed

@@ -24,12 +24,13 @@ from daemon.commands import (
     MarketOrder,
     PlaceStop,
     Predict,
+    PriceCoin,
     Reconcile,
     SetLeverage,
     StopOrder,
     Submit,
 )
-from daemon.events import Event, Failed, Meaning, OrderStatus, OrderUpdated, StopUpdated, Unresolved
+from daemon.events import CoinPriced, Event, Failed, Meaning, OrderStatus, OrderUpdated, StopUpdated, Unresolved
 from daemon.gateway import GatewayError, OutcomeUnknown, Refused, readable, sent_ns
 from daemon.inference import Inference
 from daemon.reconciliation import Reconciliation
@@ -96,6 +97,8 @@ class Execution:
                 self._spawn(self._ask_stop(command.symbol, command.client_id))
             case Reconcile():
                 self.reconcile(command.reason)
+            case PriceCoin():
+                self._spawn(self._price_coin(command))
             case Alert():
                 self._alerts.tell(command.level, command.text)
             case _:
@@ -144,6 +147,16 @@ class Execution:
             self._reconcile_again = False
             for event in await insist(self._reconciliation.ask, "reconciliation", GatewayError):
                 self._emit(event)
+
+    async def _price_coin(self, command: PriceCoin) -> None:
+        try:
+            with readable():
+                price = await self._venue.coin_price(command.coin)
+        except (Refused, OutcomeUnknown) as error:
+            log.warning("the price of %s cannot be read: %s", command.coin, error)
+            return
+        if price is not None:
+            self._emit(CoinPriced(command.coin, price))
 
     async def _set_leverage(self, command: SetLeverage) -> None:
         try:

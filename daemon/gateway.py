@@ -212,7 +212,7 @@ class Gateway:
 
     def _heard(self, url: str, message: Any) -> None:
         private = self._is_private(url)
-        if private:
+        if private and not (self._profile.text_pongs and isinstance(message, dict) and message.get("op") == "pong"):
             self._heard_s, self._unheard_since_s = time.monotonic(), 0.0
         self._on_frame(private, message)
 
@@ -230,6 +230,8 @@ class Gateway:
             raise OutcomeUnknown("no reply in time") from error
         except errors.BaseError as error:
             raise self._verdict(error) from error
+        except UNREADABLE as error:  # ccxt stumbled over what it read
+            raise OutcomeUnknown(f"the reply cannot be read: {error!r}") from error
         if isinstance(reply, str):  # ccxt hands on what is no JSON as it came
             raise OutcomeUnknown(f"the reply cannot be read: {reply[:300]!r}")
         return reply

@@ -85,8 +85,8 @@ def reduce(lot: Lot, fill: Filled, reason: str, instrument: Instrument, cash: in
         exit_time=fill.time,
         exit_price=average_price(lot.exit_notional, lot.closed, instrument.unit),
         reason=reason,
-        fees=lot.fees,
+        fees=lot.fees + lot.coin_fees,
         funding=lot.funding,
-        profit=lot.realized - lot.fees - lot.funding,
+        profit=lot.realized - lot.fees - lot.coin_fees - lot.funding,
         cash_after=cash,
     )

@@ -1,6 +1,6 @@
 """The rehearsal: the local exchange as a child process and a daemon on it, with a state directory of its own.
 
-What `make run` starts. Nothing in the daemon knows that it is one.
+What `make run` and `make paper` start. Nothing in the daemon knows that it is one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from daemon.config import DaemonConfig
 from market import history
 from market.timeframes import Timeframe
 
@@ -40,6 +41,15 @@ def exchange_options(
     warmup = min(lookback * decision.ratio(shortest.timeframe), len(shortest) // 2)
     options += ["--data", ",".join(map(str, data)), "--warmup", str(warmup)]
     return [*options, "--funding", ",".join(map(str, funding))] if funding else options
+
+
+def mirror_options(config: DaemonConfig, where: str) -> list[str]:
+    """The local exchange's options for paper trading: a mirror of the exchange at `where`, with our keys."""
+    shortest = min(config.timeframes, key=lambda text: Timeframe.parse(text).ms)
+    options = ["--mirror", where, "--symbols", ",".join(config.symbols), "--timeframe", shortest, "--port", "0"]
+    for name, value in (("--key", config.exchange.key), ("--secret", config.exchange.secret)):
+        options += [name, value] if value else []
+    return options
 
 
 @asynccontextmanager

@@ -17,13 +17,14 @@ from rich.console import Console
 from configs import ConfigError
 from daemon import logs
 from daemon.alerts import Alerts, AlertsError
-from daemon.app import MARGIN_CANDLES, BootError, Daemon, ShutdownTimeout
+from daemon.app import MARGIN_CANDLES, Daemon, ShutdownTimeout
+from daemon.boot import BootError
 from daemon.config import DaemonConfig, Mode, alert_urls
 from daemon.gateway import GatewayError
 from daemon.journal import FILE, Journal, JournalError
 from daemon.lock import Lock, LockError
 from daemon.recorder import FILE as CANDLES
-from daemon.rehearsal import RehearsalError, exchange_options, local_exchange
+from daemon.rehearsal import RehearsalError, exchange_options, local_exchange, mirror_options
 from daemon.view import Lines, LiveView
 from market.catalogue import symbol_of
 from market.history import HistoryError
@@ -86,9 +87,7 @@ def run_rehearsal(
     """Run a daemon and a local exchange for it; what the last rehearsal recorded is removed."""
 
     async def work() -> int:
-        for name in (FILE, CANDLES):
-            for file in config.state_dir.glob(f"{name}*"):
-                file.unlink()
+        _forget(config.state_dir)
         predictor = _predictor(config)
         symbols = [symbol_of(path) or config.symbols[0] for path in data] or list(config.symbols)
         lookback = predictor.lookback + MARGIN_CANDLES + 1
@@ -99,6 +98,26 @@ def run_rehearsal(
             return await _attended(ours, predictor, candles, as_json)
 
     return _told(config, as_json, work)
+
+
+def run_paper(config: DaemonConfig, where: str, candles: int | None, as_json: bool) -> int:
+    """Run a daemon and a local exchange that mirrors the one at `where`; the account and the journal start anew."""
+
+    async def work() -> int:
+        _forget(config.state_dir)
+        predictor = _predictor(config)
+        async with local_exchange(mirror_options(config, where), config.state_dir / EXCHANGE_LOG) as url:
+            exchange = config.exchange.model_copy(update={"url": url})
+            return await _attended(config.model_copy(update={"exchange": exchange}), predictor, candles, as_json)
+
+    return _told(config, as_json, work)
+
+
+def _forget(state_dir: Path) -> None:
+    """Remove what was recorded of an account that is no more."""
+    for name in (FILE, CANDLES):
+        for file in state_dir.glob(f"{name}*"):
+            file.unlink()
 
 
 def _told(config: DaemonConfig, as_json: bool, work: Callable[[], Coroutine[Any, Any, int]]) -> int:

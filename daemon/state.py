@@ -22,9 +22,9 @@ class Lot:
 
     `quantity` and `cost` are what is open, `closed` and `exit_notional` what was closed already, `notional` and
     `opened` what was ever opened. `stop` is the trigger (ticks) wanted now, `stop_bps` its distance. `fees` and
-    `funding` are what it has cost so far, `margin` what the exchange holds for it. `payments` tells funding that is
-    told twice: the hour (since 1970) and the amount of each. `stop_tries` counts the stops placed since one was last
-    confirmed.
+    `funding` are what it has cost so far, `coin_fees` what fees paid in another coin were worth, `margin` what the
+    exchange holds for it. `payments` tells funding that is told twice: the hour (since 1970) and the amount of each.
+    `stop_tries` counts the stops placed since one was last confirmed.
     """
 
     side: int
@@ -38,6 +38,7 @@ class Lot:
     stop_bps: int
     stop: int = 0
     fees: int = 0
+    coin_fees: int = 0
     funding: int = 0
     margin: int = 0
     realized: int = 0
@@ -110,7 +111,8 @@ class Book:
     `executed` are the exchange's times of the last statement of the wallet that an execution caused and of the last
     execution, each with how many there were at that instant; `adopted` says that the position was taken over as stated:
     an execution that comes afterwards may be part of it already. `foreign` is somebody else's position (signed steps)
-    that is left alone. `price` is the last one known when leverage was read, in ticks.
+    that is left alone. `price` is the last one known when leverage was read, in ticks. `retry_at` and `stop_retry_at`
+    are before when no further closing order and no further stop is sent after one was refused.
     """
 
     memory: Memory = field(default_factory=Memory)
@@ -125,6 +127,7 @@ class Book:
     leverage_asked_at: int = 0
     margin: int = 0
     retry_at: int = 0
+    stop_retry_at: int = 0
     naked_since: int = 0
     tended_since: int = 0
     urgent: str = ""
@@ -176,6 +179,8 @@ class DaemonState:
     `held` are executions and funding that arrived before the first truth of this life: older ones may follow.
     `truth_at` is when the exchange's whole truth was last taken or asked for, `heard_at` the exchange's newest time
     that is known of the wallet, and `transfers` are the last deposits and withdrawals with their times.
+    `coins` are prices (cash units) of coins that fees are paid in, `unpriced` fees (symbol, coin, 1e-8 of it) of
+    positions still open that wait for one.
     `suspended` are symbols that the exchange does not trade now, `elsewhere` those that are not ours and in which the
     account holds a position. `memory` is what the strategy remembers of the whole account, the trading state in it.
     `deaf` is whether the private stream is down, `blind` whether market data is stale; `sent` is what was sent lately,
@@ -193,6 +198,8 @@ class DaemonState:
     truth_at: int = 0
     heard_at: int = 0
     transfers: list[tuple[int, int]] = field(default_factory=list)
+    coins: dict[str, int] = field(default_factory=dict)
+    unpriced: list[tuple[str, str, int]] = field(default_factory=list)
     suspended: set[str] = field(default_factory=set)
     elsewhere: tuple[str, ...] = ()
     memory: AccountMemory = field(default_factory=AccountMemory)

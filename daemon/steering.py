@@ -74,7 +74,7 @@ def _give_up(desk: Desk, at: int) -> list[Command]:
     book, lot, patience = desk.book, desk.book.lot, desk.patience
     if lot is None or book.urgent:
         return []
-    spent = lot.stop_tries >= patience.stop_tries and not _pending(desk, lot, at) and at >= book.retry_at
+    spent = lot.stop_tries >= patience.stop_tries and not _pending(desk, lot, at) and at >= book.stop_retry_at
     if desk.protected():
         if not spent:
             return []
@@ -178,7 +178,7 @@ def _protect(desk: Desk, at: int) -> list[Command]:
     # a close that takes long is no reason to stand naked, and an exit has its stop already
     needless = desk.protected() if closing else bool(book.urgent)
     triggered = any(s.state is State.TRIGGERED for s in live)
-    if needless or triggered or _pending(desk, lot, at) or at < book.retry_at:
+    if needless or triggered or _pending(desk, lot, at) or at < book.stop_retry_at:
         return []
     if lot.stop_tries >= patience.stop_tries:
         return []  # given up at the next look

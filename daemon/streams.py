@@ -181,7 +181,7 @@ class PrivateStream(Stream):
         await self._venue.watch_account()
 
     def _arrived(self) -> bool:
-        return self._venue.gateway.private_open.is_set()
+        return self._venue.account_listens()
 
     def _silence(self) -> str | None:
         if not self._arrived() and time.monotonic() - self._began > self._first_data_s:

@@ -162,7 +162,10 @@ class Instrument:
         return tiers.liquidation_price(self.brackets, cost, margin, quantity, self.unit, side)
 
     def _grid(self, value: str | float | Decimal, size: Decimal, what: str) -> int:
-        exact = _decimal(value, f"{self.symbol}: {what}") / size
+        exact = _decimal(value, f"{self.symbol}: {what}")
+        if exact > size * INT64_MAX:
+            raise InstrumentError(f"{self.symbol}: {what} {value!s:.40} is beyond all bounds")
+        exact /= size
         whole = exact.to_integral_value()
         if exact != whole or whole < 0:
             raise InstrumentError(f"{self.symbol}: {what} {value} is not a multiple of {size}")

@@ -77,7 +77,8 @@ fills = sa.Table(
     sa.Column("trade_id", sa.BigInteger, primary_key=True),
     *(sa.Column(n, sa.BigInteger) for n in ("side", "price", "quantity", "fee", "time")),
     sa.Column("client_id", sa.Text),
-    sa.Column("fee_asset", sa.Text),
+    sa.Column("fee_asset", sa.Text),  # empty: the quote currency; otherwise `coin_fee`, in 1e-8 of it, was paid
+    sa.Column("coin_fee", sa.BigInteger, server_default="0"),
     sa.Column("grid", sa.Text),
 )
 funding = sa.Table(  # a payment that the stream and an answer both tell of is one row: see `daemon.account`
@@ -185,6 +186,7 @@ def _from_1(db: sa.Connection) -> None:
         ("decisions", "refusal TEXT DEFAULT ''"),
         ("trades", "grid TEXT"),
         ("fills", "fee_asset TEXT"),
+        ("fills", "coin_fee BIGINT DEFAULT 0"),
         ("fills", "grid TEXT"),
     ):
         if column.split()[0] not in {c["name"] for c in sa.inspect(db).get_columns(table)}:

@@ -15,6 +15,7 @@ from daemon.commands import (
     AskStop,
     Command,
     Predict,
+    PriceCoin,
     Reconcile,
     RecordDecisions,
     RecordExposure,
@@ -34,7 +35,7 @@ from daemon.events import (
 )
 from daemon.journal import schema
 
-HARMLESS = (Predict, AskOrder, AskStop, Reconcile, Alert)
+HARMLESS = (Predict, AskOrder, AskStop, Reconcile, PriceCoin, Alert)
 """Commands that change nothing outside, so that their record may wait for the next write."""
 
 

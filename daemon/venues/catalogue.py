@@ -6,9 +6,10 @@ import aiohttp
 
 from daemon.config import DaemonConfig, credentials
 from daemon.venues.binance.venue import Binance
+from daemon.venues.bybit.venue import Bybit
 from daemon.venues.venue import OnFrame, Venue
 
-VENUES: dict[str, type[Venue]] = {venue.profile.id: venue for venue in (Binance,)}
+VENUES: dict[str, type[Venue]] = {venue.profile.id: venue for venue in (Binance, Bybit)}
 
 
 def configured(config: DaemonConfig, on_frame: OnFrame, session: aiohttp.ClientSession | None = None) -> Venue:

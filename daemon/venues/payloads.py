@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any
+from typing import Any, TypedDict
 
 from daemon.events import OrderStatus
 from market.candles import Candle
 from market.fills import RATE
-from market.instruments import CASH, Instrument, InstrumentError
+from market.instruments import CASH, INT64_MAX, Instrument, InstrumentError
 
 Payload = Mapping[str, Any]
 Instruments = Mapping[str, Instrument]
@@ -28,6 +28,7 @@ UNREADABLE = (
     ValueError,
     ArithmeticError,
     AttributeError,
+    RecursionError,
 )
 """What reading a frame or a reply raises where a field is missing, of another kind, or no number."""
 
@@ -42,14 +43,95 @@ class KlineFrame:
     candle: Candle
 
 
+def row(reply: object) -> Payload:
+    """One object; an empty list or a text in its place says nothing."""
+    if not isinstance(reply, Mapping):
+        raise UnreadablePayload(f"an object was expected, not {reply!r:.80}")
+    return reply
+
+
+def rows(reply: object) -> list[Payload]:
+    """A list of objects; an object in its place is no empty list."""
+    return [row(each) for each in listed(reply)]
+
+
+def listed(reply: object) -> list[Any]:
+    """A list of anything."""
+    if not isinstance(reply, list):
+        raise UnreadablePayload(f"a list was expected, not {reply!r:.80}")
+    return reply
+
+
+def about(reply: object, field: str, name: str) -> Payload:
+    """One object that carries the name it was asked by; an answer about something else is none."""
+    found = row(reply)
+    if found.get(field) != name:
+        raise UnreadablePayload(f"asked about {name}, answered about {found.get(field)!r:.80}")
+    return found
+
+
+def word(value: object) -> str:
+    """A text as it stands."""
+    if not isinstance(value, str):
+        raise UnreadablePayload(f"a text was expected, not {value!r:.80}")
+    return value
+
+
+def whole(value: object) -> int:
+    """A whole number, as a number or a text, that fits 64 bits: an id or an instant."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise UnreadablePayload(f"a whole number was expected, not {value!r:.80}")
+    return bounded(int(value))
+
+
+def bounded(value: int) -> int:
+    """The number, if it fits 64 bits; none that matters is larger."""
+    if abs(value) > INT64_MAX:
+        raise UnreadablePayload(f"{str(value)[:40]} is beyond all bounds")
+    return value
+
+
+def yes(value: object) -> bool:
+    """A truth value, as such or as text; anything else is neither yes nor no."""
+    if value not in (True, False, "true", "false"):
+        raise UnreadablePayload(f"yes or no was expected, not {value!r:.80}")
+    return value in (True, "true")
+
+
 def units(text: object) -> int:
     """An amount of quote currency in cash units; what is finer than 1e-8 is rounded."""
-    return int((Decimal(str(text)) * CASH).to_integral_value(ROUND_HALF_EVEN)) if text not in (None, "") else 0
+    return bounded(int((_decimal(text) * CASH).to_integral_value(ROUND_HALF_EVEN)))
+
+
+def _decimal(text: object) -> Decimal:
+    """An exact number of sane size, so that no arithmetic on it takes for ever."""
+    exact = Decimal(str(text))
+    if not exact.is_finite() or exact.adjusted() > _MOST_DIGITS:
+        raise UnreadablePayload(f"{text!r:.80} is no amount")
+    return exact
+
+
+_MOST_DIGITS = 30
+
+
+class Fee(TypedDict):
+    """A fee as `Filled` tells it."""
+
+    fee: int
+    fee_asset: str
+    coin_fee: int
+
+
+def fee(instrument: Instrument, amount: object, asset: object) -> Fee:
+    """A fee in the quote currency, or in another coin."""
+    if asset in (None, "", instrument.quote):
+        return Fee(fee=units(amount), fee_asset="", coin_fee=0)
+    return Fee(fee=0, fee_asset=str(asset), coin_fee=units(amount))
 
 
 def funding_rate(text: str) -> int:
     """A funding rate in 1e-8 of the notional; finer digits are rounded."""
-    return int((Decimal(text) * RATE).to_integral_value(ROUND_HALF_EVEN))
+    return bounded(int((_decimal(text) * RATE).to_integral_value(ROUND_HALF_EVEN)))
 
 
 def signed_steps(instrument: Instrument, text: str) -> int:
@@ -60,8 +142,8 @@ def signed_steps(instrument: Instrument, text: str) -> int:
 
 def cost(instrument: Instrument, price: str, quantity: int) -> int:
     """Cash units that `quantity` steps cost at an average price, which the exchange has rounded."""
-    exact = Decimal(price) * abs(quantity) * instrument.step * CASH
-    return int(exact.to_integral_value(ROUND_HALF_EVEN))
+    exact = _decimal(price) * abs(quantity) * instrument.step * CASH
+    return bounded(int(exact.to_integral_value(ROUND_HALF_EVEN)))
 
 
 def number(value: object) -> float:
@@ -77,8 +159,7 @@ def grid(text: str) -> Decimal:
 
 def bps_up(ratio: object) -> int:
     """A maintenance rate in 1e-4, rounded up: liquidation is never thought farther than it is."""
-    exact = Decimal(str(ratio)) * 10_000
-    return int(-(-exact // 1))
+    return bounded(int(-(-_decimal(ratio) * 10_000 // 1)))
 
 
 def side(word: str, words: Mapping[str, int]) -> int:

@@ -34,6 +34,8 @@ class Profile:
         What the address of a private socket, and of no other, contains.
     keep_alive_ms : int
         How often ccxt pings.
+    text_pongs : bool
+        Whether pings and pongs are frames of text, which say nothing; elsewhere they are WebSocket's own.
     closed_flag : str
         Field of a kline frame that says whether the candle is closed.
     stops_apart : bool
@@ -64,6 +66,7 @@ class Profile:
     receive_window_ms: int
     private_url: str
     keep_alive_ms: int
+    text_pongs: bool
     closed_flag: str
     stops_apart: bool
     stop_fill_names_stop: bool

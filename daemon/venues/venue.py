@@ -143,19 +143,19 @@ class Venue(ABC):
             If the exchange cannot be reached.
         """
         with readable():
-            markets = await self.gateway.load_markets()
-            modes = await self.modes()
-            found = await self._read(markets, symbols)
-        if modes.hedge:
-            raise Refused(0, "the account is in hedge mode; switch it to one-way mode at the exchange")
-        if modes.multi_asset:
-            raise Refused(0, "the account is in multi-assets mode; switch it to single-asset mode at the exchange")
+            found = await self._read(await self.gateway.load_markets(), symbols)
         for symbol in symbols:
             if symbol not in found or not (found[symbol].trading or symbol in held):
                 status = "not trading now" if symbol in found else "not listed"
                 raise Refused(0, f"{symbol} is not traded at this exchange ({status}); remove it from symbols")
         self.instruments = {symbol: found[symbol].instrument for symbol in symbols}
         self.suspended = {symbol for symbol in symbols if not found[symbol].trading}
+        with readable():
+            modes = await self.modes()
+        if modes.hedge:
+            raise Refused(0, "the account is in hedge mode; switch it to one-way mode at the exchange")
+        if modes.multi_asset:
+            raise Refused(0, "the account is in multi-assets mode; switch it to single-asset mode at the exchange")
         return tuple(self.instruments.values())
 
     async def read_again(self) -> list[InstrumentRead]:
@@ -303,6 +303,10 @@ class Venue(ABC):
     @abstractmethod
     async def watch_account(self) -> None:
         """Open the user stream, where that was not done yet, and wait for a push."""
+
+    def account_listens(self) -> bool:
+        """Whether everything that happens to the account from now on is told on the user stream."""
+        return self.gateway.private_open.is_set()
 
     async def drop(self, private: bool) -> None:
         """Cut the market or the private connections, so that the next watch dials anew."""

@@ -35,7 +35,7 @@ from market.exchange.fidelity import Fidelity, fidelity_options
 from market.exchange.replay import ReplayError
 from market.exchange.server import Server
 from market.exchange.serving import EXIT_FAILURE, Door, play, serve
-from market.exchange.store import Store, StoreError
+from market.exchange.store import StoreError
 from market.exchange.venue import History, Venue
 from market.timeframes import Timeframe, TimeframeError
 
@@ -46,7 +46,7 @@ SYNTHETIC_BARS = 20_000
 EXIT_CONFIGURATION, EXIT_DATA = 4, 7
 EXCHANGE = "binanceusdm"
 MIRRORED = Timeframe.parse("1m")
-PLAYED = ("data", "funding", "speed", "start_at", "warmup", "bars", "seed", "signal", "exit_at_end", "slippage")
+PLAYED = ("data", "funding", "speed", "start_at", "warmup", "bars", "signal", "exit_at_end", "slippage")
 
 
 class DataProblem(click.ClickException):
@@ -135,7 +135,13 @@ def _speed(context: click.Context, parameter: click.Parameter, value: str) -> fl
 @click.option("--taker-fee", callback=_ppm, default="0.0005", show_default=True)
 @click.option("--maker-fee", callback=_ppm, default="0.0002", show_default=True)
 @click.option("--slippage", callback=_ppm, default="0.0001", show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the synthetic market.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="Of the synthetic market, and of partial fills.",
+)
 @click.option("--signal", type=click.FloatRange(0, 1), default=synthetic.SIGNAL, show_default=True)
 @click.option("--key", default="local", show_default=True, help="API key.")
 @click.option("--secret", default="local", show_default=True, help="API secret.")
@@ -145,9 +151,6 @@ def _speed(context: click.Context, parameter: click.Parameter, value: str) -> fl
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key (PEM).")
 @fidelity_options
 @click.option(
-    "--state", type=click.Path(path_type=Path, dir_okay=False), help="SQLite file that keeps the account; continued."
-)
-@click.option(
     "--until-stdin-ends",
     is_flag=True,
     is_eager=True,
@@ -156,10 +159,7 @@ def _speed(context: click.Context, parameter: click.Parameter, value: str) -> fl
     help="End when standard input ends: with the process that holds its other end, however that dies.",
 )
 @click.option("--exit-at-end", is_flag=True, help="End once the data is played; otherwise go on serving.")
-@click.pass_context
 def main(
-    context: click.Context,
-    /,
     dialect: str,
     data: list[str],
     symbols: list[str],
@@ -185,7 +185,6 @@ def main(
     fault_seed: int,
     tls_cert: Path | None,
     tls_key: Path | None,
-    state: Path | None,
     exit_at_end: bool,
     **fidelity: Any,
 ) -> None:
@@ -197,10 +196,17 @@ def main(
         raise click.UsageError("--tls-cert and --tls-key go together")
     rules = () if faults is None else _scenario(faults)
     costs = Costs(taker_fee, maker_fee, slippage)
-    opened = partial(_open, dialect=dialect, secrets={key: secret}, rules=rules, fault_seed=fault_seed)
+    opened = partial(
+        _open,
+        dialect=dialect,
+        secrets={key: secret},
+        rules=rules,
+        fault_seed=fault_seed,
+        fidelity=Fidelity(**fidelity, seed=seed),
+    )
     door = Door(host, port, _tls(tls_cert, tls_key))
     if mirror is not None:
-        _check_mirror(context, mirror)
+        _check_mirror(mirror)
         follow = _follow(mirror, symbols, timeframe or MIRRORED, quiet_after, cash, costs, opened, door)
         sys.exit(asyncio.run(follow))
     if start_at is not None and warmup is not None:
@@ -222,16 +228,8 @@ def main(
             costs=costs,
             wall_ms=wall_ms,
         )
-        Fidelity(**fidelity).apply(venue, seed)
-        if state is not None:
-            store = Store(state)
-            log.info("continuing %s" if store.restore(venue) else "keeping the account in %s", state)
-            venue.keep = partial(store.save, venue)
-            venue.drain()
     except instruments.InstrumentError as error:
         raise click.UsageError(str(error)) from error
-    except StoreError as error:
-        raise DataProblem(f"--state {error}") from error
     except (history.HistoryError, AggregationError, TimeframeError, ReplayError, synthetic.SyntheticError) as error:
         raise DataProblem(str(error)) from error
     server, codec = opened(venue, manual=speed is None)
@@ -250,19 +248,30 @@ def _tether(wanted: bool) -> None:
 
 
 def _open(
-    venue: Venue, dialect: str, secrets: dict[str, str], rules: Sequence[Rule], fault_seed: int, manual: bool
+    venue: Venue,
+    dialect: str,
+    secrets: dict[str, str],
+    rules: Sequence[Rule],
+    fault_seed: int,
+    fidelity: Fidelity,
+    manual: bool,
 ) -> tuple[Server, Codec]:
-    """A server of the venue in its dialect, with the faults of a scenario armed."""
+    """A server of the venue in its dialect, as faithful as asked for, with the faults of a scenario armed."""
+    try:
+        fidelity.apply(venue)
+    except StoreError as error:
+        raise DataProblem(f"--state {error}") from error
     codec = CODECS[dialect](venue, secrets)
     server = Server(venue, codec, manual=manual, fault_seed=fault_seed)
     server.faults.arm(rules)
     return server, codec
 
 
-def _check_mirror(context: click.Context, mirror: str) -> None:
+def _check_mirror(mirror: str) -> None:
     """A mirror runs with the live market: nothing that says how history is played goes with it."""
     if mirror != EXCHANGE and not re.fullmatch(r"https?://[^/\s]+/?", mirror):
         raise click.BadParameter(f"{mirror!r}: write {EXCHANGE}, or an address such as http://127.0.0.1:18080")
+    context = click.get_current_context()
     for name in PLAYED:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             flag = "--" + name.replace("_", "-")
@@ -285,12 +294,13 @@ async def _follow(
 
     mirror = Mirror(where, symbols, finest, quiet_s)
     try:
-        engine = await mirror.open(cash, costs)
+        venue = Venue(await mirror.open(cash, costs), mirror, wall_ms)
+        server, codec = opened(venue, manual=False)  # its state, where it keeps one, before anything is learnt
+        await mirror.learn()
     except (UpstreamError, Unreadable) as error:
         await mirror.close()
         log.error("cannot mirror %s", error)
         return EXIT_FAILURE
-    server, codec = opened(Venue(engine, mirror, wall_ms), manual=False)
     return await serve(server, codec, door, lambda: mirror.run(server.hub))
 
 

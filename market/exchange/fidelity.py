@@ -1,16 +1,18 @@
-"""Options for how faithful the exchange is beyond price and margin: executions, limits, lifetimes, clock, fees."""
+"""Options for how faithful the exchange is beyond price and margin: executions, limits, lifetimes, fees, memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from market.exchange.depth import UNLIMITED, Depth, DepthError, Rest
 from market.exchange.fee_coin import FeeCoin
+from market.exchange.store import keep_in
 from market.exchange.venue import Lifetimes, Venue
 from market.instruments import InstrumentError, cash
 
@@ -53,19 +55,31 @@ class Fidelity:
     listen_key_lifetime: float
     connection_lifetime: float
     clock_offset: int
+    state: Path | None
+    seed: int
 
-    def apply(self, venue: Venue, seed: int) -> None:
-        """Set a fresh venue up so; raises click.BadParameter where an amount cannot be read."""
+    def apply(self, venue: Venue) -> None:
+        """Set a fresh venue up so, or as its file of state left it.
+
+        Raises
+        ------
+        click.BadParameter
+            If an amount cannot be read.
+        StoreError
+            If the file cannot be used.
+        """
         rest, venue.fill_every_s = self.fill_rest
         try:
             most = self.fill_at_most
-            venue.engine.depth = UNLIMITED if most is None else Depth.parse(most, rest, seed)
+            venue.engine.depth = UNLIMITED if most is None else Depth.parse(most, rest, self.seed)
         except DepthError as error:
             raise click.BadParameter(str(error), param_hint="--fill-at-most") from error
         venue.engine.fee_coin = self.fee_coin
         venue.limits.enforced = self.rate_limits
         venue.lifetimes = Lifetimes(self.listen_key_lifetime, self.connection_lifetime)
         venue.clock_offset_ms = self.clock_offset
+        if self.state is not None:
+            keep_in(self.state, venue)
 
 
 _SECONDS = click.FloatRange(0, min_open=True)
@@ -87,6 +101,11 @@ _OPTIONS = (
     ),
     click.option(
         "--connection-lifetime", type=_SECONDS, default=86_400.0, show_default=True, help="Of a WebSocket, seconds."
+    ),
+    click.option(
+        "--state",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="SQLite file that keeps the account with each change; one that is there is continued.",
     ),
     click.option("--clock-offset", type=int, default=0, show_default=True, help="Of the exchange's clock, ms."),
 )

@@ -7,8 +7,10 @@ mode, so a kill loses nothing that was told, and leaves no half of a change.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ import orjson
 from market.exchange import snapshot
 from market.exchange.orders import Event, OrderEvent, StopEvent
 from market.exchange.venue import Venue
+
+log = logging.getLogger("market.exchange")
 
 FORMAT = 1
 """Of the file; one written by another is refused."""
@@ -119,3 +123,12 @@ class Store:
 
     def _rows(self, table: str) -> list[dict[str, Any]]:
         return [orjson.loads(row) for (row,) in self._db.execute(f"SELECT row FROM {table} ORDER BY id")]
+
+
+def keep_in(path: Path, venue: Venue) -> Store:
+    """Continue a venue from its file, or begin one, and write every change there from now on; raises StoreError."""
+    store = Store(path)
+    log.info("continuing %s" if store.restore(venue) else "keeping the account in %s", path)
+    venue.keep = partial(store.save, venue)
+    venue.drain()
+    return store

@@ -76,6 +76,16 @@ def test_json_holds_every_trade_and_adds_up(files: tuple[Path, Path], capsys: py
     assert sum(said["exits"].values()) == said["all"]["trades"]
 
 
+def test_a_phase_caps_what_is_tested_and_says_so(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--model-set", "starter", "--data", str(files[0]), "--phase", "small_live", "--json"])
+    told = capsys.readouterr()
+    assert "phase small_live tightens the rules: regimes.leverage 10/5/2 -> 3/3/2" in told.err
+    said = json.loads(told.out)
+    assert max(t["leverage"] for t in said["trades"]) <= 3
+    assert said["restrictions"], "losses are caught early"
+    assert sum(said["candles_restricted"].values()) > 0
+
+
 def test_the_same_question_has_the_same_answer(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     question = ("--model-set", "starter", "--data", files[0], "--funding", files[1])
     assert answer(capsys, *question) == answer(capsys, *question)

@@ -11,6 +11,7 @@ from configs import ConfigError
 from configs.schema import schema_is_current
 from daemon.__main__ import CONFIGS, SCHEMAS
 from daemon.config import Alerts, alert_urls, credentials, load_config
+from strategy.phases import Phase
 
 URL = "http://127.0.0.1:1"
 Configure = Callable[..., Path]
@@ -21,6 +22,14 @@ def test_the_configurations_that_come_along_are_valid(name: str) -> None:
     config = load_config(CONFIGS / name)
     assert config.mode == "sandbox"
     assert config.rules.is_file()
+
+
+def test_a_real_account_without_a_phase_has_the_most_careful_caps(configure: Configure) -> None:
+    live = {"mode": "live", "exchange": {}}
+    assert load_config(configure(None, **live)).phase_in_force is Phase.SMALL_LIVE
+    assert load_config(configure(None, **live, phase="scale_up")).phase_in_force is Phase.SCALE_UP
+    assert load_config(configure(URL)).phase_in_force is None
+    assert load_config(configure(URL, phase="paper")).phase_in_force is Phase.PAPER
 
 
 @pytest.mark.parametrize(("model", "file"), SCHEMAS)

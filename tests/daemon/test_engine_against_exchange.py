@@ -111,17 +111,31 @@ def stand(seed: int, faults: Faults, hours: int) -> Bench:
     return bench
 
 
-def test_a_halt_strikes_in_daemon_and_backtest_alike() -> None:
-    """Daily losses and a losing streak reduce, a drawdown closes what is open; nothing is traded after it."""
-    reduces = {"limit": 0.01, "then": "reducing"}
+def halting_rules() -> Rules:
     halts = {
-        "daily_loss": reduces,
+        "daily_loss": {"limit": 0.01, "then": "reducing"},
         "weekly_loss": None,
         "drawdown": {"limit": 0.05, "then": "halted"},
         "losing_streak": {"trades": 2, "then": "reducing"},
     }
-    ours = replace(rules(), halts=Halts.model_validate(halts).limits())
-    seen = set()
+    return replace(rules(), halts=Halts.model_validate(halts).limits())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_halt_holds_whatever_goes_wrong(seed: int) -> None:
+    """Under every fault at once, and killed now and then: once halted all is closed, and nothing is decided open."""
+    soon = replace(halting_rules().halts, daily_loss_bps=0, losing_streak=0, drawdown_bps=200)
+    bench = Bench(frames(seed, 90), replace(rules(), halts=soon), Faults(**SHARES, split=True), seed).play()
+    memory = bench.engine.state.memory
+    assert memory.state is TradingState.HALTED
+    assert bench.market.ledger.positions == {}
+    assert all(bar + HOUR < memory.since for bar, _ in bench.decided)
+    assert bench.kills
+
+
+def test_a_halt_strikes_in_daemon_and_backtest_alike() -> None:
+    """Daily losses and a losing streak reduce, a drawdown closes what is open; nothing is traded after it."""
+    ours, seen = halting_rules(), set()
     for seed in range(3):
         histories = frames(seed, 150)
         theirs = run(histories, ours, Costs(500, 100), MAX_HOLD, DEPOSIT)

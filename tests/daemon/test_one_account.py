@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from daemon.commands import Alert, Command, RecordState, RecordTrade, Submit
+from daemon.commands import Alert, Command, PriceCoin, RecordState, RecordTrade, Submit
 from daemon.events import (
     BalanceUpdated,
+    CoinPriced,
     Event,
     Filled,
     OperatorCommand,
@@ -102,3 +103,23 @@ def test_a_withdrawal_while_the_daemon_was_away_is_no_loss(play: Play) -> None:
     play.candle(1)
     memory = play.engine.state.memory
     assert (memory.state, memory.peak) == (TradingState.ACTIVE, before - 2_000 * CASH)
+
+
+def test_a_fee_in_another_coin_is_counted_at_its_price_and_leaves_the_wallet_alone(play: Play) -> None:
+    stop = play.enter()
+    play.tell(stop)
+    fee = {"fee": 0, "fee_asset": "BNB", "coin_fee": 2_000_000}  # a fiftieth of a coin
+    grown = Filled("BTCUSDT", "by hand", 70, 1, PRICE, 1, time=START + HOUR, **fee)
+    assert of(play.tell(grown), PriceCoin) == [PriceCoin("BNB")]
+    lot = play.engine.state.books["BTCUSDT"].lot
+    assert lot is not None
+    assert lot.coin_fees == 0  # its price is not known yet
+    play.tell(CoinPriced("BNB", 600 * CASH))
+    assert lot.coin_fees == 12 * CASH
+    cash = play.engine.state.cash
+    (trade,) = of(
+        play.tell(Filled("BTCUSDT", "by hand", 71, -1, PRICE, lot.quantity, time=START + HOUR, **fee)), RecordTrade
+    )
+    assert trade.trade.fees == 24 * CASH + 5
+    assert trade.trade.profit == -trade.trade.fees
+    assert trade.trade.cash_after == cash

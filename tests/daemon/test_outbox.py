@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.approval import approve_close, approve_entry, approve_stop
+from daemon.approval import Standing, approve_close, approve_entry, approve_stop
 from daemon.commands import (
     Alert,
     CancelStop,
@@ -27,10 +27,12 @@ from daemon.commands import (
 from daemon.events import BalanceUpdated, Event, Failed
 from daemon.journal import FILE, Journal, JournalError
 from daemon.outbox import STALE_S, Outbox
-from daemon.state import DaemonState, Lot
+from daemon.state import Book, DaemonState, Lot, Sent
 from market import catalogue
 from market.instruments import CASH
 from market.trades import Trade
+from strategy.live_config import LiveConfig
+from strategy.plan import Enter, Reason
 from tests.daemon.conftest import until
 from tests.local_exchange import PATIENCE
 
@@ -42,7 +44,9 @@ TRADE = Trade("BTCUSDT", 1, 10, 20, 1, 4_000_000, 2, 4_000_100, "signal", 5, 0, 
 
 def entry() -> Submit:
     order = MarketOrder("BTCUSDT", "entry-1", Purpose.ENTRY, 1, 10, reduce_only=False)
-    return Submit(approve_entry(order, BTC, None, 4_000_000, 10_000 * CASH, 20, 20, isolated=True))
+    goal = Enter("BTCUSDT", 1, 10, 20, 200, Reason.LONG_SIGNAL)
+    standing = Standing(LiveConfig().rules(), None, 10_000 * CASH, 0, 0, Sent())
+    return Submit(approve_entry(order, goal, BTC, Book(leverage=20, isolated=True), 4_000_000, standing, 0))
 
 
 def close() -> Submit:

@@ -8,7 +8,6 @@ import signal
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,7 +22,7 @@ from market.exchange.fee_coin import FeeCoin
 from market.exchange.hand.actions import Hand
 from market.exchange.hand.wants import HandError
 from market.exchange.refusals import Refusal
-from market.exchange.store import Store, StoreError
+from market.exchange.store import Store, StoreError, keep_in
 from market.exchange.venue import Venue
 from market.instruments import CASH, cash
 from market.synthetic import generate
@@ -42,18 +41,15 @@ def fresh(seed: int = 1, symbols: tuple[str, ...] = SYMBOLS) -> Venue:
         candles, funding = generate(symbol, bars=200, timeframe=Timeframe.parse("1h"), seed=seed)
         histories.append((instrument(symbol), candles, funding))
     start = int(histories[0][1].open_time[50])
-    venue = Venue(histories, start=start, bars=None, cash=cash(10_000), costs=Costs(), wall_ms=lambda: 10**12)
+    venue = Venue.replaying(histories, start=start, bars=None, cash=cash(10_000), costs=Costs(), wall_ms=lambda: 10**12)
     venue.engine.depth = Depth.parse("50%", Rest.PRICE)
     venue.engine.fee_coin = FeeCoin.opened_with("BNB", 600 * CASH, CASH // 50)
     return venue
 
 
 def kept(path: Path, **options: Any) -> tuple[Venue, Store]:
-    venue, store = fresh(**options), Store(path)
-    store.restore(venue)
-    venue.keep = partial(store.save, venue)
-    venue.drain()
-    return venue, store
+    venue = fresh(**options)
+    return venue, keep_in(path, venue)
 
 
 def whole(venue: Venue) -> dict[str, Any]:

@@ -29,6 +29,8 @@ class Scenario:
         What the daemon does about it, in words; the acts check them.
     exchange, daemon : mapping
         Options of ``python -m market.exchange``, keys of the daemon's configuration.
+    spike : int, optional
+        The candle (0: the first that is played) that reaches far enough to fire any stop.
     ends : bool
         Whether the daemon is meant to have ended; then only what it leaves at the exchange is judged.
     apart : str
@@ -46,6 +48,7 @@ class Scenario:
     response: str
     exchange: Mapping[str, Any] = field(default_factory=dict)
     daemon: Mapping[str, Any] = field(default_factory=dict)
+    spike: int | None = None
     ends: bool = False
     apart: str = ""
     told_wrong: bool = False

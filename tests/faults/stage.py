@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import yaml
 
 from daemon import control
 from daemon.journal import FILE
-from market import synthetic
+from market import history, synthetic
 from models.modelset import save
 from tests.daemon.conftest import FEATURES, RULES
 from tests.faults.scenario import Fault, Scenario
@@ -27,6 +28,8 @@ from tests.models.small_sets import HOUR, Market, make_set
 
 WARMUP, BARS = 150, 200
 SYMBOL = "BTCUSDT"
+SPIKE = 0.04
+"""Beyond every stop of the rules, and short of a liquidation."""
 WAIT_S = 45.0
 LOOK_S = 0.02
 MAIN = "daemon"
@@ -42,6 +45,17 @@ def small_models(folder: Path) -> Path:
     made = make_set(market, FEATURES)
     save(made.manifest, made.files, folder / "sets")
     return folder
+
+
+def spiked(file: Path, bar: int, seed: int) -> Path:
+    """A history whose candle `bar` after the warm-up reaches far enough, up and down, to fire any stop."""
+    candles, _ = synthetic.generate(SYMBOL, bars=WARMUP + BARS, timeframe=HOUR, seed=seed)
+    at = WARMUP + bar
+    high, low = candles.high.copy(), candles.low.copy()
+    high[at], low[at] = candles.open[at] * (1 + SPIKE), candles.open[at] * (1 - SPIKE)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    history.write(replace(candles, high=high.round(2), low=low.round(2)), file)
+    return file
 
 
 def until(true: Callable[[], object], what: str, seconds: float = WAIT_S) -> None:
@@ -167,9 +181,10 @@ class Stage:
         self.folder, self._models, self._scenario, self._seed = folder, models, scenario, seed
         self.hosts: dict[str, Host] = {}
         self.armed: list[int] = []
-        self.exchange = LocalExchange(
-            **{"warmup": WARMUP, "bars": BARS, "seed": seed, "fault_seed": seed, **scenario.exchange}
-        )
+        options: dict[str, Any] = {"warmup": WARMUP, "seed": seed, "fault_seed": seed, "bars": BARS}
+        if scenario.spike is not None:
+            options["data"] = spiked(folder / "history.parquet", scenario.spike, seed)
+        self.exchange = LocalExchange(**options | dict(scenario.exchange))
 
     def __enter__(self) -> Stage:
         return self

@@ -29,16 +29,27 @@ from market.timeframes import Timeframe
 from market.trades import LIQUIDATION, STOP, Trade
 from models import modelset
 from models.inference import Predictor
-from strategy.live_config import LiveConfig, Rules
-from tests.parity.compare import first_difference, missing_kinds
-from tests.parity.replay import ROOT, ReplayError, replay
+from strategy.live_config import Halts, LiveConfig, Rules
+from tests.parity.compare import first_difference, missing_halts, missing_kinds
+from tests.parity.replay import CCXT_IDS, ROOT, ReplayError, replay
+from tests.parity.sets import save_without_taker_flow
 from tests.parity.splice import gap_against
 
 COSTS = Costs(taker_ppm=500, slippage_ppm=100)
 CASH = cash(10_000)
+NARROW = Halts.model_validate(
+    {
+        "daily_loss": {"limit": 0.006, "then": "reducing"},
+        "weekly_loss": None,
+        "drawdown": {"limit": 0.01, "then": "halted"},
+        "losing_streak": {"trades": 3, "then": "reducing"},
+    }
+)
 HOUR = Timeframe.parse("1h")
 ENTER_AND_LEAVE = (0.6, 0.3)
 """Quantiles of what a set says at which a position is opened and closed."""
+FITTED_ON = 2_000
+"""How many hours a set is made on for a venue that the starter set cannot read."""
 GAP_STOP, GAP_LIQUIDATION = 0.025, 0.6
 """How far a spliced gap opens from the entry, as a fraction: beyond any stop, beyond any liquidation."""
 
@@ -107,13 +118,15 @@ def _series(data: Path | None, funding: Path | None, rows: int, symbol: str | No
 @click.option("--synthetic", is_flag=True, help="The synthetic market, whatever there is beside the checkout.")
 @click.option("--funding", type=click.Path(path_type=Path), help="Funding rates; default as for --data.")
 @click.option("--symbol", help="Symbol; default: as the file is named.")
-@click.option("--model-set", default="starter", show_default=True)
+@click.option("--model-set", help="[starter; at bybit one made on the spot, since it tells no taker flow]")
+@click.option("--venue", type=click.Choice(list(CCXT_IDS)), default="binance", show_default=True)
 @click.option("--rules", type=click.Path(path_type=Path), default=ROOT / "configs" / "parity_rules.yaml")
 @click.option("--seed", default=3, help="Of the synthetic market.")
+@click.option("--halts", is_flag=True, help="With limits on losses so narrow that they strike.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Folder to keep data, journal and logs in.")
 def main(
-    bars: int, data: Path | None, funding: Path | None, symbol: str | None, model_set: str, rules: Path, seed: int,
-    synthetic: bool, keep: Path | None,
+    bars: int, data: Path | None, funding: Path | None, symbol: str | None, model_set: str | None, rules: Path,
+    seed: int, synthetic: bool, venue: str, halts: bool, keep: Path | None,
 ) -> None:  # fmt: skip
     """Replay hours through daemon and exchange over sockets, backtest the same, and compare the trades one by one."""
     shared = Path(os.environ.get("REGIMEN_SHARED", ROOT.parent / "shared")) / "data"
@@ -125,13 +138,21 @@ def main(
             work = keep or Path(scratch)
             work.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(work / "state", ignore_errors=True)
-            predictor = Predictor.load(modelset.resolve(model_set, ROOT / "models"))
+            model_set, model_sets = model_set or "starter", ROOT / "models"
+            if venue == "bybit" and model_set == "starter":
+                model_set, model_sets = "latest", work / "models"
+                made_on = _series(data, funding, FITTED_ON, symbol, seed)
+                save_without_taker_flow(made_on.base, made_on.funding, model_sets)
+            predictor = Predictor.load(modelset.resolve(model_set, model_sets))
             warmup = predictor.lookback + 48
             series = _series(data, funding, warmup + bars, symbol, seed)
             config = lively(rules, series, predictor)
+            if halts:
+                config = config.model_copy(update={"halts": NARROW})
             (work / "rules.yaml").write_text(yaml.safe_dump(config.model_dump()))
             market = Market(series, predictor, config.rules(), warmup)
-            market.splice()
+            if not halts:
+                market.splice()
             expected = market.backtest()
             name = series.instrument.symbol
             klines, rates = work / f"{name}-1h.parquet", work / f"{name}-funding.parquet"
@@ -143,6 +164,7 @@ def main(
                 outcome = replay(
                     work, [klines], [name], [rates] if series.funding is not None else [], "1h", warmup, bars,
                     model_set, work / "rules.yaml", lambda done, of: shown.update(task, completed=done, total=of),
+                    venue=venue, model_sets=model_sets,
                 )  # fmt: skip
     except ReplayError as error:
         click.echo(f"parity: {error}", err=True)
@@ -150,7 +172,10 @@ def main(
     difference = first_difference(outcome.trades, expected.trades)
     if difference is None and outcome.cash != expected.cash:
         difference = f"wallet: the exchange says {outcome.cash}, the backtest {expected.cash}"
-    lacks = missing_kinds(expected.trades, bars, gap_stops(expected.trades, series.instrument))
+    if halts:
+        lacks = missing_halts(expected.restrictions)
+    else:
+        lacks = missing_kinds(expected.trades, bars, gap_stops(expected.trades, series.instrument))
     liquidations = sum(t.reason == LIQUIDATION for t in expected.trades)
     stops = sum(t.reason == STOP for t in expected.trades)
     screen.print(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import zip_longest
 
+from backtest.engine import Restriction
 from market.trades import LIQUIDATION, STOP, Trade
 from strategy.plan import Reason
 
@@ -37,3 +38,11 @@ def missing_kinds(trades: Sequence[Trade], bars: int, gap_stops: int) -> list[st
         "funding paid or received": any(t.funding for t in trades),
     }
     return [what for what, there in has.items() if not there]
+
+
+def missing_halts(restrictions: Sequence[Restriction]) -> list[str]:
+    """What a run with narrow limits lacks to be a proof: a kind of restriction that never struck."""
+    struck = {r.reason for r in restrictions}
+    return [
+        f"a restriction by {r}" for r in (Reason.DAILY_LOSS, Reason.LOSING_STREAK, Reason.DRAWDOWN) if r not in struck
+    ]

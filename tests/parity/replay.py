@@ -29,6 +29,10 @@ PATIENCE = float(os.environ.get("REGIMEN_TEST_PATIENCE", "1"))
 """Every time-out is multiplied by this; raise it on a slow machine."""
 
 
+CCXT_IDS = {"binance": "binanceusdm", "bybit": "bybit"}
+"""What the daemon's configuration calls the venues of the local exchange."""
+
+
 class ReplayError(Exception):
     """The daemon or the exchange did not do its part; the message holds the end of its log."""
 
@@ -62,23 +66,24 @@ def running(command: list[str], log: Path) -> Iterator[subprocess.Popen[str]]:
 
 def replay(
     work: Path, data: list[Path], symbols: list[str], funding: list[Path], timeframe: str, warmup: int, bars: int,
-    model_set: str, rules: Path, progress: Callable[[int, int], None],
+    model_set: str, rules: Path, progress: Callable[[int, int], None], *, venue: str = "binance",
+    model_sets: Path = ROOT / "models",
 ) -> Outcome:  # fmt: skip
-    """Play `bars` bars of the data after `warmup` ones and return what the daemon made of them."""
+    """Play `bars` bars of the data after `warmup` ones at a venue and return what the daemon made of them."""
     began = time.monotonic()
-    exchange = [sys.executable, "-m", "market.exchange", "--data", ",".join(map(str, data))]
+    exchange = [sys.executable, "-m", "market.exchange", "--venue", venue, "--data", ",".join(map(str, data))]
     exchange += ["--symbols", ",".join(symbols), "--timeframe", timeframe, "--speed", "manual", "--port", "0"]
     exchange += ["--warmup", str(warmup), "--bars", str(bars)]
     if funding:
         exchange += ["--funding", ",".join(map(str, funding))]
-    with running(exchange, work / "exchange.log") as venue:
-        assert venue.stdout is not None
-        line = venue.stdout.readline()
+    with running(exchange, work / "exchange.log") as serving:
+        assert serving.stdout is not None
+        line = serving.stdout.readline()
         if not line:
             raise ReplayError(f"the exchange did not start:\n{_tail(work / 'exchange.log')}")
         url = f"http://127.0.0.1:{json.loads(line)['port']}"
         config = work / "daemon.yaml"
-        config.write_text(_config(url, symbols, model_set, rules, work / "state"))
+        config.write_text(_config(url, symbols, venue, model_set, model_sets, rules, work / "state"))
         command = [sys.executable, "-m", "daemon", "run", "--config", str(config), "--candles", str(bars - 1), "--json"]
         with running(command, work / "daemon.log") as daemon:
             _drive(url, work, daemon, bars - 1, progress)
@@ -135,11 +140,13 @@ def _tail(log: Path, lines: int = 30) -> str:
     return "\n".join(log.read_text().splitlines()[-lines:])
 
 
-def _config(url: str, symbols: list[str], model_set: str, rules: Path, state: Path) -> str:
+def _config(
+    url: str, symbols: list[str], venue: str, model_set: str, model_sets: Path, rules: Path, state: Path
+) -> str:
     """`configs/parity.yaml` with this run's addresses."""
     text = (ROOT / "configs" / "parity.yaml").read_text()
     told = {"url": url, "symbols": "[" + ", ".join(symbols) + "]", "model_set": model_set, "rules": str(rules)}
-    told |= {"state_dir": str(state), "model_sets": str(ROOT / "models")}
+    told |= {"state_dir": str(state), "model_sets": str(model_sets), "id": CCXT_IDS[venue]}
     lines = []
     for line in text.splitlines():
         key = line.strip().partition(":")[0]

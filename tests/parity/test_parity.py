@@ -38,6 +38,13 @@ def test_daemon_and_backtest_make_the_same_trades_on_the_synthetic_market() -> N
     assert told.stdout.strip().endswith("trades, identical")
 
 
+@pytest.mark.slow
+def test_a_halt_strikes_in_the_real_daemon_as_in_the_backtest() -> None:
+    told = parity("--synthetic", "--halts", "--bars", "100")
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert told.stdout.strip().endswith("trades, identical")
+
+
 @pytest.mark.parametrize(("field", "other"), [("entry_time", 1), ("exit_price", 111), ("fees", 4), ("reason", "time")])
 def test_a_single_differing_field_is_a_difference(field: str, other: object) -> None:
     changed = replace(TRADE, **{field: other})  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -68,7 +68,7 @@ def candles(state: Path, url: str) -> Iterator[str]:
 def counts(state: Path) -> dict[str, int]:
     """How many events of each kind the journal holds."""
     with closing(sqlite3.connect(f"file:{state / FILE}?mode=ro", uri=True)) as db:
-        return dict(Counter({k: n for k, n in db.execute("SELECT kind, count(*) FROM events GROUP BY kind")}))
+        return dict(db.execute("SELECT kind, count(*) FROM events GROUP BY kind").fetchall())
 
 
 def growth(memory: Sequence[tuple[int, float]]) -> float:

@@ -32,6 +32,7 @@ BINANCE = Profile(
     receive_window_ms=RECEIVE_WINDOW_MS,
     private_url="listenKey=",
     keep_alive_ms=5_000,
+    text_pongs=False,
     closed_flag="x",
     stops_apart=True,
     stop_fill_names_stop=True,

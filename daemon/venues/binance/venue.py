@@ -25,14 +25,26 @@ from daemon.events import (
     Transferred,
 )
 from daemon.gateway import Refused, Tap, settings
+from daemon.venues import payloads
 from daemon.venues.binance import wire
 from daemon.venues.binance.profile import BINANCE
-from daemon.venues.payloads import KlineFrame, Payload, funding_rate, units
+from daemon.venues.payloads import (
+    KlineFrame,
+    Payload,
+    UnreadablePayload,
+    about,
+    funding_rate,
+    listed,
+    rows,
+    units,
+    whole,
+    word,
+    yes,
+)
 from daemon.venues.venue import Holding, Modes, OpenOrder, Permissions, Terms, Venue
 from market.candles import Candle
 
 SIDE = {1: "BUY", -1: "SELL"}
-YES = (True, "true")
 
 
 class BinanceTap(Tap, ccxt.pro.binanceusdm):  # type: ignore[misc]
@@ -66,38 +78,41 @@ class Binance(Venue):
     # -- the exchange and the account -------------------------------------------------------------------------------
 
     async def _instruments(self, rows: Sequence[Payload]) -> list[InstrumentRead]:
-        brackets = {b["symbol"]: b for b in await self.gateway.call("fapiPrivateGetLeverageBracket")}
+        brackets = {b["symbol"]: b for b in payloads.rows(await self.gateway.call("fapiPrivateGetLeverageBracket"))}
         found = [(wire.instrument_from(row, brackets.get(row["symbol"])), row["status"]) for row in rows]
         return [InstrumentRead(instrument, status == "TRADING") for instrument, status in found]
 
     async def server_time(self) -> int:
-        return int((await self.gateway.call("fapiPublicGetTime"))["serverTime"])
+        return whole((await self.gateway.call("fapiPublicGetTime"))["serverTime"])
 
     async def permissions(self) -> Permissions:
         row = await self.gateway.call("sapiGetAccountApiRestrictions")
         return Permissions(
-            trade=row["enableFutures"] in YES,
-            withdraw=row["enableWithdrawals"] in YES,
-            bound_to_address=row["ipRestrict"] in YES,
+            trade=yes(row["enableFutures"]),
+            withdraw=yes(row["enableWithdrawals"]),
+            bound_to_address=yes(row["ipRestrict"]),
         )
 
     async def modes(self) -> Modes:
         hedge = await self.gateway.call("fapiPrivateGetPositionSideDual")
         multi = await self.gateway.call("fapiPrivateGetMultiAssetsMargin")
-        return Modes(hedge["dualSidePosition"] in YES, multi["multiAssetsMargin"] in YES)
+        return Modes(yes(hedge["dualSidePosition"]), yes(multi["multiAssetsMargin"]))
 
     async def cash(self) -> int:
         quotes = {i.quote for i in self.instruments.values()}
-        balances = await self.gateway.call("fapiPrivateV3GetBalance")
-        return sum(units(b["balance"]) for b in balances if b["asset"] in quotes)
+        balances = rows(await self.gateway.call("fapiPrivateV3GetBalance"))
+        found = [units(b["balance"]) for b in balances if b["asset"] in quotes]
+        if not found:
+            raise UnreadablePayload(f"no balance of {', '.join(sorted(quotes))}")
+        return sum(found)
 
     async def holdings(self) -> dict[str, Holding]:
-        rows = await self.gateway.call("fapiPrivateV3GetPositionRisk")
-        return {r["symbol"]: wire.holding(self.instruments.get(r["symbol"]), r) for r in rows if wire.is_held(r)}
+        held = filter(wire.is_held, rows(await self.gateway.call("fapiPrivateV3GetPositionRisk")))
+        return {r["symbol"]: wire.holding(self.instruments.get(r["symbol"]), r) for r in held}
 
     async def terms(self) -> dict[str, Terms]:
-        rows = await self.gateway.call("fapiPrivateGetSymbolConfig")
-        return {r["symbol"]: wire.terms(r) for r in rows if r["symbol"] in self.instruments}
+        found = rows(await self.gateway.call("fapiPrivateGetSymbolConfig"))
+        return {r["symbol"]: wire.terms(r) for r in found if r["symbol"] in self.instruments}
 
     async def set_leverage(self, symbol: str, leverage: int) -> LeverageRead:
         try:
@@ -106,8 +121,8 @@ class Binance(Venue):
             if error.meaning is not Meaning.ALREADY_SO:
                 raise
         await self.gateway.call("fapiPrivatePostLeverage", {"symbol": symbol, "leverage": leverage})
-        (row,) = await self.gateway.call("fapiPrivateGetSymbolConfig", {"symbol": symbol})
-        terms = wire.terms(row)
+        (found,) = rows(await self.gateway.call("fapiPrivateGetSymbolConfig", {"symbol": symbol}))
+        terms = wire.terms(about(found, "symbol", symbol))
         return LeverageRead(symbol, terms.leverage, terms.isolated)
 
     # -- orders -----------------------------------------------------------------------------------------------------
@@ -124,18 +139,19 @@ class Binance(Venue):
         }
         if order.reduce_only:
             params["reduceOnly"] = "true"
-        reply = await self.gateway.call("fapiPrivatePostOrder", params)
+        reply = about(await self.gateway.call("fapiPrivatePostOrder", params), "clientOrderId", order.client_id)
         return wire.order_updated(instrument, order.client_id, reply["status"], reply["executedQty"])
 
     async def ask_order(self, symbol: str, client_id: str) -> list[Event]:
-        row = await self.gateway.call("fapiPrivateGetOrder", {"symbol": symbol, "origClientOrderId": client_id})
+        reply = await self.gateway.call("fapiPrivateGetOrder", {"symbol": symbol, "origClientOrderId": client_id})
+        row = about(reply, "clientOrderId", client_id)
         fills = await self._fills_of(symbol, str(row["orderId"]), client_id)
         update = wire.order_updated(self.instruments[symbol], client_id, row["status"], row["executedQty"])
         return [*fills, update]
 
     async def open_orders(self) -> list[OpenOrder]:
-        rows = await self.gateway.call("fapiPrivateGetOpenOrders")
-        return [wire.open_order(self.instruments.get(row["symbol"]), row) for row in rows]
+        found = rows(await self.gateway.call("fapiPrivateGetOpenOrders"))
+        return [wire.open_order(self.instruments.get(row["symbol"]), row) for row in found]
 
     async def place_stop(self, stop: StopOrder) -> StopUpdated:
         instrument = self.instruments[stop.symbol]
@@ -150,22 +166,24 @@ class Binance(Venue):
             "reduceOnly": "true",
             "clientAlgoId": stop.client_id,
         }
-        await self.gateway.call("fapiPrivatePostAlgoOrder", params)
+        about(await self.gateway.call("fapiPrivatePostAlgoOrder", params), "clientAlgoId", stop.client_id)
         taken = OrderStatus.ACCEPTED
         return StopUpdated(stop.symbol, stop.client_id, taken, stop.side, stop.trigger, stop.quantity)
 
     async def cancel_stop(self, symbol: str, client_id: str) -> None:
-        await self.gateway.call("fapiPrivateDeleteAlgoOrder", {"clientAlgoId": client_id})
+        reply = await self.gateway.call("fapiPrivateDeleteAlgoOrder", {"clientAlgoId": client_id})
+        about(reply, "clientAlgoId", client_id)
 
     async def ask_stop(self, symbol: str, client_id: str) -> list[Event]:
-        row = await self.gateway.call("fapiPrivateGetAlgoOrder", {"clientAlgoId": client_id})
+        reply = await self.gateway.call("fapiPrivateGetAlgoOrder", {"clientAlgoId": client_id})
+        row = about(reply, "clientAlgoId", client_id)
         order_id = str(row.get("actualOrderId") or "")
         fills = await self._fills_of(symbol, order_id, client_id) if order_id else []
         return [*fills, wire.stop_row(self.instruments[symbol], row)]
 
     async def open_stops(self, own_prefix: str) -> dict[str, tuple[RestingStop, ...]]:
         found: dict[str, tuple[RestingStop, ...]] = {}
-        for row in await self.gateway.call("fapiPrivateGetOpenAlgoOrders"):
+        for row in rows(await self.gateway.call("fapiPrivateGetOpenAlgoOrders")):
             symbol, name = row["symbol"], str(row.get("clientAlgoId") or "")
             if instrument := self.instruments.get(symbol):
                 ours = name.startswith(own_prefix)
@@ -177,13 +195,13 @@ class Binance(Venue):
 
     async def fills_since(self, symbol: str, last: tuple[int, int] | None, first_look: int) -> list[Filled]:
         bound = {"limit": first_look} if last is None else {"fromId": last[0] + 1, "limit": 1_000}
-        rows = await self.gateway.call("fapiPrivateGetUserTrades", {"symbol": symbol, **bound})
-        fills = [wire.trade_row(self.instruments[symbol], r, await self._client_id(symbol, r)) for r in rows]
+        found = rows(await self.gateway.call("fapiPrivateGetUserTrades", {"symbol": symbol, **bound}))
+        fills = [wire.trade_row(self.instruments[symbol], r, await self._client_id(symbol, r)) for r in found]
         return [f for f in fills if last is None or f.trade_id > last[0]]
 
     async def funding_since(self, symbol: str, start: int) -> list[FundingPaid]:
         query = {"symbol": symbol, "incomeType": "FUNDING_FEE", "startTime": start, "limit": 1_000}
-        return [wire.funding_row(row) for row in await self.gateway.call("fapiPrivateGetIncome", query)]
+        return [wire.funding_row(row) for row in rows(await self.gateway.call("fapiPrivateGetIncome", query))]
 
     async def transfers_since(self, start: int) -> list[Transferred]:
         query = {"incomeType": "TRANSFER", "startTime": start, "limit": 1_000}
@@ -202,16 +220,16 @@ class Binance(Venue):
     async def klines(self, symbol: str, timeframe: str, limit: int, **bounds: int) -> list[Candle]:
         query = {"symbol": symbol, "interval": timeframe, "limit": limit}
         query |= {f"{end}Time": time for end, time in bounds.items()}
-        return [wire.kline_row(row) for row in await self.gateway.call("fapiPublicGetKlines", query)]
+        return [wire.kline_row(row) for row in listed(await self.gateway.call("fapiPublicGetKlines", query))]
 
     async def funding_rates(self, symbol: str, start: int) -> list[tuple[int, int]]:
         query = {"symbol": symbol, "startTime": start, "limit": BINANCE.funding_page}
-        rows = await self.gateway.call("fapiPublicGetFundingRate", query)
-        return [(int(row["fundingTime"]), funding_rate(row["fundingRate"])) for row in rows]
+        found = rows(await self.gateway.call("fapiPublicGetFundingRate", query))
+        return [(whole(row["fundingTime"]), funding_rate(row["fundingRate"])) for row in found]
 
     async def _fills_of(self, symbol: str, order_id: str, client_id: str) -> list[Filled]:
-        rows = await self.gateway.call("fapiPrivateGetUserTrades", {"symbol": symbol, "orderId": order_id})
-        return [wire.trade_row(self.instruments[symbol], row, client_id) for row in rows]
+        found = rows(await self.gateway.call("fapiPrivateGetUserTrades", {"symbol": symbol, "orderId": order_id}))
+        return [wire.trade_row(self.instruments[symbol], row, client_id) for row in found]
 
     async def _client_id(self, symbol: str, row: Payload) -> str:
         """The client id of a trade's order, which the trade does not name; empty if the exchange forgot it."""
@@ -219,7 +237,7 @@ class Binance(Venue):
         if key not in self._client_ids:
             try:
                 order = await self.gateway.call("fapiPrivateGetOrder", {"symbol": symbol, "orderId": row["orderId"]})
-                self._client_ids[key] = str(order["clientOrderId"])
+                self._client_ids[key] = word(order["clientOrderId"])
             except Refused as error:
                 if error.meaning is not Meaning.NO_SUCH_ORDER:
                     raise

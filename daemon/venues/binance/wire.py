@@ -28,12 +28,15 @@ from daemon.venues.payloads import (
     UnreadablePayload,
     bps_up,
     cost,
+    fee,
     grid,
     known,
     number,
     side,
     signed_steps,
     units,
+    whole,
+    word,
 )
 from daemon.venues.venue import Holding, OpenOrder, Terms
 from market.candles import Candle
@@ -71,13 +74,13 @@ def kline_frame(frame: Payload) -> KlineFrame:
     """A kline frame; a value the exchange does not know is NaN."""
     k = frame["k"]
     values = (k["o"], k["h"], k["l"], k["c"], k["v"], k["q"], k["n"], k["V"], k["Q"])
-    candle = Candle(int(k["t"]), *(number(v) for v in values))
-    return KlineFrame(str(k["s"]), str(k["i"]), k["x"] is True, candle)
+    candle = Candle(whole(k["t"]), *(number(v) for v in values))
+    return KlineFrame(word(k["s"]), word(k["i"]), k["x"] is True, candle)
 
 
 def kline_row(row: list[Any]) -> Candle:
     """A row of the klines endpoint: open time, OHLC, volume, close time, quote volume, trades, taker volumes."""
-    return Candle(int(row[0]), *(number(row[i]) for i in (1, 2, 3, 4, 5, 7, 8, 9, 10)))
+    return Candle(whole(row[0]), *(number(row[i]) for i in (1, 2, 3, 4, 5, 7, 8, 9, 10)))
 
 
 def user_event(frame: Payload, instruments: Instruments) -> Iterator[Event]:
@@ -88,7 +91,7 @@ def user_event(frame: Payload, instruments: Instruments) -> Iterator[Event]:
         case "ALGO_UPDATE":
             yield from _stop_frame(frame["o"], instruments)
         case "ACCOUNT_UPDATE":
-            yield from _account_frame(frame["a"], int(frame["T"]), instruments)
+            yield from _account_frame(frame["a"], whole(frame["T"]), instruments)
 
 
 def _order_frame(order: Payload, instruments: Instruments) -> Iterator[Event]:
@@ -100,15 +103,15 @@ def _order_frame(order: Payload, instruments: Instruments) -> Iterator[Event]:
     if order["x"] in ("TRADE", "CALCULATED") and quantity:
         yield Filled(
             symbol=instrument.symbol,
-            client_id=order["c"],
-            trade_id=int(order["t"]),
+            client_id=word(order["c"]),
+            trade_id=whole(order["t"]),
             side=side(order["S"], BUY_OR_SELL),
             price=instrument.ticks(order["L"]),
             quantity=quantity,
-            fee=units(order.get("n")) if order.get("N") == instrument.quote else 0,
-            time=int(order["T"]),
+            time=whole(order["T"]),
+            **fee(instrument, order["n"] if order.get("N") else None, order.get("N")),
         )
-    yield order_updated(instrument, order["c"], order["X"], order["z"])
+    yield order_updated(instrument, word(order["c"]), order["X"], order["z"])
 
 
 def order_updated(instrument: Instrument, client_id: str, status: str, filled: str) -> OrderUpdated:
@@ -121,12 +124,12 @@ def _stop_frame(stop: Payload, instruments: Instruments) -> Iterator[Event]:
     if instrument is not None:
         yield StopUpdated(
             symbol=instrument.symbol,
-            client_id=stop["caid"],
+            client_id=word(stop["caid"]),
             status=stop_status(stop["X"], stop.get("aq")),
             side=side(stop["S"], BUY_OR_SELL),
             trigger=instrument.ticks(stop["tp"]),
             quantity=instrument.steps(stop["q"]),
-            message=stop.get("rm") or "",
+            message=word(stop.get("rm") or ""),
         )
 
 
@@ -134,7 +137,7 @@ def stop_row(instrument: Instrument, row: Payload) -> StopUpdated:
     """A conditional order as the exchange answers when asked."""
     return StopUpdated(
         symbol=instrument.symbol,
-        client_id=row["clientAlgoId"],
+        client_id=word(row["clientAlgoId"]),
         status=stop_status(row["algoStatus"], row.get("actualQty")),
         side=side(row["side"], BUY_OR_SELL),
         trigger=instrument.ticks(row["triggerPrice"]),
@@ -147,7 +150,7 @@ def resting_stop(instrument: Instrument, row: Payload) -> RestingStop:
     """A row of the open conditional orders."""
     quantity = instrument.steps(row.get("quantity") or "0")
     trigger = instrument.ticks(row["triggerPrice"])
-    return RestingStop(row["clientAlgoId"], side(row["side"], BUY_OR_SELL), trigger, quantity)
+    return RestingStop(word(row["clientAlgoId"]), side(row["side"], BUY_OR_SELL), trigger, quantity)
 
 
 def stop_status(word: str, executed: object) -> OrderStatus:
@@ -187,7 +190,7 @@ def holding(instrument: Instrument | None, row: Payload) -> Holding:
 
 def terms(row: Payload) -> Terms:
     """What is set for a symbol."""
-    return Terms(int(row["leverage"]), str(row["marginType"]).upper() == "ISOLATED")
+    return Terms(whole(row["leverage"]), str(row["marginType"]).upper() == "ISOLATED")
 
 
 def open_order(instrument: Instrument | None, row: Payload) -> OpenOrder:
@@ -195,7 +198,7 @@ def open_order(instrument: Instrument | None, row: Payload) -> OpenOrder:
     quantity = filled = 0
     if instrument is not None:
         quantity, filled = instrument.steps(row["origQty"]), instrument.steps(row["executedQty"])
-    return OpenOrder(row["symbol"], row["clientOrderId"], side(row["side"], BUY_OR_SELL), quantity, filled)
+    return OpenOrder(word(row["symbol"]), word(row["clientOrderId"]), side(row["side"], BUY_OR_SELL), quantity, filled)
 
 
 def trade_row(instrument: Instrument, row: Payload, client_id: str) -> Filled:
@@ -203,19 +206,19 @@ def trade_row(instrument: Instrument, row: Payload, client_id: str) -> Filled:
     return Filled(
         symbol=instrument.symbol,
         client_id=client_id,
-        trade_id=int(row["id"]),
+        trade_id=whole(row["id"]),
         side=side(row["side"], BUY_OR_SELL),
         price=instrument.ticks(row["price"]),
         quantity=instrument.steps(row["qty"]),
-        fee=units(row["commission"]) if row.get("commissionAsset") == instrument.quote else 0,
-        time=int(row["time"]),
+        time=whole(row["time"]),
         asked=True,
+        **fee(instrument, row["commission"], row.get("commissionAsset")),
     )
 
 
 def funding_row(row: Payload) -> FundingPaid:
     """A row of the account's income that is a funding fee; what the wallet lost was paid."""
-    return FundingPaid(str(row["symbol"]), -units(row["income"]), int(row["time"]))
+    return FundingPaid(word(row["symbol"]), -units(row["income"]), whole(row["time"]))
 
 
 def instrument_from(info: Payload, bracket: Payload | None) -> Instrument:
@@ -242,7 +245,7 @@ def brackets_from(rows: Sequence[Payload]) -> Brackets:
         Bracket(
             floor=units(row["notionalFloor"]),
             cap=units(row["notionalCap"]),
-            max_leverage=int(row["initialLeverage"]),
+            max_leverage=whole(row["initialLeverage"]),
             maintenance_bps=bps_up(row["maintMarginRatio"]),
             cum=units(row["cum"]),
         )

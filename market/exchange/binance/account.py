@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from market import tiers
-from market.exchange.binance import texts
+from market.exchange import texts
 from market.exchange.binance.params import Params
 from market.exchange.refusals import Code, Refusal
 from market.exchange.venue import Venue

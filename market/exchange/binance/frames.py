@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from market.exchange.binance import texts
+from market.exchange import texts
 from market.exchange.feed import Kline
 from market.exchange.orders import AccountEvent, Event, KeyExpired, LeverageEvent, OrderEvent, StopEvent
 from market.instruments import Instrument, cash_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from market.exchange.binance import texts
+from market.exchange import texts
 from market.exchange.binance.params import Params
 from market.exchange.desk import MAX_QUANTITY
 from market.exchange.feed import Kline
@@ -13,7 +13,7 @@ from market.exchange.orders import STOPS, SymbolStatus
 from market.exchange.refusals import Code, Refusal
 from market.exchange.source import SymbolSource
 from market.exchange.venue import Venue
-from market.instruments import Instrument
+from market.instruments import Instrument, cash_text
 
 Payload = dict[str, Any]
 
@@ -124,7 +124,10 @@ def funding_rates(venue: Venue, params: Params) -> list[Payload]:
 
 
 def price_ticker(venue: Venue, params: Params) -> Payload | list[Payload]:
-    """The last price."""
+    """The last price; that of the coin fees are paid in as well."""
+    coin = venue.engine.fee_coin
+    if coin is not None and params.text("symbol", "") == f"{coin.asset}USDT":
+        return {"symbol": f"{coin.asset}USDT", "price": cash_text(coin.price), "time": venue.replay.time}
     rows = [{"symbol": symbol, "price": _last(venue, symbol), "time": venue.replay.time} for symbol in params.symbols()]
     return rows[0] if params.has("symbol") else rows
 

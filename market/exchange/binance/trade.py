@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from market.exchange.binance import texts
+from market.exchange import texts
 from market.exchange.binance.account import refuse_hedge_parameter
 from market.exchange.binance.params import Params
 from market.exchange.orders import STOPS, Fill, Order, OrderRequest, OrderStatus, Stop, StopRequest

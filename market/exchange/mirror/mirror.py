@@ -25,7 +25,7 @@ from market.exchange.mirror.tracks import Track
 from market.exchange.mirror.upstream import Upstream, UpstreamError
 from market.exchange.mirror.wire import Funded, Heard, Mark, Quote, Unreadable
 from market.exchange.refusals import Code, Refusal
-from market.instruments import Instrument
+from market.instruments import Instrument, InstrumentError
 from market.timeframes import Timeframe
 
 log = logging.getLogger("market.exchange.mirror")
@@ -71,7 +71,7 @@ class Mirror:
         self._upstream = Upstream(where, symbols, quiet_s, self._on_frame, self._on_klines)
 
     async def open(self, cash: int, costs: Costs) -> Engine:
-        """Learn the upstream's rules and prices; returns an account under them.
+        """Learn the upstream's rules; returns an account under them, which knows no prices before `learn`.
 
         Raises
         ------
@@ -91,10 +91,22 @@ class Mirror:
             if not known.own:
                 log.warning("%s: its brackets are not in the table of %s; a small coin's are used", symbol, known.as_of)
         self.engine = Engine(list(self._instruments.values()), cash, costs)
-        for symbol in self._symbols:
-            await self._learn(symbol)
-            self.listen([(symbol, self._finest)])
         return self.engine
+
+    async def learn(self) -> None:
+        """Take the prices as they stand, and charge the funding that fell due since the account saw any.
+
+        Raises
+        ------
+        UpstreamError
+            If the upstream does not answer.
+        Unreadable
+            If it says what this program cannot read.
+        """
+        since = self.engine.time
+        for symbol in self._symbols:
+            await self._learn(symbol, since)
+            self.listen([(symbol, self._finest)])
 
     async def run(self, hub: Hub) -> None:
         """Mirror until cancelled."""
@@ -178,13 +190,20 @@ class Mirror:
             async with hub.turn:
                 # quotes first: what a mark sets off fills at the best price that is known
                 for item in sorted(items, key=lambda item: not isinstance(item, Quote)):
-                    self._apply(item)
+                    self._take(item)
                 klines = [item.kline for item in items if isinstance(item, Heard)]
                 if await hub.tell_events() and any(kline.closed for kline in klines):
                     await hub.barrier()
                 await hub.tell_klines(klines)
                 await hub.tell_marks(dict.fromkeys(item.symbol for item in items if isinstance(item, Mark)))
                 await hub.tell_quotes(dict.fromkeys(item.symbol for item in items if isinstance(item, Quote)))
+
+    def _take(self, item: Heard | Mark | Quote | Funded) -> None:
+        try:
+            self._apply(item)
+        except InstrumentError as error:  # a price so absurd that what is held cannot be counted at it
+            self._unreadable += 1
+            log.warning("not taken: %s", error)
 
     def _apply(self, item: Heard | Mark | Quote | Funded) -> None:
         self.time = max(self.time, item.time)
@@ -240,8 +259,8 @@ class Mirror:
 
     # -- what is asked for --------------------------------------------------------------------------------------------
 
-    async def _learn(self, symbol: str) -> None:
-        """Prices and funding of a symbol as they stand."""
+    async def _learn(self, symbol: str, since: int) -> None:
+        """Prices and funding of a symbol as they stand; what fell due after `since` (ms; 0: never) is charged."""
         instrument, ask = self._instruments[symbol], self._upstream.ask
         mark = wire.premium(instrument, await ask("fapiPublicGetPremiumIndex", {"symbol": symbol}))
         quote = wire.book(instrument, await ask("fapiPublicGetTickerBookTicker", {"symbol": symbol}))
@@ -249,12 +268,14 @@ class Mirror:
         last = (await self._klines(symbol, (self._finest, None, None, 1)))[-1:]
         if not last:
             raise UpstreamError(f"{self._where}: no {self._finest} klines of {symbol}; give another --timeframe")
-        for row in await self._fundings(symbol):
-            self.feeds[symbol].funded(row)
         self.feeds[symbol].mark = mark
         self.engine.prices[symbol] = last[0].close
-        self.engine.mark(symbol, mark.price, self.time)
+        self.engine.marks.setdefault(symbol, mark.price)
+        for row in await self._fundings(symbol):
+            if self.feeds[symbol].funded(row) and 0 < since < row.time:
+                self._fund(row)
         self.engine.quote(symbol, quote.bid, quote.ask, self.time)
+        self.engine.mark(symbol, mark.price, self.time)
         self._heard_at[symbol] = time.monotonic()
 
     async def _funding_hours(self) -> dict[str, int]:

@@ -27,13 +27,13 @@ BY_HAND = "liquidation, deleveraging, or a trade by hand"
 SCENARIOS = (
     Scenario(
         25, MODES, "margin mode is set already",
-        [Hand("margin_type", symbol=SYMBOL, margin_type="ISOLATED"), Start(), Play(4), Holds(1, 1)],
+        [Hand("margin_type", symbol=SYMBOL, margin_type="ISOLATED"), Start(), Play(2), Holds(1, 1), Play(3)],
         "-4046 is what was asked for: success",
     ),
     Scenario(
         25, MODES, "margin mode cannot be changed now",
         [Start(), Arm(refused(MARGIN_TYPE, -4067, "Position side cannot be changed if there exists open orders.")),
-         Play(4), Holds(1, 1)],
+         Play(2), Holds(1, 1), Play(3)],
         "the entry is given up, never sent hoping; the next candle tries again",
     ),
     Scenario(
@@ -49,12 +49,12 @@ SCENARIOS = (
     ),
     Scenario(
         27, "leverage refused, clipped, or changed by hand", "refused",
-        [Start(), Arm(refused(LEVERAGE, -4028, "Leverage is not valid")), Play(4), Holds(1, 1)],
+        [Start(), Arm(refused(LEVERAGE, -4028, "Leverage is not valid")), Play(2), Holds(1, 1), Play(3)],
         "the entry is given up; the next candle sets it anew",
     ),
     Scenario(
         27, "leverage refused, clipped, or changed by hand", "clipped by the tier",
-        [Start(), Arm(strike("reply", SYMBOL_CONFIG, "edit", set={"0.leverage": 1}, after=1, count=2)), Play(4)],
+        [Start(), Arm(strike("reply", SYMBOL_CONFIG, "edit", set={"0.leverage": 1})), Play(5)],
         "it is read back, never assumed: an entry that wanted another is given up",
     ),
     Scenario(
@@ -97,6 +97,12 @@ SCENARIOS = (
         29, "listen key expires", "",
         [Start(), Play(), Hand("expire_listen_key"), Says("the exchange ended the user stream"), Play(4)],
         "a fresh key, the account reconciled, and only then entries again",
+    ),
+    Scenario(
+        29, "listen key expires", "in spite of being kept alive",
+        [Start(), Play(5), Pause(5), Play(2)],
+        "a fresh key, the account reconciled, and only then entries again",
+        exchange={"listen_key_lifetime": 5},
     ),
     Scenario(
         29, "listen key expires", "and nobody is told",

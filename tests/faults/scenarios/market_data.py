@@ -76,12 +76,18 @@ SCENARIOS = (
         "the hole is filled over REST in order, each candle decided, none opened on late",
     ),
     Scenario(
-        5, "forced disconnect after 24 h", "",
+        5, "forced disconnect after 24 h", "here after 8 s",
+        [Start(), Play(2), Says("market stream fell"), Says("private stream fell"), Play(3), Live()],
+        "both streams are dialled anew; the account is reconciled before anything is opened",
+        exchange={"connection_lifetime": 8},
+    ),
+    Scenario(
+        5, "forced disconnect after 24 h", "in the middle of an entry",
         [
             Start(), Play(),
             Arm(
                 strike("frame", CLOSE, "cut", when="after"),
-                strike("frame", {"stream": "private"}, "cut", when="after", optional=True),
+                strike("frame", {"stream": "private"}, "cut", when="after"),
             ),
             Play(4), Live(),
         ],
@@ -158,7 +164,7 @@ SCENARIOS = (
     bad_price("-40000"),
     Scenario(
         13, "impossible price, or a symbol that is not traded", "halted, then traded again",
-        [Start(), Hand("halt", symbol="BTCUSDT"), Play(3), Hand("resume", symbol="BTCUSDT"), Play(3), Holds(1, 1)],
+        [Start(), Hand("halt", symbol="BTCUSDT"), Play(3), Hand("resume", symbol="BTCUSDT"), Play(2), Holds(1, 1)],
         "entries are refused and not repeated; trading goes on once the symbol does",
     ),
     Scenario(

@@ -29,6 +29,8 @@ from tests.faults.scenario import Fault, Scenario
 
 SYMBOL = "BTCUSDT"
 UNKNOWN = "unknown outcome"
+FAILS = "stop rejected after its trigger, expired, or stuck"
+SIZES = "partial fill: stop and position differ in size"
 RACE = "orphan stop; stop and exit racing"
 
 
@@ -37,6 +39,16 @@ def unknown(variant: str, fault: Fault, apart: str = "") -> Scenario:
     return Scenario(
         14, UNKNOWN, variant, [Start(), Arm(fault), Play(5)],
         "it is asked for by its client id, and neither resent blind nor forgotten", apart=apart,
+    )  # fmt: skip
+
+
+def failing(fate: str) -> Scenario:
+    """A stop that fires, and does not close the position."""
+    return Scenario(
+        18, FAILS, f"{fate} when it fires",
+        [Start(), Play(2), Holds(1, 1), Hand("next_stop_trigger", symbol=SYMBOL, fate=fate), Advance(), Settled(),
+         Play(2)],
+        "the position is closed at market, or another stop placed, within the second", spike=2,
     )  # fmt: skip
 
 
@@ -95,14 +107,17 @@ SCENARIOS = (
         [Start(), Arm(refused(STOP, -2021, "Order would immediately trigger.")), Advance(), Says("-2021"), Play(3)],
         "the price is past it already: the position is closed at market, reduce-only, at once",
     ),
+    failing("rejected"),
+    failing("expired"),
+    failing("stuck"),
     Scenario(
-        18, "stop fails after its trigger", "refused again and again when placed",
+        18, FAILS, "refused again and again when placed",
         [Start(), Arm(refused(STOP, -2010, "New order rejected.", count=None)), Advance(),
          Says("stop refused"), Holds(0, 0), Settled()],
         "tried three times within the second, then the position is closed",
     ),
     Scenario(
-        18, "stop fails after its trigger", "the stream never tells of it",
+        18, FAILS, "the stream never tells of it",
         [Start(), Play(), Arm(strike("frame", {"stream": "private", "fields": {"e": "ALGO_UPDATE"}}, "drop",
                                      count=None)), Play(5)],
         "stops are read back by asking; the stream is not needed for it",
@@ -113,12 +128,27 @@ SCENARIOS = (
         "the first truth of the new life shows a position without a stop: one is placed at once",
     ),
     Scenario(
-        20, "stop and position differ in size", "somebody adds to the position",
+        20, SIZES, "an entry in three parts",
+        [Start(), Play(6)],
+        "what is filled is protected; the stop grows with the position, the bigger before the smaller goes",
+        exchange={"fill_at_most": "40%", "fill_rest": "0.2"},
+    ),
+    Scenario(
+        20, SIZES, "the rest of an entry does not come for long",
+        [
+            Start(), Hand("depth", at_most="40%", rest="command"), Advance(), Holds(1, 1),
+            Pause(1), Hand("fill", symbol=SYMBOL), Pause(1), Hand("fill", symbol=SYMBOL),
+            Hand("depth", at_most="100%", rest="at-once"), Settled(), Play(4),
+        ],
+        "what is filled is protected; the stop grows with the position, the bigger before the smaller goes",
+    ),
+    Scenario(
+        20, SIZES, "somebody adds to the position",
         [Start(), Play(), Hand("trade", symbol=SYMBOL, side="BUY", quantity="0.010"), Pause(1), Play(3)],
         "the bigger stop is placed and read back, then the smaller is cancelled",
     ),
     Scenario(
-        20, "stop and position differ in size", "deleveraged in part",
+        20, SIZES, "deleveraged in part",
         [Start(), Play(), Hand("adl", symbol=SYMBOL, quantity="0.010"), Pause(1), Holds(1, 1), Play(3)],
         "the smaller stop is placed and read back, then the bigger is cancelled",
     ),

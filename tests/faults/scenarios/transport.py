@@ -16,6 +16,7 @@ from tests.faults.acts import (
     Blocked,
     Do,
     Ends,
+    Hand,
     Holds,
     Killed,
     Play,
@@ -64,7 +65,12 @@ def terminated_at(step: str, fault: Fault) -> Scenario:
 
 SCENARIOS = (
     Scenario(
-        30, "-1021: clock skew", "",
+        30, "-1021: clock skew", "the exchange's clock jumps by 12 s, and back",
+        [Start(), Play(), Hand("clock", offset_ms=-12_000), Play(4), Hand("clock", offset_ms=0), Play(3)],
+        "refused by its date, so nothing was done: the clock is measured anew and the request sent again",
+    ),
+    Scenario(
+        30, "-1021: clock skew", "on entry and stop",
         [Start(), Arm(refused(ENTRY, -1021, "Timestamp for this request is outside of the recvWindow."),
                       refused(STOP, -1021, "Timestamp for this request is outside of the recvWindow.")), Play(4)],
         "refused by its date, so nothing was done: the clock is measured anew and the request sent again",
@@ -81,6 +87,12 @@ SCENARIOS = (
         apart="ban",
     ),
     Scenario(
+        31, "429, then 418", "banned with a position open",
+        [Start(), Play(2), Hand("ban", seconds=5), Play(4)],
+        "silence until the ban is over; the position's stop rests at the exchange",
+        apart="ban",
+    ),
+    Scenario(
         31, "429, then 418", "when the stop is due",
         [
             Start(), Arm(refused(STOP, -1003, BANNED, 418, count=None, for_s=3)), Advance(), Holds(1, 1), Settled(),
@@ -90,7 +102,13 @@ SCENARIOS = (
         apart="ban",
     ),
     Scenario(
-        32, "rate budget shared with another bot", "",
+        32, "rate budget shared with another bot", "the budget is used up by the other",
+        [Start(), Play(), Hand("use_weight", weight=2_390), Play(4)],
+        "what was refused was not done: it is tried again in its own time, protection first",
+        exchange={"rate_limits": True}, apart="ban",
+    ),
+    Scenario(
+        32, "rate budget shared with another bot", "every seventh request is turned away",
         [Start(), Arm(refused(ANY_SIGNED, -1003, TOO_MANY, 429, probability=0.15, count=12)), Play(10)],
         "what was refused was not done: it is tried again in its own time, protection first",
         apart="ban",
@@ -105,6 +123,11 @@ SCENARIOS = (
             Ends(1, "in use by another daemon", "twin"), Play(2),
         ],
         "the second is refused while the first lives",
+    ),
+    Scenario(
+        34, "SIGTERM in mid-order; two instances", "two hosts on one account",
+        [Start(), Play(), Start("twin"), Says("is of another deployment", "twin"), Holds(0, 0), Play(2)],
+        "each halts at the first sign of the other, and what is open is closed",
     ),
     Scenario(
         35, "event loop blocked", "for 3 s across a candle",

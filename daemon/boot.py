@@ -1,0 +1,119 @@
+"""Boot: from a configuration to an exchange that answers, an account that may be traded, and a market that moves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from daemon import selftest
+from daemon.alerts import Alerts
+from daemon.backfill import Backfill
+from daemon.backoff import Backoff
+from daemon.commands import Purpose
+from daemon.config import DaemonConfig, Mode
+from daemon.desk import Patience
+from daemon.engine import Settings
+from daemon.gateway import NotSent, OutcomeUnknown
+from daemon.identity import client_id
+from daemon.state import DaemonState
+from daemon.streams import MarketStream
+from daemon.venues.venue import Venue
+from market.instruments import Instrument
+from market.timeframes import Timeframe, utc_text
+from strategy.live_config import Rules
+
+log = logging.getLogger("daemon.boot")
+
+
+class BootError(Exception):
+    """The daemon cannot start as things are; the message says what to change."""
+
+
+async def reach(
+    venue: Venue, config: DaemonConfig, state: DaemonState, deployment: str, stopping: asyncio.Event
+) -> tuple[Instrument, ...] | None:
+    """Open the venue, waiting for the exchange as long as it takes, and test it; None if told to stop meanwhile.
+
+    Raises
+    ------
+    Refused
+        If a symbol is not traded, or the account is in a mode the daemon does not trade.
+    BootError
+        If the self-test finds something bad.
+    """
+    backoff = Backoff()
+    while not stopping.is_set():
+        try:
+            instruments = await venue.open(config.symbols, state.attended)
+            await _self_test(venue, config, deployment)
+            return instruments
+        except (OutcomeUnknown, NotSent) as error:
+            pause = backoff.next()
+            log.warning("the exchange cannot be reached (%s); trying again in %.1f s", error, pause)
+        try:
+            async with asyncio.timeout(pause):
+                await stopping.wait()
+        except TimeoutError:
+            pass
+    return None
+
+
+async def _self_test(venue: Venue, config: DaemonConfig, deployment: str) -> None:
+    """Refuse to start on an account that the daemon must not trade."""
+    probe = client_id(deployment, 0, config.symbols[0], Purpose.STOP, 0)
+    findings = [f async for f in selftest.examine(venue, probe, config.mode is Mode.LIVE)]
+    for finding in findings:
+        log.log(logging.INFO if finding.good else logging.ERROR, "%s: %s", finding.what, finding.text)
+    if bad := [f"{f.what}: {f.text}" for f in findings if not f.good]:
+        raise BootError("the self-test failed: " + "; ".join(bad))
+
+
+async def check_market(backfill: Backfill, config: DaemonConfig, state: DaemonState) -> None:
+    """A journal of another market's time would bar every decision: raise BootError instead."""
+    _, forming = await backfill.newest(config.symbols[0], config.decision_timeframe, 1)
+    if 0 <= forming < state.settled_bar:
+        raise BootError(
+            f"the journal in {config.state_dir} has decided the candle of {utc_text(state.settled_bar)}, "
+            f"but the exchange is at {utc_text(forming)}: it is of another market; give another state_dir"
+        )
+
+
+async def demand_first_kline(market: MarketStream, state: DaemonState, patience_s: float, alerts: Alerts) -> None:
+    """Without a market that moves a start has failed, unless there is something to look after; raises BootError."""
+    try:
+        async with asyncio.timeout(patience_s):
+            await market.live.wait()
+    except TimeoutError:
+        told = f"no kline within {patience_s:g} s of the start"
+        if not state.attended:
+            raise BootError(f"{told}; is the address of the exchange's streams still right?") from None
+        alerts.tell("critical", f"{told}: positions are looked after, and nothing is decided")
+
+
+def settings(
+    config: DaemonConfig,
+    rules: Rules,
+    deployment: str,
+    instruments: tuple[Instrument, ...],
+    max_hold_bars: int,
+    leaving: set[str],
+) -> Settings:
+    """What the engine is built for; `leaving` are symbols kept for what is open in them alone."""
+    deadlines = config.deadlines
+    patience = Patience(
+        answer_ms=int(deadlines.answer_s * 1000),
+        protect_ms=int(deadlines.stop_read_back_s * 1000),
+        reconcile_ms=int(deadlines.reconcile_s * 1000),
+    )
+    return Settings(
+        deployment=deployment,
+        instruments=instruments,
+        timeframes=tuple(Timeframe.parse(t) for t in config.timeframes),
+        decision=config.decision,
+        rules=rules,
+        max_hold_bars=max_hold_bars,
+        batch_ms=int(deadlines.batch_s * 1000),
+        patience=patience,
+        foreign=config.foreign_positions,
+        leaving=frozenset(leaving),
+    )

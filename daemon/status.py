@@ -1,0 +1,81 @@
+"""Status: what a daemon is doing, in plain values, for `python -m daemon status` and whoever looks on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from daemon.engine import Engine
+from market.instruments import cash_text
+from market.timeframes import utc_text
+from strategy.plan import UNTIL_RESUMED, AccountMemory
+
+if TYPE_CHECKING:
+    from daemon.app import Daemon
+
+
+def status(daemon: Daemon) -> dict[str, Any]:
+    """Everything at once, amounts in decimal text and times in UTC."""
+    engine, config = daemon.engine, daemon.config
+    if engine is None:
+        return {"phase": "waiting for the exchange", "model_set": daemon.predictor.id}
+    state = engine.state
+    return {
+        "phase": "stopping" if daemon.stopping else "trading" if state.reconciled else "starting",
+        "mode": str(config.mode),
+        **_trading(state.memory),
+        "rules": daemon.rules.name,
+        "caps": config.phase_in_force and str(config.phase_in_force),
+        "tightened": list(daemon.tightened),
+        "model_set": daemon.predictor.id,
+        "equity": cash_text(engine.equity),
+        "cash": cash_text(state.cash),
+        "settled": utc_text(state.settled_bar) if state.settled_bar >= 0 else None,
+        "positions": [_position(engine, symbol) for symbol, desk in engine.desks.items() if desk.book.lot],
+        "counts": state.as_dict()["counts"],
+        "queues": queues(daemon),
+        "alerts": [text for _, text in list(daemon.alerts.recent)[-5:]],
+    }
+
+
+def queues(daemon: Daemon) -> dict[str, int]:
+    """What waits in each bounded queue now, and what became of what found one full."""
+    outbox = daemon.outbox
+    return {
+        "inbox": len(daemon.inbox),
+        "inbox_refused": daemon.inbox.refused,
+        **daemon.inlet.queue.counts(),
+        "journal": daemon.journal.waiting,
+        "journal_ms": round(daemon.journal.taking_s * 1000),
+        "held_commands": outbox.held if outbox else 0,
+        "went_ahead": outbox.went_ahead if outbox else 0,
+        "given_up": outbox.given_up if outbox else 0,
+        "candles_unrecorded": daemon.recorder.lost,
+        "clients_cut_off": daemon.control.cut_off,
+        "alerts_grouped": daemon.alerts.grouped,
+        "alerts_dropped": daemon.alerts.dropped,
+    }
+
+
+def _trading(memory: AccountMemory) -> dict[str, Any]:
+    """The trading state, why, since when, and until when; None where an operator's `resume` ends it."""
+    return {
+        "state": str(memory.state),
+        "reason": memory.reason and str(memory.reason),
+        "since": utc_text(memory.since) if memory.since >= 0 else None,
+        "until": utc_text(memory.until) if memory.until != UNTIL_RESUMED else None,
+    }
+
+
+def _position(engine: Engine, symbol: str) -> dict[str, Any]:
+    desk = engine.desks[symbol]
+    lot, instrument = desk.book.lot, desk.instrument
+    assert lot is not None
+    return {
+        "symbol": symbol,
+        "side": "long" if lot.side > 0 else "short",
+        "quantity": instrument.quantity_text(lot.quantity),
+        "leverage": lot.leverage,
+        "stop": instrument.price_text(lot.stop),
+        "protected": desk.protected(),
+        "since": utc_text(lot.entry_time),
+    }
