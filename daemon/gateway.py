@@ -28,6 +28,8 @@ from daemon.venues.profile import Profile
 
 log = logging.getLogger("daemon.gateway")
 
+_QUERY = re.compile(r"\?\S+=\S*")
+
 sent_ns: ContextVar[list[int] | None] = ContextVar("sent_ns", default=None)
 """Where a task that wants to know puts a list: the monotonic instant (ns) at which its request left is appended."""
 
@@ -262,7 +264,7 @@ class Gateway:
                 return str(json.loads(text[start:])[self._profile.message_field])
             except (ValueError, KeyError, TypeError):
                 pass
-        return text[:300]
+        return _QUERY.sub("", text)[:300]  # a query holds a signature
 
 
 def settings(

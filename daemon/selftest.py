@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from daemon.gateway import Refused
+from daemon.gateway import NotSent, Refused
 from daemon.venues.venue import Venue
 
 MOST_SKEW_MS = 30_000
@@ -38,8 +38,8 @@ async def examine(venue: Venue, probe: str, live: bool) -> AsyncIterator[Finding
 
     Raises
     ------
-    OutcomeUnknown
-        If the exchange does not answer.
+    NotSent, OutcomeUnknown
+        If the exchange cannot be reached, or does not answer.
     """
     yield await _clock(venue)
     yield await _key(venue, live)
@@ -62,6 +62,8 @@ async def _clock(venue: Venue) -> Finding:
 async def _key(venue: Venue, live: bool) -> Finding:
     try:
         may = await venue.permissions()
+    except NotSent:
+        raise
     except Refused as error:
         return Finding("key", not live, f"its rights cannot be read: {error}")
     if may.withdraw:
@@ -79,6 +81,8 @@ async def _stops(venue: Venue, probe: str) -> Finding:
         return Finding("stops", True, "not tried: no symbol trades now")
     try:
         await venue.probe_stops(symbol, probe)
+    except NotSent:
+        raise
     except Refused as error:
         return Finding("stops", False, f"a stop could not be asked for: {error}; a newer version may know the new way")
     return Finding("stops", True, "the exchange takes conditional orders")

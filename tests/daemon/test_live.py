@@ -22,7 +22,7 @@ from daemon.journal import Journal
 from tests.daemon.conftest import RULES
 from tests.local_exchange import PATIENCE, ROOT, LocalExchange
 
-HOSTS = ("fapi.binance.com", "fstream.binance.com")
+HOSTS = ("fapi.binance.com", "fstream.binance.com", "api.binance.com")
 KEY, SECRET = "a-live-key", "a-live-secret"
 
 

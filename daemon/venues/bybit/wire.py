@@ -33,6 +33,7 @@ from daemon.venues.payloads import (
     UnreadablePayload,
     bps_up,
     cost,
+    fee,
     grid,
     known,
     number,
@@ -179,9 +180,9 @@ def execution(instrument: Instrument, row: Payload, asked: bool = False) -> Iter
             side=side(row["side"], BUY_OR_SELL),
             price=instrument.ticks(row["execPrice"]),
             quantity=instrument.steps(row["execQty"]),
-            fee=units(row["execFee"]) if row.get("feeCurrency") in (None, "", instrument.quote) else 0,
             time=int(row["execTime"]),
             asked=asked,
+            **fee(instrument, row["execFee"], row.get("feeCurrency")),
         )
 
 
