@@ -7,6 +7,7 @@ PY := $(VENV)/bin/python
 ACCEL ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 SPEC ?= configs/training/small.yaml
 BARS ?= 2000
+VENUE ?= binance
 N ?=
 SEED ?= 1
 export OMP_WAIT_POLICY := passive
@@ -43,8 +44,8 @@ format: $(VENV)/.full ## let ruff put the code in form
 schema: $(VENV)/.full ## write the JSON Schemas of the configuration files
 	@$(PY) -m daemon schema && $(PY) -m market schema && $(PY) -m training schema
 
-parity: $(VENV)/.serving ## replay BARS real hours through daemon and exchange, and compare with the backtest trade by trade
-	@$(PY) -m tests.parity --bars $(BARS) $(if $(DATA),--data $(DATA)) \
+parity: $(VENV)/.serving ## replay BARS real hours through daemon and VENUE=binance|bybit, compare with the backtest trade by trade
+	@$(PY) -m tests.parity --bars $(BARS) --venue $(VENUE) $(if $(DATA),--data $(DATA)) \
 	  $(if $(FUNDING),--funding $(FUNDING)) $(ARGS)
 
 faults: $(VENV)/.full ## play every numbered fault, or ONLY=17,18, through daemon and exchange; writes docs/faults.md and .json
