@@ -277,13 +277,12 @@ async def test_the_private_stream_is_live_once_all_four_topics_are_acknowledged(
 
 
 async def test_an_error_of_the_exchange_itself_leaves_the_outcome_open(bench: Bench) -> None:
-    server_error = '{"retCode":10016,"retMsg":"Server error.","result":{},"retExtInfo":{},"time":0}'
     bench.place.arm(
         {
             "name": "server error",
             "on": "reply",
             "match": {"path": "/v5/order/create"},
-            "do": {"action": "answer", "status": 200, "body": server_error},
+            "do": {"action": "answer", "status": 200, "code": 10016, "message": "Server error."},
         }
     )
     with pytest.raises(OutcomeUnknown, match="Server error"):
