@@ -145,6 +145,7 @@ class Daemon:
         await control.open()
         self._spawn(self.alerts.run(), "alerts")
         try:
+            boot.check_features(self.predictor, self.venue.profile, self._state, self.alerts)
             instruments = await boot.reach(
                 self.venue, self.config, self._state, self.journal.deployment, self._stopping
             )

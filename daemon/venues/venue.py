@@ -289,7 +289,7 @@ class Venue(ABC):
         try:
             await self.place_stop(StopOrder(symbol, client_id, 1, max(1, instrument.min_quantity), past))
         except Refused as error:
-            if error.meaning not in (Meaning.WOULD_TRIGGER, Meaning.NOTHING_TO_REDUCE):
+            if error.meaning not in (Meaning.WOULD_TRIGGER, Meaning.NOTHING_TO_REDUCE, Meaning.DUPLICATE_ID):
                 raise
         else:
             await self.cancel_stop(symbol, client_id)

@@ -308,6 +308,18 @@ def test_live_needs_to_be_said_twice(configure: Configure) -> None:
     assert "--live" in ended.stderr
 
 
+def test_a_model_set_that_needs_what_the_exchange_does_not_tell_is_refused(
+    exchange: Exchange, configure: Configure, start: Start
+) -> None:
+    place = exchange(venue="bybit", warmup=WARMUP, bars=100)
+    speaking = {"id": "bybit", "url": place.url, "key": "local", "secret": "local"}
+    daemon = start(configure(place.url, exchange=speaking, model_set="starter", model_sets=str(ROOT / "models")))
+    assert daemon.wait()[0] == 4
+    log = (daemon.folder.parent / "daemon.log").read_text()
+    assert "taker flow" in log
+    assert "Bybit v5 linear does not tell; train a set on its own klines" in log
+
+
 def test_a_journal_of_another_market_is_refused(exchange: Exchange, configure: Configure, start: Start) -> None:
     place = exchange(warmup=WARMUP + 20, bars=100)
     first = start(configure(place.url), "--candles", "1")
