@@ -177,7 +177,7 @@ class Daemon:
         real = self.config.mode is not Mode.SANDBOX
         inference = Inference(self.predictor, self.store, self._backfill, self.config.decision, by_symbol, expires=real)
         reconciliation = Reconciliation(
-            self.venue, by_symbol, self.journal.last_fill, lambda: engine.state.heard_at, own
+            self.venue, by_symbol, self.journal.last_fill, lambda: engine.state.known_until, own
         )
         execution = Execution(
             self.venue,

@@ -6,7 +6,7 @@ List, Query Algo Order; amounts are texts, absent ones null.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +20,7 @@ from daemon.events import (
     PositionUpdated,
     RestingStop,
     StopUpdated,
+    Transferred,
 )
 from daemon.venues.payloads import (
     Instruments,
@@ -216,9 +217,14 @@ def trade_row(instrument: Instrument, row: Payload, client_id: str) -> Filled:
     )
 
 
-def funding_row(row: Payload) -> FundingPaid:
-    """A row of the account's income that is a funding fee; what the wallet lost was paid."""
-    return FundingPaid(word(row["symbol"]), -units(row["income"]), whole(row["time"]))
+def moved(rows: Iterable[Payload], instruments: Instruments) -> Iterator[FundingPaid | Transferred]:
+    """Rows of the account's income that are funding of our instruments (what the wallet lost was paid) or transfers."""
+    quotes = {i.quote for i in instruments.values()}
+    for row in rows:
+        if row["incomeType"] == "FUNDING_FEE" and row["symbol"] in instruments:
+            yield FundingPaid(word(row["symbol"]), -units(row["income"]), whole(row["time"]))
+        elif row["incomeType"] == "TRANSFER" and row["asset"] in quotes:
+            yield Transferred(units(row["income"]), whole(row["time"]))
 
 
 def instrument_from(info: Payload, bracket: Payload | None, funding: Payload | None = None) -> Instrument:
