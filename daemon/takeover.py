@@ -1,7 +1,7 @@
 """Takeover: the exchange's truth about a symbol in place of what its desk has on record.
 
-What was under way is asked for by its id. A truth may be older than what the streams brought meanwhile: what is newer than
-the question is left as it is, and a position that differs is believed at second sight, or at the first of a life.
+What was under way is asked for by its id. A truth may be older than what the streams brought meanwhile: what is newer
+than the question is left as it is, and a position that differs is believed at second sight, or at the first of a life.
 """
 
 from __future__ import annotations
