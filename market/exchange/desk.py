@@ -194,6 +194,7 @@ class Desk:
         if symbol in self.engine.ledger.positions:
             raise Refusal(Code.MARGIN_TYPE_WITH_POSITION)
         settings.isolated = isolated
+        self.engine.tell_account(symbol, "MARGIN_TYPE_CHANGE", 0)
 
     def set_hedge_mode(self, hedge_mode: bool) -> None:
         """Switch the account between one-way and hedge mode; orders are taken in one-way mode only."""

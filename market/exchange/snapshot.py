@@ -27,7 +27,7 @@ class SnapshotError(ValueError):
 
 
 def account(venue: Venue) -> Row:
-    """The venue as it stands; amounts in the units they are kept in."""
+    """The venue as it stands, ready to be written as JSON; amounts in the units they are kept in."""
     engine = venue.engine
     return {
         "time": engine.time,
@@ -35,20 +35,19 @@ def account(venue: Venue) -> Row:
         "marks": engine.marks,
         "quotes": engine.quotes,
         "status": engine.status,
-        "ledger": asdict(engine.ledger),
-        "settings": {symbol: asdict(settings) for symbol, settings in engine.settings.items()},
+        "ledger": engine.ledger,
+        "settings": engine.settings,
         "realized": engine.realized,
         "ids": [engine.order_ids.upcoming, engine.stop_ids.upcoming],
         "hedge_mode": engine.hedge_mode,
         "multi_assets": engine.multi_assets,
         "can_trade": engine.can_trade,
-        "depth": asdict(engine.depth) | {"quantity": _text(engine.depth.quantity)},
-        "fee_coin": None if engine.fee_coin is None else asdict(engine.fee_coin),
+        "depth": {**asdict(engine.depth), "quantity": _text(engine.depth.quantity)},
+        "fee_coin": engine.fee_coin,
         "stop_fates": engine.stop_fates,
         "spawned": {str(order_id): stop.id for order_id, stop in engine.spawned.items()},
         "instruments": {
-            symbol: {name: getattr(instrument, name) for name in TERMS}
-            | {"brackets": [asdict(bracket) for bracket in instrument.brackets]}
+            symbol: {name: getattr(instrument, name) for name in TERMS} | {"brackets": instrument.brackets}
             for symbol, instrument in engine.instruments.items()
         },
         "venue": venue.kept(),

@@ -65,7 +65,10 @@ def test_orders_and_stops_are_placed_and_cancelled_by_hand(venue: Venue) -> None
 def test_settings_change_by_the_exchanges_own_rules(venue: Venue) -> None:
     do(venue, "leverage", symbol="BTCUSDT", leverage=7)
     assert venue.engine.settings["BTCUSDT"].leverage == 7
+    told(venue)
     do(venue, "margin_type", symbol="BTCUSDT", margin_type="CROSSED")
+    (frame,) = told(venue)
+    assert (frame["a"]["m"], frame["a"]["P"][0]["mt"]) == ("MARGIN_TYPE_CHANGE", "cross")
     do(venue, "multi_assets", on=True)
     assert ask(venue, "GET", "/fapi/v1/multiAssetsMargin") == {"multiAssetsMargin": True}
     assert ask(venue, "GET", "/fapi/v3/account")["multiAssetsMargin"] is True
