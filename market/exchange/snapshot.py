@@ -45,6 +45,7 @@ def account(venue: Venue) -> Row:
         "depth": {**asdict(engine.depth), "quantity": _text(engine.depth.quantity)},
         "fee_coin": engine.fee_coin,
         "stop_fates": engine.stop_fates,
+        "leverage_clips": engine.leverage_clips,
         "spawned": {str(order_id): stop.id for order_id, stop in engine.spawned.items()},
         "instruments": {
             symbol: {"tick": str(instrument.tick), "step": str(instrument.step), "brackets": instrument.brackets}
@@ -91,6 +92,7 @@ def restore(venue: Venue, found: Row, rows: Mapping[str, list[Row]]) -> None:
     engine.can_trade = found["can_trade"]
     engine.depth = _depth(found["depth"])
     engine.fee_coin = None if found["fee_coin"] is None else FeeCoin(**found["fee_coin"])
+    engine.leverage_clips = found["leverage_clips"]
     engine.stop_fates = {symbol: StopFate(word) for symbol, word in found["stop_fates"].items()}
     if isinstance(venue.replay, Replay):  # a mirror's terms are its upstream's of today
         _restore_instruments(venue, found["instruments"])
