@@ -25,7 +25,7 @@ from tests.faults.acts import (
     refused,
     strike,
 )
-from tests.faults.scenario import Fault, Scenario
+from tests.faults.scenario import Act, Fault, Scenario
 
 SYMBOL = "BTCUSDT"
 UNKNOWN = "unknown outcome"
@@ -42,13 +42,14 @@ def unknown(variant: str, fault: Fault, apart: str = "") -> Scenario:
     )  # fmt: skip
 
 
-def failing(fate: str) -> Scenario:
+def failing(fate: str, *then: Act) -> Scenario:
     """A stop that fires, and does not close the position."""
     return Scenario(
         18, FAILS, f"{fate} when it fires",
-        [Start(), Play(2), Holds(1, 1), Hand("next_stop_trigger", symbol=SYMBOL, fate=fate), Advance(), Settled(),
-         Play(2)],
-        "the position is closed at market, or another stop placed, within the second", spike=2,
+        [Start(), Play(2), Holds(1, 1), Hand("next_stop_trigger", symbol=SYMBOL, fate=fate), Advance(), *then,
+         Settled(), Play(2)],
+        "another stop is placed, or the position closed at market, within the second; beside a stop that is stuck "
+        "nothing new is opened", spike=2,
     )  # fmt: skip
 
 
@@ -109,7 +110,7 @@ SCENARIOS = (
     ),
     failing("rejected"),
     failing("expired"),
-    failing("stuck"),
+    failing("stuck", Says("nothing comes of it"), Pause(1), Hand("release_stops", symbol=SYMBOL)),
     Scenario(
         18, FAILS, "refused again and again when placed",
         [Start(), Arm(refused(STOP, -2010, "New order rejected.", count=None)), Advance(),
@@ -137,7 +138,7 @@ SCENARIOS = (
         20, SIZES, "the rest of an entry does not come for long",
         [
             Start(), Hand("depth", at_most="40%", rest="command"), Advance(), Holds(1, 1),
-            Pause(1), Hand("fill", symbol=SYMBOL), Pause(1), Hand("fill", symbol=SYMBOL),
+            *[Pause(1), Hand("fill", symbol=SYMBOL)] * 5,
             Hand("depth", at_most="100%", rest="at-once"), Settled(), Play(4),
         ],
         "what is filled is protected; the stop grows with the position, the bigger before the smaller goes",

@@ -20,6 +20,7 @@ from tests.faults.acts import (
     Holds,
     Killed,
     Play,
+    Says,
     Settled,
     Start,
     Terminate,
