@@ -158,7 +158,9 @@ class Host:
     def hearing(self) -> bool:
         """Whether it says that its market stream is live."""
         said = self.log()[self._began_at :]
-        return said.rfind("market stream is live") > max(said.rfind(w) for w in ("market stream fell", "is stale"))
+        return said.rfind("market stream is live") > max(
+            said.rfind(w) for w in ("market stream fell", "market stream is stale")
+        )
 
     def log(self) -> str:
         """Everything it has logged, all lives together."""
