@@ -7,6 +7,7 @@ PY := $(VENV)/bin/python
 ACCEL ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 SPEC ?= configs/training/small.yaml
 BARS ?= 2000
+VENUE ?= binance
 N ?=
 SEED ?= 1
 export OMP_WAIT_POLICY := passive
@@ -14,7 +15,7 @@ export ORT_DISABLE_TELEMETRY := 1
 PIP := $(PY) -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run paper test setup train lint format schema parity faults crash bench starter picture clean
+.PHONY: help run paper test setup train lint format schema parity faults crash soak bench starter picture clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,8 +44,8 @@ format: $(VENV)/.full ## let ruff put the code in form
 schema: $(VENV)/.full ## write the JSON Schemas of the configuration files
 	@$(PY) -m daemon schema && $(PY) -m market schema && $(PY) -m training schema
 
-parity: $(VENV)/.serving ## replay BARS real hours through daemon and exchange, and compare with the backtest trade by trade
-	@$(PY) -m tests.parity --bars $(BARS) $(if $(DATA),--data $(DATA)) \
+parity: $(VENV)/.serving ## replay BARS real hours through daemon and VENUE=binance|bybit, compare with the backtest trade by trade
+	@$(PY) -m tests.parity --bars $(BARS) --venue $(VENUE) $(if $(DATA),--data $(DATA)) \
 	  $(if $(FUNDING),--funding $(FUNDING)) $(ARGS)
 
 faults: $(VENV)/.full ## play every numbered fault, or ONLY=17,18, through daemon and exchange; writes docs/faults.md and .json
@@ -52,6 +53,9 @@ faults: $(VENV)/.full ## play every numbered fault, or ONLY=17,18, through daemo
 
 crash: $(VENV)/.full ## kill the daemon N times (500) at every step, restart it, and check that nothing is naked, doubled or lost
 	@$(PY) -m tests.crash $(if $(N),--kills $(N)) --seed $(SEED) $(if $(RESUME),--resume) $(if $(JSON),--json) $(ARGS)
+
+soak: $(VENV)/.full ## N frames (a million) of ten symbols at full speed in a storm of faults: exceptions, memory, candles
+	@$(PY) -m tests.soak $(if $(N),--frames $(N)) --seed $(SEED) $(if $(JSON),--json) $(ARGS)
 
 bench: $(VENV)/.full ## every performance figure of the project
 	@for b in benchmarks/*.py; do echo "== $$b"; PYTHONPATH=. $(PY) $$b || exit 1; done

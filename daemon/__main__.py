@@ -118,8 +118,7 @@ def rehearse(
 def paper(path: Path, candles: int | None, as_json: bool, where: str) -> None:
     """Trade on a real exchange's prices with an account of our own: start the mirror, and a daemon on it.
 
-    Needs the network. The account and the journal start anew; to keep them, start `python -m market.exchange --mirror`
-    yourself and `run` on its address.
+    Needs the network. Account and journal are in the state directory, and go on from there at the next start.
     """
     config = _config(path)
     if config.mode is not Mode.PAPER:

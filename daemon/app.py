@@ -21,7 +21,7 @@ from daemon.alerts import Alerts
 from daemon.backfill import Backfill
 from daemon.candle_feed import CandleFeed, Told
 from daemon.candle_store import CandleStore
-from daemon.commands import Command, RecordDecisions, Settled
+from daemon.commands import Command, RecordDecisions, RecordExposure, Settled
 from daemon.config import DaemonConfig, Mode, OnStop
 from daemon.control import ControlServer
 from daemon.engine import Engine
@@ -300,6 +300,8 @@ class Daemon:
         match command:
             case RecordDecisions():
                 self.stopwatch.decided(command.bar + self.config.decision.ms, time.monotonic_ns())
+            case RecordExposure():
+                self.stopwatch.exposures_ms.append(command.until - command.since)
             case Settled():
                 self.settled += 1
                 if self.settled == self._candles:

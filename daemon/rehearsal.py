@@ -16,6 +16,7 @@ from daemon.config import DaemonConfig
 from market import history
 from market.timeframes import Timeframe
 
+ACCOUNT = "account.sqlite"
 START_S = 60.0
 END_S = 10.0
 
@@ -44,9 +45,10 @@ def exchange_options(
 
 
 def mirror_options(config: DaemonConfig, where: str) -> list[str]:
-    """The local exchange's options for paper trading: a mirror of the exchange at `where`, with our keys."""
+    """The local exchange's options for paper trading: a mirror of the exchange at `where`, its account kept."""
     shortest = min(config.timeframes, key=lambda text: Timeframe.parse(text).ms)
     options = ["--mirror", where, "--symbols", ",".join(config.symbols), "--timeframe", shortest, "--port", "0"]
+    options += ["--state", str(config.state_dir / ACCOUNT)]
     for name, value in (("--key", config.exchange.key), ("--secret", config.exchange.secret)):
         options += [name, value] if value else []
     return options

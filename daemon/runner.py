@@ -87,7 +87,9 @@ def run_rehearsal(
     """Run a daemon and a local exchange for it; what the last rehearsal recorded is removed."""
 
     async def work() -> int:
-        _forget(config.state_dir)
+        for name in (FILE, CANDLES):
+            for file in config.state_dir.glob(f"{name}*"):
+                file.unlink()
         predictor = _predictor(config)
         symbols = [symbol_of(path) or config.symbols[0] for path in data] or list(config.symbols)
         lookback = predictor.lookback + MARGIN_CANDLES + 1
@@ -101,23 +103,15 @@ def run_rehearsal(
 
 
 def run_paper(config: DaemonConfig, where: str, candles: int | None, as_json: bool) -> int:
-    """Run a daemon and a local exchange that mirrors the one at `where`; the account and the journal start anew."""
+    """Run a daemon and a local exchange that mirrors the one at `where`; the account in the state directory goes on."""
 
     async def work() -> int:
-        _forget(config.state_dir)
         predictor = _predictor(config)
         async with local_exchange(mirror_options(config, where), config.state_dir / EXCHANGE_LOG) as url:
             exchange = config.exchange.model_copy(update={"url": url})
             return await _attended(config.model_copy(update={"exchange": exchange}), predictor, candles, as_json)
 
     return _told(config, as_json, work)
-
-
-def _forget(state_dir: Path) -> None:
-    """Remove what was recorded of an account that is no more."""
-    for name in (FILE, CANDLES):
-        for file in state_dir.glob(f"{name}*"):
-            file.unlink()
 
 
 def _told(config: DaemonConfig, as_json: bool, work: Callable[[], Coroutine[Any, Any, int]]) -> int:

@@ -20,6 +20,8 @@ class Stopwatch:
         self._frames: dict[int, int] = {}
         self.orders_ns: list[int] = []
         self.decisions_ns: list[int] = []
+        self.exposures_ms: list[int] = []
+        """How long positions stood without a stop that was read back, one number an occasion."""
         self._ordered: set[int] = set()
 
     def frame(self, closed_at: int, now_ns: int) -> None:
@@ -61,6 +63,7 @@ def summary(
         "orders": counts["orders"],
         "trades": counts["trades"],
         "seconds_naked_max": round(now.naked_max_ms / 1000, 3),
+        "seconds_naked": _exposures(watch.exposures_ms),
         "equity": cash_text(equity),
         "cash": cash_text(cash),
         "model_set": model_set,
@@ -68,6 +71,12 @@ def summary(
         "decision_latency_ms": _latencies(watch.decisions_ns),
         "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
+
+
+def _exposures(samples: Sequence[int]) -> dict[str, float | int | None]:
+    ranked = sorted(samples)
+    median, worst = (ranked[len(ranked) // 2] / 1000, ranked[-1] / 1000) if ranked else (None, None)
+    return {"median": median, "worst": worst, "samples": len(ranked)}
 
 
 def _latencies(samples: Sequence[int]) -> dict[str, float | int | None]:

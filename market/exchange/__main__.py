@@ -301,6 +301,9 @@ async def _follow(
         await mirror.close()
         log.error("cannot mirror %s", error)
         return EXIT_FAILURE
+    except click.ClickException:
+        await mirror.close()
+        raise
     return await serve(server, codec, door, lambda: mirror.run(server.hub))
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import sqlite3
 import time
 from collections.abc import Callable, Iterable
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Timer
@@ -17,7 +16,6 @@ from typing import Any
 import yaml
 
 from daemon import control
-from daemon.journal import FILE
 from market import synthetic
 from market.instruments import cash
 from models.modelset import save as save_set
@@ -25,7 +23,7 @@ from strategy.live_config import Rules, load_rules
 from tests.crash.invariants import broken, unprotected
 from tests.crash.lives import HarnessError, Launcher, Life
 from tests.crash.points import START, TRADE, Plan
-from tests.crash.truth import Account
+from tests.crash.truth import Account, settled
 from tests.daemon.conftest import FEATURES, RULES
 from tests.local_exchange import PATIENCE, LocalExchange
 from tests.models.small_sets import HOUR, Market, make_set
@@ -163,7 +161,7 @@ class Season:
         opened = int(self.place.state()["market_time"])
         self.place.advance()
         deadline = time.monotonic() + REST_S * PATIENCE
-        while self._settled() < opened:
+        while settled(self.state) < opened:
             self.launcher.listen(LOOK_S / 4)
             if life.code is not None:
                 return False
@@ -187,8 +185,8 @@ class Season:
             naked &= unprotected(truth)
             if last and last.naked and last.naked_s is None and not naked:
                 last.naked_s = since
-            settled = self._settled()  # a journal that has settled nothing yet owes nothing
-            if life.trading_at is None or 0 <= settled < int(truth["market_time"]) - self.account.bar_ms:
+            done = settled(self.state)  # a journal that has settled nothing yet owes nothing
+            if life.trading_at is None or 0 <= done < int(truth["market_time"]) - self.account.bar_ms:
                 wrong = ["it never traded again, or did not settle the last candle"]
                 continue
             self.account.count(self.symbols)
@@ -239,17 +237,6 @@ class Season:
             self.launcher.listen(LOOK_S)
             if time.monotonic() > deadline:
                 raise HarnessError(f"process {life.pid} does not end; see {self.folder / 'daemon.log'}")
-
-    def _settled(self) -> int:
-        """Open time of the newest settled candle, -1 for none."""
-        if not (self.state / FILE).exists():
-            return -1
-        with closing(sqlite3.connect(f"file:{self.state / FILE}?mode=ro", uri=True)) as journal:
-            try:
-                (bar,) = journal.execute("SELECT max(bar) FROM settled").fetchone()
-            except sqlite3.OperationalError:  # its tables are about to be made
-                return -1
-        return -1 if bar is None else int(bar)
 
     def _keys(self, models: Path) -> dict[str, Any]:
         return {

@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
+from daemon.journal import FILE
 from tests.local_exchange import PATIENCE, LocalExchange
 
 KEY = SECRET = "local"
@@ -89,3 +93,15 @@ class Account:
             if len(page) < PAGE:
                 self._next[endpoint, symbol] = first
                 return rows
+
+
+def settled(folder: Path) -> int:
+    """Open time (ms) of the newest candle that a state directory's journal has settled, -1 for none."""
+    if not (folder / FILE).exists():
+        return -1
+    with closing(sqlite3.connect(f"file:{folder / FILE}?mode=ro", uri=True)) as journal:
+        try:
+            (bar,) = journal.execute("SELECT max(bar) FROM settled").fetchone()
+        except sqlite3.OperationalError:  # its tables are about to be made
+            return -1
+    return -1 if bar is None else int(bar)

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
+import pytest
+
+from daemon.backfill import Backfill
+from daemon.candle_feed import CandleFeed
+from daemon.candle_store import CandleStore
 from daemon.events import Event, Filled, Tick
 from daemon.inbox import Inbox
+from daemon.inlet import Inlet
 from daemon.kline_queue import KlineQueue
+from daemon.streams import MarketStream, PrivateStream
+from daemon.summary import Stopwatch
+from daemon.venues.binance.venue import Binance
 from daemon.venues.payloads import KlineFrame
+from market import catalogue
 from market.candles import Candle
 
 HOUR_MS = 3_600_000
@@ -65,3 +76,58 @@ async def test_a_full_inbox_takes_our_own_answers_and_refuses_what_others_send()
     taken: list[Event] = [await inbox.get() for _ in range(3)]
     assert taken == [fill, replace(fill, trade_id=2), Tick()]
     assert (inbox.refused, inbox.most, len(inbox)) == (1, 3, 0)
+
+
+@pytest.fixture
+async def venue() -> AsyncIterator[Binance]:
+    """A venue that is never opened: nothing is sent."""
+    venue = Binance("local", "local", "http://127.0.0.1:9", 1.0, lambda private, frame: None)
+    venue.instruments = {"BTCUSDT": catalogue.instrument("BTCUSDT")}
+    yield venue
+    await venue.close()
+
+
+class Bench:
+    """An inlet with its two streams, which never run: only whether they were told to cut is looked at."""
+
+    def __init__(self, venue: Binance, klines: int, events: int) -> None:
+        store = CandleStore([("BTCUSDT", "1h")], 10)
+        self.inbox = Inbox(events)
+        self.inlet = Inlet(self.inbox.offer, Stopwatch())
+        self.inlet.queue = KlineQueue(klines)
+
+        async def nothing() -> None:
+            return None
+
+        put = self.inbox.put
+        self.market = MarketStream(venue, put, nothing, pairs=[("BTCUSDT", "1h")], first_data_s=1, data_s=1)
+        self.private = PrivateStream(venue, put, nothing, first_data_s=1, told_s=1)
+        feed = CandleFeed(store, Backfill(venue), put, 1.0)
+        self.inlet.open(feed, self.market, self.private, venue)
+
+
+def kline(bar: int) -> dict[str, object]:
+    values = dict.fromkeys(("o", "h", "l", "c"), "1.0") | dict.fromkeys(("v", "q", "V", "Q"), "0") | {"n": 1}
+    times = {"t": bar * HOUR_MS, "T": (bar + 1) * HOUR_MS - 1}
+    return {"e": "kline", "s": "BTCUSDT", "k": {"s": "BTCUSDT", "i": "1h", "x": True} | times | values}
+
+
+async def test_closed_candles_that_find_no_room_cut_the_market_stream_which_fetches_them(venue: Binance) -> None:
+    bench = Bench(venue, klines=2, events=10)
+    for bar in range(2):
+        bench.inlet.frame(False, kline(bar))
+    assert bench.market._cut is None
+    bench.inlet.frame(False, kline(2))
+    assert bench.market._cut == "too many klines wait"
+    assert bench.inlet.queue.refused == 1
+
+
+async def test_account_events_that_find_no_room_cut_the_private_stream_which_reconciles(venue: Binance) -> None:
+    bench = Bench(venue, klines=2, events=1)
+    balance = {"a": "USDT", "wb": "1", "cw": "1", "bc": "0"}
+    update = {"e": "ACCOUNT_UPDATE", "T": 1, "E": 1, "a": {"m": "DEPOSIT", "B": [balance], "P": []}}
+    bench.inlet.frame(True, update)
+    assert bench.private._cut is None
+    bench.inlet.frame(True, update)
+    assert bench.inbox.refused == 1
+    assert bench.private._cut == "too many events of the account wait"

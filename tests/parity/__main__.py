@@ -101,10 +101,15 @@ def gap_stops(trades: list[Trade], instrument: Instrument) -> int:
     return sum(t.reason == STOP and t.exit_time % HOUR.ms == 0 for t in trades)
 
 
+def synthetic_series(rows: int, symbol: str, seed: int) -> sources.Series:
+    """So many hours of the synthetic market."""
+    base, rates = generate(symbol, bars=rows, timeframe=HOUR, seed=seed)
+    return sources.Series(catalogue.instrument(symbol), base, rates)
+
+
 def _series(data: Path | None, funding: Path | None, rows: int, symbol: str | None, seed: int) -> sources.Series:
     if data is None:
-        base, rates = generate(symbol or "BTCUSDT", bars=rows, timeframe=HOUR, seed=seed)
-        return sources.Series(catalogue.instrument(symbol or "BTCUSDT"), base, rates)
+        return synthetic_series(rows, symbol or "BTCUSDT", seed)
     (series,) = sources.from_files([data], [funding] if funding else [], [symbol] if symbol else [])
     hours = series.base if series.base.timeframe == HOUR else sources.aggregate(series.base, HOUR)
     if len(hours) < rows:

@@ -60,7 +60,9 @@ def candles(state: Path, url: str) -> Iterator[str]:
         missing = set(range(times[0], times[-1], step)) - set(times) - refused
         if missing:
             yield f"{symbol} {timeframe}: {len(missing)} candles missing, the first at {min(missing)} ms"
-        true = _exchange_has(url, symbol, timeframe, times[0], times[-1])
+        true = _exchange_has(url, symbol, timeframe, times[0])
+        if times[-1] != max(true):
+            yield f"{symbol} {timeframe}: the newest told opened at {times[-1]} ms, the exchange's at {max(true)} ms"
         if wrong := [row["open_time"] for row in rows if _plain(row) != true.get(row["open_time"])]:
             yield f"{symbol} {timeframe}: {len(wrong)} candles differ from the exchange's, the first at {wrong[0]} ms"
 
@@ -115,15 +117,15 @@ def _plain(row: dict[str, Any]) -> tuple[float, ...]:
     return tuple(float(row[name]) for name in ("open", "high", "low", "close", "volume"))
 
 
-def _exchange_has(url: str, symbol: str, timeframe: str, start: int, end: int) -> dict[int, tuple[float, ...]]:
-    """The exchange's closed candles by open time, over REST."""
+def _exchange_has(url: str, symbol: str, timeframe: str, start: int) -> dict[int, tuple[float, ...]]:
+    """The exchange's closed candles by open time, over REST; its last row is the one that forms."""
     found: dict[int, tuple[float, ...]] = {}
-    while start <= end:
+    while True:
         query = f"symbol={symbol}&interval={timeframe}&startTime={start}&limit={PAGE}"
         with urlopen(f"{url}/fapi/v1/klines?{query}", timeout=60) as reply:
             rows = json.load(reply)
-        if not rows:
-            break
         found |= {int(row[0]): tuple(float(v) for v in row[1:6]) for row in rows}
+        if len(rows) < PAGE:
+            found.pop(max(found))
+            return found
         start = int(rows[-1][0]) + 1
-    return found

@@ -21,10 +21,11 @@ import psutil
 import yaml
 
 from daemon import control
+from market.instruments import CASH
 from strategy.live_config import Rules, load_rules
 from tests.crash.campaign import store
 from tests.crash.invariants import broken
-from tests.crash.truth import Account
+from tests.crash.truth import Account, settled
 from tests.daemon.conftest import RULES
 from tests.local_exchange import PATIENCE, ROOT, LocalExchange
 from tests.soak.storm import rules as storm
@@ -129,15 +130,16 @@ class Soak:
         while self.place.state()["market_time"] % hour:
             self.place.walk(1)
         deadline = time.monotonic() + REST_S * PATIENCE
+        last = self.place.state()["market_time"] - hour
         seen.unrest = ["never looked"]
         while seen.unrest and time.monotonic() < deadline:
             self._alive()
             time.sleep(0.2)
             self.account.count(self.symbols)
             status = control.request(self.state, "status")
-            seen.unrest = broken(
-                self.place.state(), status, self.state, self.account, self.rules, self.deposit * 100_000_000
-            )
+            seen.unrest = broken(self.place.state(), status, self.state, self.account, self.rules, self.deposit * CASH)
+            if settled(self.state) < last:
+                seen.unrest.append("the last hour was not settled")
 
     def _until(self, true: Callable[[], object], what: str) -> None:
         deadline = time.monotonic() + REST_S * PATIENCE

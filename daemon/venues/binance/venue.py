@@ -79,8 +79,13 @@ class Binance(Venue):
 
     async def _instruments(self, rows: Sequence[Payload]) -> list[InstrumentRead]:
         brackets = {b["symbol"]: b for b in payloads.rows(await self.gateway.call("fapiPrivateGetLeverageBracket"))}
-        found = [(wire.instrument_from(row, brackets.get(row["symbol"])), row["status"]) for row in rows]
-        return [InstrumentRead(instrument, status == "TRADING") for instrument, status in found]
+        funding = {f["symbol"]: f for f in payloads.rows(await self.gateway.call("fapiPublicGetFundingInfo"))}
+        found = []
+        for row in rows:
+            symbol = row["symbol"]
+            instrument = wire.instrument_from(row, brackets.get(symbol), funding.get(symbol))
+            found.append(InstrumentRead(instrument, row["status"] == "TRADING"))
+        return found
 
     async def server_time(self) -> int:
         return whole((await self.gateway.call("fapiPublicGetTime"))["serverTime"])

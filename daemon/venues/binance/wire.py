@@ -225,8 +225,8 @@ def funding_row(row: Payload) -> FundingPaid:
     return FundingPaid(word(row["symbol"]), -units(row["income"]), whole(row["time"]))
 
 
-def instrument_from(info: Payload, bracket: Payload | None) -> Instrument:
-    """The instrument of a row of exchangeInfo and its leverage brackets."""
+def instrument_from(info: Payload, bracket: Payload | None, funding: Payload | None = None) -> Instrument:
+    """The instrument of a row of exchangeInfo, its leverage brackets, and its funding interval where it has its own."""
     filters = {f["filterType"]: f for f in info["filters"]}
     lots = [filters[name] for name in ("LOT_SIZE", "MARKET_LOT_SIZE") if name in filters]
     step = max(grid(lot["stepSize"]) for lot in lots)
@@ -240,6 +240,7 @@ def instrument_from(info: Payload, bracket: Payload | None) -> Instrument:
         min_quantity=int(-(-smallest // step)),
         min_notional=units(filters["MIN_NOTIONAL"]["notional"]) if "MIN_NOTIONAL" in filters else 0,
         brackets=brackets_from(bracket["brackets"]) if bracket else Instrument.brackets,
+        funding_hours=whole(funding["fundingIntervalHours"]) if funding else Instrument.funding_hours,
     )
 
 

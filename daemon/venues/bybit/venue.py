@@ -92,9 +92,10 @@ class Bybit(Venue):
     async def permissions(self) -> Permissions:
         row = (await self.gateway.call("privateGetV5UserQueryApi"))["result"]
         may = row["permissions"]
+        trades = {"Order", "Position"} <= set(may.get("ContractTrade") or ()) or bool(may.get("Derivatives"))
         return Permissions(
-            trade=int(row["readOnly"]) == 0 and {"Order", "Position"} <= set(may.get("ContractTrade", ())),
-            withdraw="Withdraw" in may.get("Wallet", ()),
+            trade=int(row["readOnly"]) == 0 and trades,
+            withdraw="Withdraw" in (may.get("Wallet") or ()),
             bound_to_address=bool(row["ips"]) and "*" not in row["ips"],
         )
 

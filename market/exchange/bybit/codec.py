@@ -69,7 +69,8 @@ class Bybit(Codec):
                 yield ANSWER, self._said(True, "pong", op, id_) | pong
             case "auth" if line.private:
                 line.known = self._knows(args)
-                yield ANSWER, self._said(line.known, "" if line.known else "error:USVC1111", op, id_)
+                refused = {} if line.known else {"ret_msg": "error:USVC1111", "request": {"op": op, "args": args}}
+                yield ANSWER, self._said(line.known, "", op, id_) | refused
             case "subscribe":
                 yield from self._subscribe(line, [str(arg) for arg in args], id_)
             case "unsubscribe":
