@@ -72,11 +72,15 @@ BUY_OR_SELL = {"BUY": 1, "SELL": -1}
 
 
 def kline_frame(frame: Payload) -> KlineFrame:
-    """A kline frame; a value the exchange does not know is NaN."""
+    """A kline frame; a value the exchange does not know is NaN.
+
+    Its closed flag is believed of a candle that had ended when the frame was made, by the exchange's own clock.
+    """
     k = frame["k"]
+    closed = k["x"] is True and whole(frame["E"]) >= whole(k["T"])
     values = (k["o"], k["h"], k["l"], k["c"], k["v"], k["q"], k["n"], k["V"], k["Q"])
     candle = Candle(whole(k["t"]), *(number(v) for v in values))
-    return KlineFrame(word(k["s"]), word(k["i"]), k["x"] is True, candle)
+    return KlineFrame(word(k["s"]), word(k["i"]), closed, candle)
 
 
 def kline_row(row: list[Any]) -> Candle:
