@@ -145,7 +145,7 @@ async def test_funding_is_charged_at_the_upstreams_rate_on_its_mark(exchange: St
 async def test_an_upstream_that_falls_leaves_silence_and_then_no_hole(exchange: Start) -> None:
     upstream = exchange(timeframe="1m", warmup=200, speed=60)
     async with TcpProxy(upstream.port) as proxy:
-        mirror = await mirror_of(exchange, proxy.url, timeframe="1m", quiet_after=1.5 * PATIENCE)
+        mirror = await mirror_of(exchange, proxy.url, timeframe="1m", quiet_after=1.5 * PATIENCE, late_by=10**6)
         async with trading(mirror) as client, listening(mirror, client, (BTC, "1m")) as frames:
 
             async def two_closed() -> bool:
