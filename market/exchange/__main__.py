@@ -248,7 +248,8 @@ def _tether(wanted: bool) -> None:
     """Have SIGTERM come once standard input ends, where that is wanted; a killed parent cannot send one."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 65_536):  # unbuffered: a thread that holds the buffer's lock aborts the interpreter's end
+            pass
         os.kill(os.getpid(), signals.SIGTERM)
 
     if wanted:

@@ -92,6 +92,7 @@ async def test_a_client_of_the_mirror_is_told_what_a_client_of_the_upstream_is(e
         assert leverages == [150, 100, 75, 50, 25, 20, 10, 5, 4, 3, 2, 1]
         assert float(tiers["BTCUSDT"][-1]["cum"]) == 421_482_000
         assert int(tiers["XYZUSDT"][0]["initialLeverage"]) == 50
+    assert await asyncio.to_thread(mirror.stop) == 0
 
 
 async def test_orders_fill_at_best_bid_and_ask_and_stops_go_by_the_mark(exchange: Start) -> None:
