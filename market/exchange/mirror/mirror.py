@@ -285,7 +285,10 @@ class Mirror:
     async def _funding_hours(self) -> dict[str, int]:
         """Hours between funding instants, of the symbols where they are not the usual eight."""
         rows = await self._upstream.ask("fapiPublicGetFundingInfo")
-        return {str(row["symbol"]): int(row["fundingIntervalHours"]) for row in rows}
+        try:
+            return {str(row["symbol"]): int(row["fundingIntervalHours"]) for row in rows}
+        except (KeyError, TypeError, ValueError) as error:
+            raise Unreadable(f"funding intervals: {error!r}") from error
 
     async def _fundings(self, symbol: str) -> list[Funded]:
         """Funding instants that are not known yet, oldest first; none where the upstream does not answer."""
