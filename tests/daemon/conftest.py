@@ -72,13 +72,15 @@ async def connect() -> AsyncIterator[Callable[..., Awaitable[tuple[Venue, Frames
     """Opens venues at an exchange's URL, on isolated margin, each with the list that its frames are kept in."""
     opened: list[Venue] = []
 
-    async def open_venue(url: str, symbols: tuple[str, ...] = ("BTCUSDT",)) -> tuple[Venue, Frames]:
+    async def open_venue(
+        url: str, symbols: tuple[str, ...] = ("BTCUSDT",), kind: type[Venue] = Binance
+    ) -> tuple[Venue, Frames]:
         frames: Frames = []
-        venue = Binance("local", "local", url, 2 * PATIENCE, lambda private, frame: frames.append((private, frame)))
+        venue = kind("local", "local", url, 2 * PATIENCE, lambda private, frame: frames.append((private, frame)))
         opened.append(venue)
         await venue.open(symbols)
         for symbol in symbols:
-            await venue.gateway.call("fapiPrivatePostMarginType", {"symbol": symbol, "marginType": "ISOLATED"})
+            await venue.set_leverage(symbol, 20)
         return venue, frames
 
     yield open_venue

@@ -29,6 +29,8 @@ from tests.local_exchange import PATIENCE, ROOT, LocalExchange
 Exchange = Callable[..., LocalExchange]
 Configure = Callable[..., Path]
 WARMUP = 150
+VENUES = [("binance", "binanceusdm"), ("bybit", "bybit")]
+"""What the local exchange speaks, and what the daemon's configuration calls it."""
 
 
 class Running:
@@ -137,11 +139,12 @@ def test_several_symbols_and_timeframes_are_decided_as_one_batch(
     assert set(place.state()["positions"]) == {"BTCUSDT", "ETHUSDT"}
 
 
+@pytest.mark.parametrize(("venue", "id_"), VENUES)
 def test_33_killed_with_a_position_it_finds_position_and_stop_again(
-    exchange: Exchange, configure: Configure, start: Start
+    exchange: Exchange, configure: Configure, start: Start, venue: str, id_: str
 ) -> None:
-    place = exchange(warmup=WARMUP, bars=100)
-    config = configure(place.url)
+    place = exchange(venue=venue, warmup=WARMUP, bars=100)
+    config = configure(place.url, exchange={"id": id_, "url": place.url, "key": "local", "secret": "local"})
     first = start(config)
     play(place, first, 1)
     first.process.kill()
@@ -175,11 +178,13 @@ def test_what_closed_while_it_was_away_is_decided_after_the_restart(
     assert set(decided) == set(range(settled - 3_600_000, settled + 4 * 3_600_000 + 1, 3_600_000))
 
 
+@pytest.mark.parametrize(("venue", "id_"), VENUES)
 def test_funding_that_fell_due_while_it_was_away_is_in_the_books(
-    exchange: Exchange, configure: Configure, start: Start, tmp_path: Path
+    exchange: Exchange, configure: Configure, start: Start, tmp_path: Path, venue: str, id_: str
 ) -> None:
-    place = exchange(warmup=WARMUP, bars=100)
-    config = configure(place.url, on_stop="flatten")
+    place = exchange(venue=venue, warmup=WARMUP, bars=100)
+    speaking = {"id": id_, "url": place.url, "key": "local", "secret": "local"}
+    config = configure(place.url, exchange=speaking, on_stop="flatten")
     first = start(config)
     play(place, first, 1)
     first.process.kill()
