@@ -26,8 +26,10 @@ RULES = {
     "exit": {"long": 0.0, "short": 0.0, "max_hold_bars": 3},
     "regimes": {"confirm": 1},
     "cooldown": {"stop": 0, "liquidation": 0},
+    "halts": {"daily_loss": None, "weekly_loss": None, "drawdown": None, "losing_streak": None},
+    "orders": {"price_band": None},
 }
-"""Always in the market: an entry at the first candle, out by time after three."""
+"""Always in the market, whatever is lost: an entry at the first candle, out by time after three."""
 
 
 @pytest.fixture(scope="session")
