@@ -95,6 +95,8 @@ def test_other_assets_and_symbols_are_not_ours_to_act_on(recorded: Any) -> None:
 
 def test_a_kline_frame_carries_the_closed_flag(recorded: Any) -> None:
     closed, forming = recorded("ws/kline_stream_closed.json"), recorded("ws/kline_stream_open.json")
+    assert not kline_frame(closed).closed, "07: made before the candle's end, as the documentation's example is"
+    closed["E"] = closed["k"]["T"] + 1
     assert (kline_frame(closed).closed, kline_frame(forming).closed) == (True, False)
     assert kline_frame(closed).candle.problem() is None
 

@@ -102,7 +102,7 @@ class Struck:
         def all_of_them() -> bool:
             return all(told["hits"] or "need not" in told["name"] for told in stage.exchange.faults()["faults"])
 
-        until(all_of_them, "every fault striking")
+        until(all_of_them, lambda: "every fault striking")
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class Says:
 
     def __call__(self, stage: Stage) -> None:
         host = stage.hosts[self.name]
-        until(lambda: self.text in host.log(), f"it says {self.text!r}; the log ends:\n{host.tail()}")
+        until(lambda: self.text in host.log(), lambda: f"it says {self.text!r}; the log ends:\n{host.tail()}")
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,10 @@ class Holds:
             state = stage.exchange.state()
             return (len(state["positions"]), len(state["stops"])) == (self.positions, self.stops)
 
-        what = f"{self.positions} positions and {self.stops} stops at the exchange; the log ends:\n{stage.host.tail()}"
+        def what() -> str:
+            held = f"{self.positions} positions and {self.stops} stops at the exchange"
+            return f"{held}; the log ends:\n{stage.host.tail()}"
+
         until(there, what, self.seconds)
 
 

@@ -58,8 +58,8 @@ def spiked(file: Path, bar: int, seed: int) -> Path:
     return file
 
 
-def until(true: Callable[[], object], what: str, seconds: float = WAIT_S) -> None:
-    """Wait until something holds.
+def until(true: Callable[[], object], what: Callable[[], str], seconds: float = WAIT_S) -> None:
+    """Wait until something holds; `what` says what was waited for, once it was in vain.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def until(true: Callable[[], object], what: str, seconds: float = WAIT_S) -> Non
     deadline = time.monotonic() + seconds * PATIENCE
     while not true():
         if time.monotonic() > deadline:
-            raise NotSurvived(f"not within {seconds * PATIENCE:.0f} s: {what}")
+            raise NotSurvived(f"not within {seconds * PATIENCE:.0f} s: {what()}")
         time.sleep(LOOK_S)
 
 
@@ -111,7 +111,10 @@ class Host:
 
     def up(self) -> None:
         """Wait until it knows the exchange's truth, and note for how long nobody did."""
-        until(lambda: self.status().get("phase") == "trading" or self.over(), f"a daemon that trades; {self.tail()}")
+        until(
+            lambda: self.status().get("phase") == "trading" or self.over(),
+            lambda: f"a daemon that trades; {self.tail()}",
+        )
         if self._down_at is not None:
             self.downs.append((self._down_at, time.monotonic()))
             self._down_at = None
@@ -128,7 +131,7 @@ class Host:
     def ended(self, seconds: float = WAIT_S) -> int:
         """Wait for its end; gives the exit code."""
         assert self.process is not None
-        until(self.over, "the daemon's end", seconds)
+        until(self.over, lambda: f"the daemon's end; its log ends:\n{self.tail()}", seconds)
         self._down_at = self._down_at or time.monotonic()
         return int(self.process.returncode)
 
@@ -155,7 +158,9 @@ class Host:
     def hearing(self) -> bool:
         """Whether it says that its market stream is live."""
         said = self.log()[self._began_at :]
-        return said.rfind("market stream is live") > max(said.rfind(w) for w in ("market stream fell", "is stale"))
+        return said.rfind("market stream is live") > max(
+            said.rfind(w) for w in ("market stream fell", "market stream is stale")
+        )
 
     def log(self) -> str:
         """Everything it has logged, all lives together."""
@@ -235,14 +240,14 @@ class Stage:
         def hears() -> bool:
             return self.host.over() or (self.host.hearing() and bool(self.exchange.state()["listening"]))
 
-        until(hears, f"a daemon that hears; its log ended before:\n{self.host.tail()}")
+        until(hears, lambda: f"a daemon that hears; its log ends:\n{self.host.tail()}")
 
     def await_settled(self) -> None:
         """Wait until the candle that closed last was decided, done, and its position protected."""
         last = self.last_closed()
         until(
             lambda: self.host.settled() >= last or self.host.over(),
-            f"the candle of {last} settled; the log ends:\n{self.host.tail()}",
+            lambda: f"the candle of {last} settled; the log ends:\n{self.host.tail()}",
         )
         if self.host.over():
             raise NotSurvived(f"the daemon ended with {self.host.ended()}; the log ends:\n{self.host.tail()}")

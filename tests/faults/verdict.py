@@ -52,7 +52,7 @@ def play(stage: Stage, scenario: Scenario) -> Outcome:
         _all_struck(stage)
         stage.exchange.disarm()
         if not scenario.ends:
-            until(lambda: not _disagreements(stage), "daemon and exchange agreeing", REST_S)
+            until(lambda: not _disagreements(stage), lambda: "daemon and exchange agreeing", REST_S)
     except NotSurvived as error:
         outcome.problems.append(str(error))
     stage.exchange.disarm()

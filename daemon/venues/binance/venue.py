@@ -45,6 +45,8 @@ from daemon.venues.venue import Holding, Modes, OpenOrder, Permissions, Terms, V
 from market.candles import Candle
 
 SIDE = {1: "BUY", -1: "SELL"}
+PAGE = 1_000
+"""Most rows of the income endpoint."""
 
 
 class BinanceTap(Tap, ccxt.pro.binanceusdm):  # type: ignore[misc]
@@ -205,14 +207,26 @@ class Binance(Venue):
         return [f for f in fills if last is None or f.trade_id > last[0]]
 
     async def funding_since(self, symbol: str, start: int) -> list[FundingPaid]:
-        query = {"symbol": symbol, "incomeType": "FUNDING_FEE", "startTime": start, "limit": 1_000}
-        return [wire.funding_row(row) for row in rows(await self.gateway.call("fapiPrivateGetIncome", query))]
+        found = await self._income(start, symbol=symbol, incomeType="FUNDING_FEE")
+        return [moved for moved in found if isinstance(moved, FundingPaid)]
 
     async def transfers_since(self, start: int) -> list[Transferred]:
-        query = {"incomeType": "TRANSFER", "startTime": start, "limit": 1_000}
-        rows = await self.gateway.call("fapiPrivateGetIncome", query)
-        quotes = {i.quote for i in self.instruments.values()}
-        return [Transferred(units(r["income"]), int(r["time"])) for r in rows if r["asset"] in quotes]
+        found = await self._income(start, incomeType="TRANSFER")
+        return [moved for moved in found if isinstance(moved, Transferred)]
+
+    async def moved_since(self, start: int) -> list[FundingPaid | Transferred]:
+        return await self._income(start)  # one request for all, which weighs 30 however much it tells
+
+    async def _income(self, start: int, **query: str) -> list[FundingPaid | Transferred]:
+        """Funding and transfers of the account, page by page; profits and commissions come with executions."""
+        found: list[Payload] = []
+        while True:
+            asked = {"startTime": start, "limit": PAGE, **query}
+            page = rows(await self.gateway.call("fapiPrivateGetIncome", asked))
+            found += [row for row in page if row not in found[-PAGE:]]
+            if len(page) < PAGE or whole(page[-1]["time"]) == start:
+                return list(wire.moved(found, self.instruments))
+            start = whole(page[-1]["time"])
 
     async def coin_price(self, coin: str) -> int | None:
         quote = next(iter(self.instruments.values())).quote

@@ -6,7 +6,7 @@ List, Query Algo Order; amounts are texts, absent ones null.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +20,7 @@ from daemon.events import (
     PositionUpdated,
     RestingStop,
     StopUpdated,
+    Transferred,
 )
 from daemon.venues.payloads import (
     Instruments,
@@ -71,11 +72,15 @@ BUY_OR_SELL = {"BUY": 1, "SELL": -1}
 
 
 def kline_frame(frame: Payload) -> KlineFrame:
-    """A kline frame; a value the exchange does not know is NaN."""
+    """A kline frame; a value the exchange does not know is NaN.
+
+    Its closed flag is believed of a candle that had ended when the frame was made, by the exchange's own clock.
+    """
     k = frame["k"]
+    closed = k["x"] is True and whole(frame["E"]) >= whole(k["T"])
     values = (k["o"], k["h"], k["l"], k["c"], k["v"], k["q"], k["n"], k["V"], k["Q"])
     candle = Candle(whole(k["t"]), *(number(v) for v in values))
-    return KlineFrame(word(k["s"]), word(k["i"]), k["x"] is True, candle)
+    return KlineFrame(word(k["s"]), word(k["i"]), closed, candle)
 
 
 def kline_row(row: list[Any]) -> Candle:
@@ -216,9 +221,14 @@ def trade_row(instrument: Instrument, row: Payload, client_id: str) -> Filled:
     )
 
 
-def funding_row(row: Payload) -> FundingPaid:
-    """A row of the account's income that is a funding fee; what the wallet lost was paid."""
-    return FundingPaid(word(row["symbol"]), -units(row["income"]), whole(row["time"]))
+def moved(rows: Iterable[Payload], instruments: Instruments) -> Iterator[FundingPaid | Transferred]:
+    """Rows of the account's income that are funding of our instruments (what the wallet lost was paid) or transfers."""
+    quotes = {i.quote for i in instruments.values()}
+    for row in rows:
+        if row["incomeType"] == "FUNDING_FEE" and row["symbol"] in instruments:
+            yield FundingPaid(word(row["symbol"]), -units(row["income"]), whole(row["time"]))
+        elif row["incomeType"] == "TRANSFER" and row["asset"] in quotes:
+            yield Transferred(units(row["income"]), whole(row["time"]))
 
 
 def instrument_from(info: Payload, bracket: Payload | None, funding: Payload | None = None) -> Instrument:

@@ -95,7 +95,7 @@ SCENARIOS = (
     ),
     Scenario(
         29, "listen key expires", "",
-        [Start(), Play(), Hand("expire_listen_key"), Says("the exchange ended the user stream"), Play(4)],
+        [Start(), Play(), Hand("expire_listen_key"), Says("private stream fell"), Play(4)],
         "a fresh key, the account reconciled, and only then entries again",
     ),
     Scenario(

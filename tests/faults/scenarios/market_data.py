@@ -107,10 +107,7 @@ SCENARIOS = (
     ),
     Scenario(
         7, "open candle read as closed", "the exchange marks it closed",
-        [
-            Start(), Play(), Arm(strike("frame", FORMING, "edit", set={"k.x": True, "k.c": "1.0"})), Advance(),
-            Settled(), Play(2),
-        ],
+        [Start(), Play(), Arm(strike("frame", FORMING, "edit", set={"k.x": True}, count=2)), Play(4), Live()],
         "a closing frame dated before the candle's end is not believed",
     ),
     Scenario(

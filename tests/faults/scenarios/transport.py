@@ -96,10 +96,9 @@ SCENARIOS = (
     Scenario(
         31, "429, then 418", "when the stop is due",
         [
-            Start(), Arm(refused(STOP, -1003, BANNED, 418, count=None, for_s=3)), Advance(), Holds(1, 1), Settled(),
-            Play(3),
+            Start(), Arm(refused(STOP, -1003, BANNED, 418, count=None, for_s=3)), Advance(), Settled(), Play(3),
         ],
-        "the first request after the ban places the stop",
+        "after the ban the first request places the stop, or closes the position where its two seconds are over",
         apart="ban",
     ),
     Scenario(
