@@ -147,13 +147,15 @@ class Binance(Venue):
         if order.reduce_only:
             params["reduceOnly"] = "true"
         reply = about(await self.gateway.call("fapiPrivatePostOrder", params), "clientOrderId", order.client_id)
-        return wire.order_updated(instrument, order.client_id, reply["status"], reply["executedQty"])
+        words = (reply["status"], reply["executedQty"], reply["origQty"])
+        return wire.order_updated(instrument, order.client_id, *words)
 
     async def ask_order(self, symbol: str, client_id: str) -> list[Event]:
         reply = await self.gateway.call("fapiPrivateGetOrder", {"symbol": symbol, "origClientOrderId": client_id})
         row = about(reply, "clientOrderId", client_id)
         fills = await self._fills_of(symbol, str(row["orderId"]), client_id)
-        update = wire.order_updated(self.instruments[symbol], client_id, row["status"], row["executedQty"])
+        words = (row["status"], row["executedQty"], row["origQty"])
+        update = wire.order_updated(self.instruments[symbol], client_id, *words)
         return [*fills, update]
 
     async def open_orders(self) -> list[OpenOrder]:
@@ -239,7 +241,7 @@ class Binance(Venue):
     async def klines(self, symbol: str, timeframe: str, limit: int, **bounds: int) -> list[Candle]:
         query = {"symbol": symbol, "interval": timeframe, "limit": limit}
         query |= {f"{end}Time": time for end, time in bounds.items()}
-        return [wire.kline_row(row) for row in listed(await self.gateway.call("fapiPublicGetKlines", query))]
+        return [wire.kline_row(row, timeframe) for row in listed(await self.gateway.call("fapiPublicGetKlines", query))]
 
     async def funding_rates(self, symbol: str, start: int) -> list[tuple[int, int]]:
         query = {"symbol": symbol, "startTime": start, "limit": BINANCE.funding_page}
