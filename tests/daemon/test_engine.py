@@ -170,7 +170,7 @@ def test_an_order_of_unknown_fate_is_asked_for_and_never_resent(play: Play) -> N
     absent = OrderUpdated("BTCUSDT", client_id, OrderStatus.ABSENT)
     assert of(play.tell(absent), Submit) == []
     assert of(play.tell(Tick(), after=3_000), AskOrder) == [AskOrder("BTCUSDT", client_id)]
-    assert Settled(START) in play.tell(absent, after=4_000)  # absence is proven by now, and the entry is given up
+    assert Settled(START) in play.tell(absent, after=6_000)  # absence is proven by now, and the entry is given up
     assert play.engine.state.books["BTCUSDT"].lot is None
 
 
