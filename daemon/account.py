@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from daemon import lots
+from daemon import lots, takeover
 from daemon.commands import Alert, Command, PriceCoin, Reconcile, RecordTrade
 from daemon.desk import Desk
 from daemon.events import BalanceUpdated, CoinPriced, Filled, FundingPaid, PositionUpdated, Reconciled
@@ -142,7 +142,8 @@ class Account:
         state.cash, state.unstated = event.cash, 0
         for truth in event.symbols:
             if truth.symbol in self.desks:
-                out += self.desks[truth.symbol].reconciled(truth, first, at)
+                asked_at = at if event.asked_at is None else event.asked_at
+                out += takeover.take(self.desks[truth.symbol], truth, first, asked_at, at)
         return out
 
 

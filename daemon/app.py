@@ -46,6 +46,8 @@ from strategy.phases import tighten
 
 log = logging.getLogger("daemon.app")
 
+OPERATORS = (Order.PAUSE, Order.RESUME, Order.FLATTEN)
+"""What may be asked for over the control socket; the rest is the daemon's own."""
 ALERTS_DRAIN_S = 5.0
 LAST_S = 5.0
 """How long, once the journal has failed, open positions are still seen to before the daemon ends, seconds."""
@@ -145,6 +147,7 @@ class Daemon:
         await control.open()
         self._spawn(self.alerts.run(), "alerts")
         try:
+            boot.check_features(self.predictor, self.venue.profile, self._state, self.alerts)
             instruments = await boot.reach(
                 self.venue, self.config, self._state, self.journal.deployment, self._stopping
             )
@@ -177,7 +180,7 @@ class Daemon:
         real = self.config.mode is not Mode.SANDBOX
         inference = Inference(self.predictor, self.store, self._backfill, self.config.decision, by_symbol, expires=real)
         reconciliation = Reconciliation(
-            self.venue, by_symbol, self.journal.last_fill, lambda: engine.state.heard_at, own
+            self.venue, by_symbol, self.journal.last_fill, lambda: engine.state.known_until, own
         )
         execution = Execution(
             self.venue,
@@ -345,8 +348,8 @@ class Daemon:
     async def _answer(self, verb: str, who: str) -> dict[str, Any]:
         if verb == "status":
             return status(self)
-        if verb not in tuple(Order):
-            return {"error": f"unknown verb {verb!r}; known are status, {', '.join(Order)}"}
+        if verb not in OPERATORS:
+            return {"error": f"unknown verb {verb!r}; known are status, {', '.join(OPERATORS)}"}
         if self.engine is None:
             return {"error": "the daemon has not reached the exchange yet"}
         if not self.inbox.offer(OperatorCommand(Order(verb), who)):

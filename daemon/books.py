@@ -70,23 +70,27 @@ class BooksError(Exception):
 class Balance:
     """What moved the wallet since the first truth, in quote currency; `unexplained` is what nothing accounts for.
 
-    `trades` is the profit of closed trades net of fees and funding, `open_positions` what those still open have cost or
-    brought so far.
+    `trades` is the profit of closed trades net of fees and funding, `coin_fees` what of it was paid in another coin and
+    so left the wallet alone, `open_positions` what those still open have cost or brought so far.
     """
 
     at_start: Decimal
     trades: Decimal
+    coin_fees: Decimal
     open_positions: Decimal
     transfers: Decimal
     now: Decimal
 
     @property
     def unexplained(self) -> Decimal:
-        return self.now - self.at_start - self.trades - self.open_positions - self.transfers
+        return self.now - self.at_start - self.trades - self.coin_fees - self.open_positions - self.transfers
 
     def amounts(self) -> dict[str, Decimal]:
         """Every amount by name, in the order in which they add up."""
-        known = {name: getattr(self, name) for name in ("at_start", "trades", "open_positions", "transfers", "now")}
+        known = {
+            name: getattr(self, name)
+            for name in ("at_start", "trades", "coin_fees", "open_positions", "transfers", "now")
+        }
         return known | {"unexplained": self.unexplained}
 
 
@@ -125,7 +129,7 @@ def read(journal: Journal, start_ms: int | None = None, end_ms: int | None = Non
         inside = [r for r in all_of_it if (start is None or r[when] >= start) and (end is None or r[when] < end)]
         kept[name] = sorted(inside, key=itemgetter(when))
     first = journal.first_cash()
-    return Books(kept, None if first is None else _balance(first, trades, moved, state))
+    return Books(kept, None if first is None else _balance(first, trades, fills, moved, state))
 
 
 def write(books: Books, folder: Path, form: str) -> list[Path]:
@@ -150,11 +154,16 @@ def write(books: Books, folder: Path, form: str) -> list[Path]:
     return files
 
 
-def _balance(first: int, trades: Sequence[Row], moved: Sequence[Row], state: DaemonState) -> Balance:
+def _balance(
+    first: int, trades: Sequence[Row], fills: Sequence[Row], moved: Sequence[Row], state: DaemonState
+) -> Balance:
     still_open = [book.lot for book in state.books.values() if book.lot]
+    fees = sum(row["fees"] for row in trades) + sum(lot.fees for lot in still_open)
+    in_coin = any(row["fee_asset"] for row in fills)
     return Balance(
         at_start=_money(first),
         trades=_money(sum(row["profit"] for row in trades)),
+        coin_fees=_money(fees - sum(row["fee"] for row in fills) if in_coin else 0),
         open_positions=_money(sum(lots.wallet_effect(lot) - lot.funding for lot in still_open)),
         transfers=_money(sum(row["change"] for row in moved)),
         now=_money(state.cash + state.unstated),

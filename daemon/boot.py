@@ -17,12 +17,18 @@ from daemon.gateway import NotSent, OutcomeUnknown
 from daemon.identity import client_id
 from daemon.state import DaemonState
 from daemon.streams import MarketStream
+from daemon.venues.profile import Profile
 from daemon.venues.venue import Venue
 from market.instruments import Instrument
 from market.timeframes import Timeframe, utc_text
+from models.features import REGISTRY
+from models.inference import Predictor
 from strategy.live_config import Rules
 
 log = logging.getLogger("daemon.boot")
+
+TAKER_FLOW = {"trades", "taker_base", "taker_quote"}
+"""Columns of klines that not every exchange tells."""
 
 
 class BootError(Exception):
@@ -56,6 +62,30 @@ async def reach(
         except TimeoutError:
             pass
     return None
+
+
+def check_features(predictor: Predictor, profile: Profile, state: DaemonState, alerts: Alerts) -> None:
+    """A set that reads what the exchange's klines do not tell would refuse every candle.
+
+    Raises
+    ------
+    BootError
+        Unless there is something to look after.
+    """
+    if untold := unreadable(predictor, profile):
+        told = (
+            f"{predictor.id} reads trades or taker flow ({', '.join(untold[:3])}{', …' if untold[3:] else ''}), which "
+            f"{profile.name} does not tell; train a set on its own klines"
+        )
+        if not state.attended:
+            raise BootError(told)
+        alerts.tell("critical", f"{told}: positions are looked after, and nothing is entered")
+
+
+def unreadable(predictor: Predictor, profile: Profile) -> list[str]:
+    """Features of a set that the exchange's klines do not tell."""
+    chosen = REGISTRY.chosen(predictor.manifest.features.names)
+    return [] if profile.taker_flow else [f.name for f in chosen if TAKER_FLOW & set(f.needs)]
 
 
 async def _self_test(venue: Venue, config: DaemonConfig, deployment: str) -> None:

@@ -17,14 +17,12 @@ from daemon.events import (
     Meaning,
     OrderStatus,
     OrderUpdated,
-    RestingStop,
     StopUpdated,
-    SymbolTruth,
 )
 from daemon.identity import prefix
 from daemon.orders import ORDER, STOP, State, absence_proven, after
 from daemon.state import Book, Counts, Lot, Stop, Working
-from market import fills, trades
+from market import trades
 from market.instruments import Instrument
 from market.timeframes import Timeframe
 from strategy.plan import Enter
@@ -146,7 +144,7 @@ class Desk:
             book.lot.coin_fees += coin_value
             out += self._reduced(book.lot, replace(event, quantity=closing), order, cash, at)
             left, coin_value = replace(event, quantity=event.quantity - closing, fee=0), 0
-        if left.quantity and not book.lot and not order and not self._is_ours(event.client_id):
+        if left.quantity and not book.lot and not order and not self.is_ours(event.client_id):
             return out + self._opened_by_somebody(left, at)  # its fee is not ours to count
         if left.quantity:
             book.lot = lots.increase(book.lot, left, order, self.instrument, self.decision, self.unknown_stop_bps)
@@ -158,7 +156,8 @@ class Desk:
                 out.append(self.alert("critical", f"an execution of no order under way is taken over: {name}"))
         return out
 
-    def _is_ours(self, client_id: str) -> bool:
+    def is_ours(self, client_id: str) -> bool:
+        """Whether an order was made by this deployment."""
         return client_id.startswith(prefix(self.deployment))
 
     def _opened_by_somebody(self, fill: Filled, at: int) -> list[Command]:
@@ -172,9 +171,10 @@ class Desk:
         self.exposed(at)
         if self.foreign is Foreign.CLOSE:
             book.urgent = trades.FOREIGN
-        return [self.alert("critical", f"an execution of no order of ours: {name}; {self._what_is_done()}")]
+        return [self.alert("critical", f"an execution of no order of ours: {name}; {self.what_is_done()}")]
 
-    def _what_is_done(self) -> str:
+    def what_is_done(self) -> str:
+        """What the configuration wants done about a position that is not ours, in words."""
         return {
             Foreign.ADOPT: "it is taken over and protected",
             Foreign.IGNORE: "it is left alone, and nothing is opened here",
@@ -240,7 +240,7 @@ class Desk:
         """What the exchange says of a stop; only a stop that was asked for and found as wanted is CONFIRMED."""
         book = self.book
         stop = book.stops.get(event.client_id)
-        rests, ours = event.status is OrderStatus.ACCEPTED, self._is_ours(event.client_id)
+        rests, ours = event.status is OrderStatus.ACCEPTED, self.is_ours(event.client_id)
         if stop is None and rests and ours:  # given up as absent, and arrived after all
             stop = Stop(event.client_id, event.side, event.trigger, event.quantity, State.SENT, at, at)
             book.stops[event.client_id] = stop
@@ -328,92 +328,6 @@ class Desk:
         elif lot.stop_tries < self.patience.stop_tries:  # the last refusal is not waited upon
             self.book.stop_retry_at = at + self.patience.soon_ms
         return [self.alert("critical", f"stop {_answer(code, message)} (try {lot.stop_tries})")]
-
-    def reconciled(self, truth: SymbolTruth, first: bool, at: int) -> list[Command]:
-        """The exchange's truth replaces ours; what was under way is asked for by its id.
-
-        `first` is the first truth of a life. A later one may have been overtaken by executions on the stream: a
-        position that differs is believed at second sight.
-        """
-        book, out = self.book, list[Command]()
-        if (truth.leverage, truth.isolated) != (book.leverage, book.isolated):
-            # overtaken or changed by hand: unknown, so that the next entry sets it
-            book.leverage, book.isolated = (truth.leverage, truth.isolated) if first else (0, False)
-        if self.foreign is not Foreign.IGNORE:
-            book.foreign = 0  # it was left alone by a former life that was told to
-        have = book.foreign + (book.lot.side * book.lot.quantity if book.lot else 0)
-        gone = have != 0 and truth.quantity == 0  # that nothing is left is never believed at first sight
-        if have == truth.quantity:
-            book.doubted, book.margin = None, truth.margin
-        elif book.doubted == truth.quantity or (first and not gone):
-            out += self._taken_over(truth, have, at)
-        else:
-            book.doubted = truth.quantity
-            out.append(Reconcile(f"{self.symbol}: {truth.quantity} steps stated, {have} on record"))
-        if book.lot and book.doubted is None:
-            book.lot.margin = truth.margin
-        found = {s.client_id for s in truth.stops}
-        for stop in book.stops.values():
-            if stop.client_id not in found and not stop.over:
-                stop.state, stop.since = State.UNRESOLVED, 0
-        for resting in truth.stops:
-            out += self._stop_found(resting, at)
-        if first and book.naked_since:
-            book.tended_since = at
-        if book.order and book.order.state is State.SENT:
-            book.order.state, book.order.asked_at = State.UNRESOLVED, 0
-        return out
-
-    def _taken_over(self, truth: SymbolTruth, have: int, at: int) -> list[Command]:
-        """The exchange's position in place of the one on record, which no execution explains."""
-        book, ours = self.book, self.book.lot is not None
-        text = f"the exchange holds {truth.quantity} steps, the journal {have}; the exchange's is taken"
-        out = [self.alert("critical", text), Reconcile(f"{self.symbol}: a position was taken over"), *self.covered(at)]
-        book.lot, book.foreign, book.adopted, book.doubted, book.margin = None, 0, True, None, truth.margin
-        if not truth.quantity:
-            return out
-        if not ours:
-            out.append(self.alert("critical", f"a position of no order of ours; {self._what_is_done()}"))
-        if not ours and self.foreign is Foreign.IGNORE:
-            book.foreign = truth.quantity
-            return out
-        book.lot = self._adopted(truth, at)
-        self.exposed(at)
-        if not ours and self.foreign is Foreign.CLOSE:
-            book.urgent = trades.FOREIGN
-        return out
-
-    def _stop_found(self, found: RestingStop, at: int) -> list[Command]:
-        known = self.book.stops.get(found.client_id)
-        if known is None and not self._is_ours(found.client_id):
-            return [self.alert("warning", f"a stop of somebody else rests here and is left alone: {found.client_id}")]
-        # one that is over by what we know may have ended after it was seen: it proves nothing until it was asked for
-        sure = known is not None and not known.over and known.state is not State.TRIGGERED
-        state, since = (State.CONFIRMED, at) if sure else (State.UNRESOLVED, 0)
-        if sure and self.book.lot:
-            self.book.lot.stop_tries = 0
-        placed = known.placed if known else at
-        self.book.stops[found.client_id] = Stop(
-            found.client_id, found.side, found.trigger, found.quantity, state, since, placed, seen=at
-        )
-        return []
-
-    def _adopted(self, truth: SymbolTruth, at: int) -> Lot:
-        side, quantity = (1, truth.quantity) if truth.quantity > 0 else (-1, -truth.quantity)
-        unit, bps = self.instrument.unit, self.unknown_stop_bps
-        return Lot(
-            side=side,
-            quantity=quantity,
-            cost=truth.cost,
-            opened=quantity,
-            notional=truth.cost,
-            entry_time=at,
-            entry_bar=self.decision.floor(at),
-            leverage=truth.leverage,
-            stop_bps=bps,
-            stop=fills.stop_price(truth.cost, quantity, unit, side, bps),
-            margin=truth.margin,
-        )
 
     def alert(self, level: str, text: str) -> Alert:
         return Alert(level, f"{self.symbol}: {text}")

@@ -11,12 +11,13 @@ from typing import Any
 from configs import ConfigError
 from daemon import selftest
 from daemon.alerts import Alerts, AlertsError
+from daemon.boot import unreadable
 from daemon.config import DaemonConfig, Mode, alert_urls, load_config
 from daemon.gateway import GatewayError
 from daemon.identity import PROGRAM
 from daemon.lock import Lock, LockError
 from daemon.selftest import Finding
-from daemon.venues.catalogue import configured
+from daemon.venues.catalogue import VENUES, configured
 from models.inference import Predictor
 from models.modelset import ModelSetError, resolve
 from strategy.live_config import load_rules
@@ -51,6 +52,10 @@ def _model_set(config: DaemonConfig) -> Finding:
     if predictor.timeframe != config.decision:
         text = f"{predictor.id} reads {predictor.timeframe} candles, decisions are made at {config.decision}"
         return Finding("model set", False, text)
+    if untold := unreadable(predictor, VENUES[config.exchange.id].profile):
+        return Finding(
+            "model set", False, f"{predictor.id} reads {untold[0]}, of which {config.exchange.id} tells nothing"
+        )
     left = (predictor.expires_ms - time.time_ns() // 1_000_000) // 86_400_000
     return Finding("model set", left > 0, f"{predictor.id}, expires in {left} days")
 

@@ -205,7 +205,7 @@ class Engine:
     def _reconciled(self, event: Reconciled, at: int) -> list[Command]:
         state, first = self.state, not self.state.reconciled
         out = self.account.reconciled(event, first, at)
-        state.truth_at = at
+        state.truth_at, state.known_until = at, state.heard_at
         if event.elsewhere != state.elsewhere:
             state.elsewhere = event.elsewhere
             if event.elsewhere:

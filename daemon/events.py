@@ -253,12 +253,14 @@ class Reconciled:
     """The exchange's whole truth about the account, asked at start, after every private reconnect, and now and then.
 
     It is preceded by `Filled` events for every execution since the last one the journal knows, and by `FundingPaid`.
-    `elsewhere` names symbols we do not trade in which the account holds a position.
+    `elsewhere` names symbols we do not trade in which the account holds a position. `asked_at` is when the asking began
+    (ms, our clock), None where that is not known.
     """
 
     cash: int
     symbols: tuple[SymbolTruth, ...]
     elsewhere: tuple[str, ...] = ()
+    asked_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ class Inlet:
         if word := venue.farewell(frame):
             self._private.cut(f"the exchange ended the user stream ({word})")
             return
-        for event in venue.events_in(frame):
+        for event in list(venue.events_in(frame)):  # all of a frame or nothing
             if not self._offer(event):
                 self._private.cut("too many events of the account wait")
                 return

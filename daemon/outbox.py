@@ -8,6 +8,7 @@ again by asking. Questions wait for nothing. Within a symbol the order stays.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from daemon.commands import CancelStop, Command, PlaceStop, SetLeverage, Submit
 from daemon.events import Event, Failed
 from daemon.journal import Journal
+
+log = logging.getLogger("daemon.outbox")
 
 STALE_S = 2.0
 """How long a command that opens risk may wait before it is not sent at all; its step was decided on older prices."""
@@ -113,6 +116,7 @@ class Outbox:
         waited_ms = round((time.monotonic() - held.since) * 1000)
         kind, client_id = type(held.command).__name__, identity(held.command)
         self._journal.went_ahead(held.seq, kind, client_id, waited_ms)
+        log.warning("%s did not wait for the journal's disk any longer (%d ms): %s", kind, waited_ms, client_id)
         self._start(held.command, held.since)
 
     def _give_up(self, held: Held) -> None:

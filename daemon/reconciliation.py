@@ -5,6 +5,7 @@ The answers come from several requests, and an execution may fall between two of
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from daemon.events import Event, Filled, FundingPaid, Reconciled, RestingStop, SymbolTruth, Transferred
@@ -15,6 +16,9 @@ from market.instruments import Instrument
 TRIES = 5
 FIRST_LOOK = 50
 """How many of the account's newest trades are looked at when the journal knows none."""
+
+OVERLAP_MS = 60_000
+"""How far back what moved the wallet is asked for again: the list of it may lag behind. Told twice it counts once."""
 
 LastFill = Callable[[str], tuple[int, int] | None]
 Missed = Filled | FundingPaid | Transferred
@@ -27,8 +31,8 @@ class Reconciliation:
     ----------
     last_fill : callable
         Newest known (trade id, exchange time) of a symbol, or None.
-    heard_at : callable
-        The exchange's newest time (ms) that is known of the wallet, 0 for none.
+    known_until : callable
+        The exchange's time (ms) up to which everything about the wallet is known, 0 for none.
     own_prefix : str
         How client ids of this deployment begin.
     """
@@ -38,11 +42,11 @@ class Reconciliation:
         venue: Venue,
         instruments: Mapping[str, Instrument],
         last_fill: LastFill,
-        heard_at: Callable[[], int],
+        known_until: Callable[[], int],
         own_prefix: str,
     ) -> None:
         self._venue, self._instruments = venue, instruments
-        self._last_fill, self._heard_at, self._own_prefix = last_fill, heard_at, own_prefix
+        self._last_fill, self._known_until, self._own_prefix = last_fill, known_until, own_prefix
 
     async def ask(self) -> list[Event]:
         """Missing executions, funding payments and transfers, oldest first, then `Reconciled`.
@@ -58,6 +62,7 @@ class Reconciliation:
     async def _ask(self) -> list[Event]:
         missed = await self._missed()
         for _ in range(TRIES):
+            asked_at = time.time_ns() // 1_000_000
             cash = await self._venue.cash()
             holdings = await self._venue.holdings()
             terms = await self._venue.terms()
@@ -65,22 +70,20 @@ class Reconciliation:
             orders = await self._venue.open_orders()
             again = await self._missed()
             if again == missed:
-                return [*missed, self._truth(cash, holdings, terms, stops, orders)]
+                return [*missed, self._truth(cash, holdings, terms, stops, orders, asked_at)]
             missed = again
         raise OutcomeUnknown(f"the account changed under each of {TRIES} looks")
 
     async def _missed(self) -> list[Missed]:
         """What happened since the last that is known; at one instant executions come last, as they do there."""
         found: list[Missed] = []
-        if heard_at := self._heard_at():
-            found += await self._venue.transfers_since(heard_at)
+        if known_until := self._known_until():
+            found += await self._venue.moved_since(max(0, known_until - OVERLAP_MS))
         for symbol in self._instruments:
             last = self._last_fill(symbol)
             fills = await self._venue.fills_since(symbol, last, FIRST_LOOK)
             # without a known one, the account's life before this deployment is not ours to book
             found += fills if last is not None else [f for f in fills if f.client_id.startswith(self._own_prefix)]
-            if last is not None:
-                found += await self._venue.funding_since(symbol, last[1])
         return sorted(found, key=lambda e: (e.time, e.trade_id if isinstance(e, Filled) else -1))
 
     def _truth(
@@ -90,6 +93,7 @@ class Reconciliation:
         terms: Mapping[str, Terms],
         stops: Mapping[str, tuple[RestingStop, ...]],
         orders: Sequence[OpenOrder],
+        asked_at: int,
     ) -> Reconciled:
         truths = []
         for symbol in self._instruments:
@@ -107,4 +111,4 @@ class Reconciliation:
                 )
             )
         elsewhere = tuple(sorted(symbol for symbol in holdings if symbol not in self._instruments))
-        return Reconciled(cash, tuple(truths), elsewhere)
+        return Reconciled(cash, tuple(truths), elsewhere, asked_at)

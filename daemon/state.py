@@ -137,6 +137,7 @@ class Book:
     executed: tuple[int, int] = (0, 0)
     adopted: bool = False
     foreign: int = 0
+    strangers: list[str] = field(default_factory=list)
     trades_seen: list[int] = field(default_factory=list)
 
 
@@ -178,9 +179,9 @@ class DaemonState:
     `cash` is the wallet as last stated, `unstated` what executions and funding found by asking have moved it by since.
     `held` are executions and funding that arrived before the first truth of this life: older ones may follow.
     `truth_at` is when the exchange's whole truth was last taken or asked for, `heard_at` the exchange's newest time
-    that is known of the wallet, and `transfers` are the last deposits and withdrawals with their times.
-    `coins` are prices (cash units) of coins that fees are paid in, `unpriced` fees (symbol, coin, 1e-8 of it) of
-    positions still open that wait for one.
+    that is known of the wallet, `known_until` what that was at the last truth. `transfers` are the last deposits and
+    withdrawals with their times, `coins` prices (cash units) of coins that fees are paid in, and `unpriced` fees
+    (symbol, coin, 1e-8 of it) of positions still open that wait for one.
     `suspended` are symbols that the exchange does not trade now, `elsewhere` those that are not ours and in which the
     account holds a position. `memory` is what the strategy remembers of the whole account, the trading state in it.
     `deaf` is whether the private stream is down, `blind` whether market data is stale; `sent` is what was sent lately,
@@ -197,6 +198,7 @@ class DaemonState:
     reconciled: bool = False
     truth_at: int = 0
     heard_at: int = 0
+    known_until: int = 0
     transfers: list[tuple[int, int]] = field(default_factory=list)
     coins: dict[str, int] = field(default_factory=dict)
     unpriced: list[tuple[str, str, int]] = field(default_factory=list)

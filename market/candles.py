@@ -21,6 +21,10 @@ VALUES = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "t
 """The value columns of a kline, in the order history files and the exchange give them."""
 
 
+MOST = 1e12
+"""The largest price that is taken for one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Candle:
     """One closed kline; `open_time` in UTC milliseconds, volumes in base and quote currency."""
@@ -39,15 +43,21 @@ class Candle:
     def problem(self) -> str | None:
         """What makes this candle impossible, in words, or None.
 
-        NaN, zero or negative prices, a high below the body or a low above it, and negative volume are impossible.
+        NaN, zero or negative prices, a high below the body or a low above it, negative or endless volume, and a price
+        beyond all bounds are impossible.
         """
         prices = (self.open, self.high, self.low, self.close)
         if not all(np.isfinite(p) and p > 0 for p in prices):
             return f"price that is not a positive number: {prices}"
         if self.high < max(prices) or self.low > min(prices):
             return f"high and low do not hold open and close: {prices}"
+        if max(prices) > MOST:
+            return f"price beyond all bounds: {prices}"
         if not self.volume >= 0:
             return f"volume {self.volume}"
+        shares = (self.volume, self.quote_volume, self.trades, self.taker_base, self.taker_quote)
+        if any(v < 0 or np.isinf(v) for v in shares):
+            return f"volume, or a share of it, negative or endless: {shares}"
         return None
 
 

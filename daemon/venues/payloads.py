@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 from daemon.events import OrderStatus
 from market.candles import Candle
 from market.fills import RATE
-from market.instruments import CASH, INT64_MAX, Instrument, InstrumentError
+from market.instruments import CASH, INT64_MAX, MOST, Instrument, InstrumentError
 
 Payload = Mapping[str, Any]
 Instruments = Mapping[str, Instrument]
@@ -144,6 +144,12 @@ def cost(instrument: Instrument, price: str, quantity: int) -> int:
     """Cash units that `quantity` steps cost at an average price, which the exchange has rounded."""
     exact = _decimal(price) * abs(quantity) * instrument.step * CASH
     return bounded(int(exact.to_integral_value(ROUND_HALF_EVEN)))
+
+
+def countable(instrument: Instrument, price: object, quantity: int) -> None:
+    """Refuse an amount (steps) that is worth more at this price than anybody holds, or than we could count."""
+    if abs(quantity) and not 0 < units(price) * abs(quantity) * instrument.step <= MOST:
+        raise UnreadablePayload(f"{instrument.symbol}: {quantity} steps at {price!r:.40} is beyond all bounds")
 
 
 def number(value: object) -> float:

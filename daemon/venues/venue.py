@@ -260,6 +260,13 @@ class Venue(ABC):
     async def transfers_since(self, start: int) -> list[Transferred]:
         """Deposits and withdrawals in the instruments' quote currency from `start` (ms) on, oldest first."""
 
+    async def moved_since(self, start: int) -> list[FundingPaid | Transferred]:
+        """All that moved the wallet beside executions from `start` (ms) on, oldest first."""
+        moved: list[FundingPaid | Transferred] = [*await self.transfers_since(start)]
+        for symbol in self.instruments:
+            moved += await self.funding_since(symbol, start)
+        return sorted(moved, key=lambda event: event.time)
+
     @abstractmethod
     async def coin_price(self, coin: str) -> int | None:
         """What one unit of a currency costs now in the instruments' quote currency, cash units; None if unknown."""
@@ -289,7 +296,7 @@ class Venue(ABC):
         try:
             await self.place_stop(StopOrder(symbol, client_id, 1, max(1, instrument.min_quantity), past))
         except Refused as error:
-            if error.meaning not in (Meaning.WOULD_TRIGGER, Meaning.NOTHING_TO_REDUCE):
+            if error.meaning not in (Meaning.WOULD_TRIGGER, Meaning.NOTHING_TO_REDUCE, Meaning.DUPLICATE_ID):
                 raise
         else:
             await self.cancel_stop(symbol, client_id)

@@ -124,6 +124,13 @@ def _speed(context: click.Context, parameter: click.Parameter, value: str) -> fl
     show_default=True,
     help="With --mirror: seconds of silence after which prices are no longer trusted.",
 )
+@click.option(
+    "--late-by",
+    type=click.FloatRange(0),
+    default=60.0,
+    show_default=True,
+    help="With --mirror: a missed close is passed on if it is at most so many seconds old; older ones are history.",
+)
 @click.option("--timeframe", callback=_timeframe, help="Base timeframe [that of the data; synthetic: 1h; mirror: 1m].")
 @click.option("--speed", callback=_speed, default="manual", show_default=True, help="manual, real, or times real pace.")
 @click.option("--host", default="127.0.0.1", show_default=True)
@@ -166,6 +173,7 @@ def main(
     funding: list[str],
     mirror: str | None,
     quiet_after: float,
+    late_by: float,
     timeframe: Timeframe | None,
     speed: float | None,
     host: str,
@@ -194,6 +202,8 @@ def main(
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("--tls-cert and --tls-key go together")
+    if not symbols:
+        raise click.UsageError("--symbols names none; write BTCUSDT, or a few, comma-separated")
     rules = () if faults is None else _scenario(faults)
     costs = Costs(taker_fee, maker_fee, slippage)
     opened = partial(
@@ -207,7 +217,7 @@ def main(
     door = Door(host, port, _tls(tls_cert, tls_key))
     if mirror is not None:
         _check_mirror(mirror)
-        follow = _follow(mirror, symbols, timeframe or MIRRORED, quiet_after, cash, costs, opened, door)
+        follow = _follow(mirror, symbols, timeframe or MIRRORED, quiet_after, late_by, cash, costs, opened, door)
         sys.exit(asyncio.run(follow))
     if start_at is not None and warmup is not None:
         raise click.UsageError("--start-at and --warmup both say where to start; give one")
@@ -240,7 +250,8 @@ def _tether(wanted: bool) -> None:
     """Have SIGTERM come once standard input ends, where that is wanted; a killed parent cannot send one."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 65_536):  # unbuffered: a thread that holds the buffer's lock aborts the interpreter's end
+            pass
         os.kill(os.getpid(), signals.SIGTERM)
 
     if wanted:
@@ -283,6 +294,7 @@ async def _follow(
     symbols: list[str],
     finest: Timeframe,
     quiet_s: float,
+    late_s: float,
     cash: int,
     costs: Costs,
     opened: Callable[..., tuple[Server, Codec]],
@@ -292,7 +304,7 @@ async def _follow(
     from market.exchange.mirror.upstream import UpstreamError
     from market.exchange.mirror.wire import Unreadable
 
-    mirror = Mirror(where, symbols, finest, quiet_s)
+    mirror = Mirror(where, symbols, finest, quiet_s, late_s)
     try:
         venue = Venue(await mirror.open(cash, costs), mirror, wall_ms)
         server, codec = opened(venue, manual=False)  # its state, where it keeps one, before anything is learnt

@@ -75,6 +75,8 @@ class Account:
         self.status = dict.fromkeys(self.instruments, SymbolStatus.TRADING)
         self.ledger = Ledger.opened_with(cash)
         self.settings = {symbol: Settings() for symbol in self.instruments}
+        self.leverage_clips: dict[str, int] = {}
+        """Symbols whose leverage is set no higher than this, whatever was asked."""
         self.realized = dict.fromkeys(self.instruments, 0)
         self.hedge_mode = False
         self.multi_assets = False

@@ -116,6 +116,10 @@ class Codec(ABC):
         """
 
     @abstractmethod
+    def error(self, code: int | None, message: str) -> Payload:
+        """How an error is written, whoever thought of it."""
+
+    @abstractmethod
     def refused(self, refusal: Refusal) -> Reply:
         """How a refusal is told."""
 

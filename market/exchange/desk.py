@@ -8,6 +8,7 @@ from __future__ import annotations
 from market import tiers
 from market.exchange.engine import Engine
 from market.exchange.orders import (
+    AssetModeEvent,
     Execution,
     LeverageEvent,
     Order,
@@ -167,8 +168,15 @@ class Desk:
 
     # -- settings ---------------------------------------------------------------------------------------------------
 
-    def set_leverage(self, symbol: str, leverage: int) -> None:
-        """Set a symbol's leverage; it binds the next entry, and is never lowered under a position."""
+    def set_leverage(self, symbol: str, leverage: int) -> int:
+        """Set a symbol's leverage, or to its clip where it has one; it is never lowered under a position.
+
+        Returns
+        -------
+        int
+            The leverage that binds the next entry.
+        """
+        leverage = min(leverage, self.engine.leverage_clips.get(symbol, leverage))
         settings, instrument = self.engine.settings[symbol], self.engine.instruments[symbol]
         if not 1 <= leverage <= instrument.max_leverage:
             raise Refusal(Code.BAD_LEVERAGE, f"Leverage {leverage} is not valid")
@@ -181,6 +189,7 @@ class Desk:
                 raise Refusal(Code.ABOVE_LEVERAGE_CAP)
         settings.leverage = leverage
         self.engine.emit(LeverageEvent(self.engine.time, symbol, leverage))
+        return leverage
 
     def set_margin_mode(self, symbol: str, isolated: bool) -> None:
         """Set a symbol to isolated or cross margin while it is flat."""
@@ -194,6 +203,7 @@ class Desk:
         if symbol in self.engine.ledger.positions:
             raise Refusal(Code.MARGIN_TYPE_WITH_POSITION)
         settings.isolated = isolated
+        self.engine.tell_account(symbol, "MARGIN_TYPE_CHANGE", 0)
 
     def set_hedge_mode(self, hedge_mode: bool) -> None:
         """Switch the account between one-way and hedge mode; orders are taken in one-way mode only."""
@@ -215,6 +225,7 @@ class Desk:
         if any(settings.isolated for settings in engine.settings.values()):
             raise Refusal(Code.MULTI_ASSETS_WITH_ISOLATED)
         engine.multi_assets = multi_assets
+        engine.emit(AssetModeEvent(engine.time, multi_assets))
 
     # -- checks -----------------------------------------------------------------------------------------------------
 

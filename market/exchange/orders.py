@@ -277,4 +277,13 @@ class KeyExpired:
     symbol: str = ""
 
 
-Event = OrderEvent | StopEvent | AccountEvent | LeverageEvent | KeyExpired
+@dataclass(frozen=True, slots=True)
+class AssetModeEvent:
+    """The account went into multi-assets mode, or back to single-asset mode."""
+
+    time: int
+    multi_assets: bool
+    symbol: str = ""
+
+
+Event = OrderEvent | StopEvent | AccountEvent | LeverageEvent | AssetModeEvent | KeyExpired

@@ -49,7 +49,7 @@ class Server:
 
     def __init__(self, venue: Venue, codec: Codec, manual: bool, fault_seed: int = 1) -> None:
         self.faults = Arsenal(fault_seed, venue.wall_ms)
-        self._injector = Injector(self.faults)
+        self._injector = Injector(self.faults, codec.error)
         self.hub = Hub(venue, codec, self._injector)
         self.clock = Clock(venue.replay, self.hub) if isinstance(venue.replay, Replay) else None
         self._hand = Hand(venue)

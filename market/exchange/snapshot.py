@@ -27,7 +27,7 @@ class SnapshotError(ValueError):
 
 
 def account(venue: Venue) -> Row:
-    """The venue as it stands; amounts in the units they are kept in."""
+    """The venue as it stands, ready to be written as JSON; amounts in the units they are kept in."""
     engine = venue.engine
     return {
         "time": engine.time,
@@ -35,20 +35,21 @@ def account(venue: Venue) -> Row:
         "marks": engine.marks,
         "quotes": engine.quotes,
         "status": engine.status,
-        "ledger": asdict(engine.ledger),
-        "settings": {symbol: asdict(settings) for symbol, settings in engine.settings.items()},
+        "ledger": engine.ledger,
+        "settings": engine.settings,
         "realized": engine.realized,
         "ids": [engine.order_ids.upcoming, engine.stop_ids.upcoming],
         "hedge_mode": engine.hedge_mode,
         "multi_assets": engine.multi_assets,
         "can_trade": engine.can_trade,
-        "depth": asdict(engine.depth) | {"quantity": _text(engine.depth.quantity)},
-        "fee_coin": None if engine.fee_coin is None else asdict(engine.fee_coin),
+        "depth": {**asdict(engine.depth), "quantity": _text(engine.depth.quantity)},
+        "fee_coin": engine.fee_coin,
         "stop_fates": engine.stop_fates,
+        "leverage_clips": engine.leverage_clips,
         "spawned": {str(order_id): stop.id for order_id, stop in engine.spawned.items()},
         "instruments": {
-            symbol: {name: getattr(instrument, name) for name in TERMS}
-            | {"brackets": [asdict(bracket) for bracket in instrument.brackets]}
+            symbol: {"tick": str(instrument.tick), "step": str(instrument.step), "brackets": instrument.brackets}
+            | {name: getattr(instrument, name) for name in TERMS}
             for symbol, instrument in engine.instruments.items()
         },
         "venue": venue.kept(),
@@ -67,7 +68,13 @@ def restore(venue: Venue, found: Row, rows: Mapping[str, list[Row]]) -> None:
     engine = venue.engine
     if list(found["prices"]) != list(engine.instruments):
         raise SnapshotError(f"the state is of {', '.join(found['prices'])}, not of {', '.join(engine.instruments)}")
-    if isinstance(venue.replay, Replay) and found["market"] is not None:
+    for symbol, row in found["instruments"].items():
+        ours = engine.instruments[symbol]
+        if (Decimal(row.pop("tick")), Decimal(row.pop("step"))) != (ours.tick, ours.step):
+            raise SnapshotError(f"{symbol} has another tick or step now, in which the state's amounts are counted")
+    if isinstance(venue.replay, Replay) is not (found["market"] is not None):
+        raise SnapshotError("a replay's state does not go on in a mirror, nor a mirror's in a replay")
+    if isinstance(venue.replay, Replay):
         try:
             venue.replay.resume(found["market"])
         except ReplayError as error:
@@ -85,8 +92,10 @@ def restore(venue: Venue, found: Row, rows: Mapping[str, list[Row]]) -> None:
     engine.can_trade = found["can_trade"]
     engine.depth = _depth(found["depth"])
     engine.fee_coin = None if found["fee_coin"] is None else FeeCoin(**found["fee_coin"])
+    engine.leverage_clips = found["leverage_clips"]
     engine.stop_fates = {symbol: StopFate(word) for symbol, word in found["stop_fates"].items()}
-    _restore_instruments(venue, found["instruments"])
+    if isinstance(venue.replay, Replay):  # a mirror's terms are its upstream's of today
+        _restore_instruments(venue, found["instruments"])
     _restore_book(venue, rows)
     engine.spawned = {int(order_id): engine.stops[stop_id] for order_id, stop_id in found["spawned"].items()}
     venue.take_back(found["venue"])

@@ -27,6 +27,7 @@ from market.exchange.refusals import Code, Refusal
 from market.exchange.replay import Replay
 from market.funding import Funding
 from market.instruments import CASH
+from market.tiers import brackets
 from market.timeframes import Timeframe
 from market.trades import Trade
 from models.prediction import PredictionHistory
@@ -55,6 +56,8 @@ THRESHOLDS = LiveConfig(
     entry=Entry(long=0.55, short=0.55), exit=live_config.Exit(long=0.40, short=0.48), halts=NO_HALTS
 )
 BUSY = replace(THRESHOLDS.rules(), max_hold_bars=4, liquidation_cooldown=3)
+STEEP = brackets((1_500 * CASH, 20, 40), (4_500 * CASH, 6, 300), (12_000 * CASH, 3, 900))
+"""Tiers that bind at the sizes traded here."""
 HALTING = replace(
     BUSY,
     halts=HaltLimits(
@@ -227,7 +230,7 @@ class Trader:
         try:
             order = self.desk.place(self._order(symbol, action.side, action.quantity, "entry", False))
         except Refusal as refusal:
-            if refusal.code not in (Code.NO_MARGIN, Code.TOO_SMALL):
+            if refusal.code not in (Code.NO_MARGIN, Code.TOO_SMALL, Code.ABOVE_LEVERAGE_CAP):
                 raise
             return
         engine.drain()
@@ -292,6 +295,15 @@ def market(seed: int, base: Timeframe) -> list[SymbolFrame]:
 def test_the_backtest_makes_the_exchanges_trades_to_the_last_unit(seed: int, base: Timeframe) -> None:
     result = alike(market(seed, base), BUSY)
     assert len(result.closed) > 40
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_margin_tiers_bind_alike_at_the_exchange_and_in_the_backtest(seed: int) -> None:
+    tiered = [replace(f, instrument=replace(f.instrument, brackets=STEEP)) for f in market(seed, HOURLY)]
+    result = alike(tiered, BUSY)
+    leverages = {closed.trade.leverage for closed in result.closed}
+    assert leverages & {tier.max_leverage for tier in STEEP}, "a tier clipped what the regime asked for"
+    assert result.closed != alike(market(seed, HOURLY), BUSY).closed
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -26,8 +26,10 @@ RULES = {
     "exit": {"long": 0.0, "short": 0.0, "max_hold_bars": 3},
     "regimes": {"confirm": 1},
     "cooldown": {"stop": 0, "liquidation": 0},
+    "halts": {"daily_loss": None, "weekly_loss": None, "drawdown": None, "losing_streak": None},
+    "orders": {"price_band": None},
 }
-"""Always in the market: an entry at the first candle, out by time after three."""
+"""Always in the market, whatever is lost: an entry at the first candle, out by time after three."""
 
 
 @pytest.fixture(scope="session")
@@ -70,13 +72,15 @@ async def connect() -> AsyncIterator[Callable[..., Awaitable[tuple[Venue, Frames
     """Opens venues at an exchange's URL, on isolated margin, each with the list that its frames are kept in."""
     opened: list[Venue] = []
 
-    async def open_venue(url: str, symbols: tuple[str, ...] = ("BTCUSDT",)) -> tuple[Venue, Frames]:
+    async def open_venue(
+        url: str, symbols: tuple[str, ...] = ("BTCUSDT",), kind: type[Venue] = Binance
+    ) -> tuple[Venue, Frames]:
         frames: Frames = []
-        venue = Binance("local", "local", url, 2 * PATIENCE, lambda private, frame: frames.append((private, frame)))
+        venue = kind("local", "local", url, 2 * PATIENCE, lambda private, frame: frames.append((private, frame)))
         opened.append(venue)
         await venue.open(symbols)
         for symbol in symbols:
-            await venue.gateway.call("fapiPrivatePostMarginType", {"symbol": symbol, "marginType": "ISOLATED"})
+            await venue.set_leverage(symbol, 20)
         return venue, frames
 
     yield open_venue

@@ -103,13 +103,14 @@ def test_a_kline_frame_carries_the_closed_flag(recorded: Any) -> None:
 
 def test_a_kline_row_keeps_the_taker_flow(recorded: Any) -> None:
     row = recorded("http/http_futures_market_klines.json")[0]
-    candle = kline_row(row)
+    row[6] = row[0] + 3_599_999  # the documentation's example spans a week, which the daemon never asks for
+    candle = kline_row(row, "1h")
     assert (candle.open_time, candle.taker_base, candle.taker_quote) == (row[0], float(row[9]), float(row[10]))
 
 
 def test_what_the_exchange_does_not_know_is_not_zero() -> None:
-    row = [0, "1", "1", "1", "1", "1", 1, None, None, None, None, "0"]
-    candle = kline_row(row)
+    row = [0, "1", "1", "1", "1", "1", 59_999, None, None, None, None, "0"]
+    candle = kline_row(row, "1m")
     assert math.isnan(candle.trades)
     assert math.isnan(candle.taker_base)
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 from decimal import Decimal
 from typing import Any
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from daemon.account import SNAPSHOT
 from daemon.commands import Purpose
@@ -25,7 +29,7 @@ from daemon.gateway import Refused
 from daemon.identity import client_id
 from daemon.venues.bybit import wire
 from daemon.venues.catalogue import VENUES
-from daemon.venues.payloads import UnreadablePayload
+from daemon.venues.payloads import UNREADABLE, UnreadablePayload
 from daemon.venues.venue import Holding
 from market.instruments import CASH, Instrument
 
@@ -161,7 +165,7 @@ def test_trade_ids_rise_with_the_sequence_and_tell_what_shares_one_apart() -> No
 
 @pytest.mark.parametrize("seq", [-1, 2**44, 2**70])
 def test_a_sequence_that_no_number_of_ours_can_hold_is_refused(seq: int) -> None:
-    with pytest.raises(UnreadablePayload, match="seq"):
+    with pytest.raises(UnreadablePayload, match=r"seq|bounds"):
         wire.trade_id(execution(seq=seq))
 
 
@@ -231,3 +235,41 @@ def test_a_timeframe_without_klines_is_refused_by_name() -> None:
 def test_our_client_ids_are_of_the_kind_that_the_exchange_takes(venue: str) -> None:
     made = client_id("deployment", TIME, "BTCUSDT", Purpose.ENTRY, 3)
     assert re.fullmatch(VENUES[venue].profile.client_id, made)
+
+
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from(["", "0", "-1", "1e400", "NaN", "Infinity", "9" * 40, 2**70, "Buy", "Trade", "Funding", "Stop"]),
+    st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+)
+FRAMES = [
+    frame("order", **order()),
+    frame("order", **stop("Untriggered")),
+    frame("execution", **execution()),
+    frame("execution", **execution(execType="Funding")),
+    frame("position", **position()),
+    frame("wallet", accountType="UNIFIED", coin=[{"coin": "USDT", "walletBalance": "1"}]),
+]
+
+
+@given(st.sampled_from(FRAMES), st.data())
+def test_whatever_stands_in_a_frame_it_is_read_refused_as_unreadable_or_nothing(
+    sound: Any, data: st.DataObject
+) -> None:
+    odd = copy.deepcopy(sound)
+    inside = data.draw(st.sampled_from([odd, odd["data"][0], *odd["data"][0].get("coin", [])]))
+    name = data.draw(st.sampled_from(sorted(inside)))
+    if data.draw(st.booleans()):
+        del inside[name]
+    else:
+        inside[name] = data.draw(ODD)
+    try:
+        events = list(wire.account_events(odd, OURS))
+    except UNREADABLE:
+        return
+    orjson.dumps(events)  # and what was read can be journaled

@@ -207,6 +207,21 @@ def test_the_books_as_parquet_hold_decimals_and_utc_times(tmp_path: Path, config
     assert "unexplained" in told.stdout
 
 
+def test_a_fee_in_another_coin_does_not_unbalance_the_books(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    state = DaemonState(cash=10_000 * CASH - 225, grids={"BTCUSDT": "0.01 0.001"})
+    paid = Filled("BTCUSDT", "exit", 2, -1, 4_000_123, 10, 0, START + HOUR, fee_asset="BNB", coin_fee=77)
+    write(journal, Reconciled(10_000 * CASH, ()), Filled("BTCUSDT", "entry", 1, 1, 4_000_000, 10, 125, START), paid)
+    journal = Journal(tmp_path)
+    journal.write(OperatorCommand(Order.PAUSE, "test"), START, [RecordTrade(TRADE)], state)
+    found = books.read(journal)
+    assert [(row["fee"], row["fee_asset"]) for row in found.rows["executions"]] == [
+        (Decimal("0.00000125"), None), (Decimal("0.00000077"), "BNB"),
+    ]  # fmt: skip
+    assert found.balance is not None
+    assert (found.balance.coin_fees, found.balance.unexplained) == (Decimal("0.00000125"), 0)
+
+
 def test_what_the_books_cannot_explain_is_told(tmp_path: Path) -> None:
     journal = kept(tmp_path)
     state = journal.state()

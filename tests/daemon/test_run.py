@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import json
 import logging
 import os
@@ -28,6 +29,8 @@ from tests.local_exchange import PATIENCE, ROOT, LocalExchange
 Exchange = Callable[..., LocalExchange]
 Configure = Callable[..., Path]
 WARMUP = 150
+VENUES = [("binance", "binanceusdm"), ("bybit", "bybit")]
+"""What the local exchange speaks, and what the daemon's configuration calls it."""
 
 
 class Running:
@@ -136,11 +139,12 @@ def test_several_symbols_and_timeframes_are_decided_as_one_batch(
     assert set(place.state()["positions"]) == {"BTCUSDT", "ETHUSDT"}
 
 
+@pytest.mark.parametrize(("venue", "id_"), VENUES)
 def test_33_killed_with_a_position_it_finds_position_and_stop_again(
-    exchange: Exchange, configure: Configure, start: Start
+    exchange: Exchange, configure: Configure, start: Start, venue: str, id_: str
 ) -> None:
-    place = exchange(warmup=WARMUP, bars=100)
-    config = configure(place.url)
+    place = exchange(venue=venue, warmup=WARMUP, bars=100)
+    config = configure(place.url, exchange={"id": id_, "url": place.url, "key": "local", "secret": "local"})
     first = start(config)
     play(place, first, 1)
     first.process.kill()
@@ -174,11 +178,13 @@ def test_what_closed_while_it_was_away_is_decided_after_the_restart(
     assert set(decided) == set(range(settled - 3_600_000, settled + 4 * 3_600_000 + 1, 3_600_000))
 
 
+@pytest.mark.parametrize(("venue", "id_"), VENUES)
 def test_funding_that_fell_due_while_it_was_away_is_in_the_books(
-    exchange: Exchange, configure: Configure, start: Start
+    exchange: Exchange, configure: Configure, start: Start, tmp_path: Path, venue: str, id_: str
 ) -> None:
-    place = exchange(warmup=WARMUP, bars=100)
-    config = configure(place.url, on_stop="flatten")
+    place = exchange(venue=venue, warmup=WARMUP, bars=100)
+    speaking = {"id": id_, "url": place.url, "key": "local", "secret": "local"}
+    config = configure(place.url, exchange=speaking, on_stop="flatten")
     first = start(config)
     play(place, first, 1)
     first.process.kill()
@@ -194,6 +200,11 @@ def test_funding_that_fell_due_while_it_was_away_is_in_the_books(
     assert cash(state["funding"]) != 0
     assert sum(t.funding for t in trades) == cash(state["funding"])
     assert sum(t.profit for t in trades) == cash(state["cash"]) - cash(10_000)
+    told = json.loads(command("books", config, "--out", str(tmp_path / "books"), "--json").stdout)["balance"]
+    assert (cash(told["now"]), cash(told["unexplained"])) == (cash(state["cash"]), 0)
+    for name, column, total in (("executions", "fee", state["fees"]), ("funding", "paid", state["funding"])):
+        with (tmp_path / "books" / f"{name}.csv").open() as book:
+            assert sum(cash(row[column]) for row in csv.DictReader(book)) == cash(total)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -301,6 +312,18 @@ def test_live_needs_to_be_said_twice(configure: Configure) -> None:
     ended = command("run", live)
     assert ended.exit_code == 4
     assert "--live" in ended.stderr
+
+
+def test_a_model_set_that_needs_what_the_exchange_does_not_tell_is_refused(
+    exchange: Exchange, configure: Configure, start: Start
+) -> None:
+    place = exchange(venue="bybit", warmup=WARMUP, bars=100)
+    speaking = {"id": "bybit", "url": place.url, "key": "local", "secret": "local"}
+    daemon = start(configure(place.url, exchange=speaking, model_set="starter", model_sets=str(ROOT / "models")))
+    assert daemon.wait()[0] == 4
+    log = (daemon.folder.parent / "daemon.log").read_text()
+    assert "taker flow" in log
+    assert "Bybit v5 linear does not tell; train a set on its own klines" in log
 
 
 def test_a_journal_of_another_market_is_refused(exchange: Exchange, configure: Configure, start: Start) -> None:
@@ -439,3 +462,28 @@ def test_a_locked_journal_holds_up_entries_and_never_a_stop(
         assert other.execute("SELECT kind FROM ahead").fetchone() == ("PlaceStop",)
     daemon.process.send_signal(signal.SIGTERM)
     assert daemon.wait()[0] == 0
+
+
+def test_a_stop_that_went_ahead_of_the_journal_is_found_again_after_a_kill(
+    exchange: Exchange, configure: Configure, start: Start
+) -> None:
+    place = exchange(warmup=WARMUP, bars=100)
+    config = configure(place.url)
+    first = start(config)
+    play(place, first, 1)
+    with closing(sqlite3.connect(first.folder / FILE, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        before = {s["client_id"] for s in place.state()["stops"]}
+        asyncio.run(_cancel_stops(place))
+        until(lambda: {s["client_id"] for s in place.state()["stops"]} - before, "another stop")
+        first.process.kill()
+        first.wait()
+        other.rollback()
+        (known,) = other.execute("SELECT count(*) FROM events WHERE body LIKE '%canceled%'").fetchone()
+        assert known == 0, "the journal knows nothing of it"
+    (stop,) = place.state()["stops"]
+    second = start(config)
+    play(place, second, 1)
+    state = place.state()
+    assert [s["client_id"] for s in state["stops"]] == [stop["client_id"]]
+    assert json.loads(command("status", config, "--json").stdout)["positions"][0]["protected"]

@@ -65,8 +65,12 @@ def test_orders_and_stops_are_placed_and_cancelled_by_hand(venue: Venue) -> None
 def test_settings_change_by_the_exchanges_own_rules(venue: Venue) -> None:
     do(venue, "leverage", symbol="BTCUSDT", leverage=7)
     assert venue.engine.settings["BTCUSDT"].leverage == 7
+    told(venue)
     do(venue, "margin_type", symbol="BTCUSDT", margin_type="CROSSED")
+    (frame,) = told(venue)
+    assert (frame["a"]["m"], frame["a"]["P"][0]["mt"]) == ("MARGIN_TYPE_CHANGE", "cross")
     do(venue, "multi_assets", on=True)
+    assert told(venue)[-1]["ai"] == {"j": True}
     assert ask(venue, "GET", "/fapi/v1/multiAssetsMargin") == {"multiAssetsMargin": True}
     assert ask(venue, "GET", "/fapi/v3/account")["multiAssetsMargin"] is True
     isolate = lambda: do(venue, "margin_type", symbol="BTCUSDT", margin_type="ISOLATED")  # noqa: E731
@@ -77,6 +81,15 @@ def test_settings_change_by_the_exchanges_own_rules(venue: Venue) -> None:
     assert code_of(lambda: do(venue, "multi_assets", on=True)) is Code.MULTI_ASSETS_WITH_ISOLATED
     do(venue, "hedge_mode", on=True)
     assert code_of(lambda: buy(venue)) is Code.WRONG_POSITION_SIDE
+
+
+def test_leverage_may_be_clipped_below_what_was_asked_for(venue: Venue) -> None:
+    do(venue, "clip_leverage", symbol="BTCUSDT", at=3)
+    reply = ask(venue, "POST", "/fapi/v1/leverage", symbol="BTCUSDT", leverage="10")
+    assert reply["leverage"] == 3
+    assert ask(venue, "GET", "/fapi/v1/symbolConfig")[0]["leverage"] == 3
+    do(venue, "clip_leverage", symbol="BTCUSDT", at=0)
+    assert ask(venue, "POST", "/fapi/v1/leverage", symbol="BTCUSDT", leverage="10")["leverage"] == 10
 
 
 def test_a_deposit_and_a_withdrawal_are_told_and_are_no_profit(venue: Venue, recorded: Recorded) -> None:

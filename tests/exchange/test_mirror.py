@@ -92,6 +92,7 @@ async def test_a_client_of_the_mirror_is_told_what_a_client_of_the_upstream_is(e
         assert leverages == [150, 100, 75, 50, 25, 20, 10, 5, 4, 3, 2, 1]
         assert float(tiers["BTCUSDT"][-1]["cum"]) == 421_482_000
         assert int(tiers["XYZUSDT"][0]["initialLeverage"]) == 50
+    assert await asyncio.to_thread(mirror.stop) == 0
 
 
 async def test_orders_fill_at_best_bid_and_ask_and_stops_go_by_the_mark(exchange: Start) -> None:
@@ -145,7 +146,7 @@ async def test_funding_is_charged_at_the_upstreams_rate_on_its_mark(exchange: St
 async def test_an_upstream_that_falls_leaves_silence_and_then_no_hole(exchange: Start) -> None:
     upstream = exchange(timeframe="1m", warmup=200, speed=60)
     async with TcpProxy(upstream.port) as proxy:
-        mirror = await mirror_of(exchange, proxy.url, timeframe="1m", quiet_after=1.5 * PATIENCE)
+        mirror = await mirror_of(exchange, proxy.url, timeframe="1m", quiet_after=1.5 * PATIENCE, late_by=10**6)
         async with trading(mirror) as client, listening(mirror, client, (BTC, "1m")) as frames:
 
             async def two_closed() -> bool:

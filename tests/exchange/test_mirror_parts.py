@@ -133,7 +133,7 @@ def told() -> list[Heard]:
 
 
 def track_of(history: History, told: list[Heard]) -> Track:
-    return Track("BTCUSDT", MINUTE, history.since, told.append)
+    return Track("BTCUSDT", MINUTE, history.since, told.append, lambda kline: True)
 
 
 def closed_minutes(told: list[Heard]) -> list[int]:
@@ -187,6 +187,15 @@ async def test_minutes_that_the_exchange_itself_lacks_are_stepped_over(told: lis
     track.hear(kline(5, closed=False))
     await settled(lambda: told[-1].kline.open_time == 5 * MINUTE.ms)
     assert closed_minutes(told) == [1, 4]
+
+
+async def test_a_missed_close_that_is_old_is_left_to_history(told: list[Heard]) -> None:
+    track = Track("BTCUSDT", MINUTE, History().since, told.append, lambda kline: kline.open_time >= 4 * MINUTE.ms)
+    track.hear(kline(1))
+    track.hear(kline(5, closed=False))
+    await settled(lambda: told[-1].kline.open_time == 5 * MINUTE.ms)
+    track.hear(kline(5))
+    assert closed_minutes(told) == [1, 4, 5]
 
 
 async def test_a_connection_made_anew_asks_for_what_was_missed(told: list[Heard]) -> None:

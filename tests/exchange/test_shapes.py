@@ -51,6 +51,7 @@ def venue() -> Venue:
     ask(venue, "POST", "/fapi/v1/marginType", symbol="BTCUSDT", marginType="ISOLATED")
     for _ in range(30):
         venue.replay.turn()
+    venue.drain()
     return venue
 
 

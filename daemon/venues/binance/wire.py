@@ -6,7 +6,7 @@ List, Query Algo Order; amounts are texts, absent ones null.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +20,7 @@ from daemon.events import (
     PositionUpdated,
     RestingStop,
     StopUpdated,
+    Transferred,
 )
 from daemon.venues.payloads import (
     Instruments,
@@ -28,6 +29,7 @@ from daemon.venues.payloads import (
     UnreadablePayload,
     bps_up,
     cost,
+    countable,
     fee,
     grid,
     known,
@@ -37,11 +39,13 @@ from daemon.venues.payloads import (
     units,
     whole,
     word,
+    yes,
 )
 from daemon.venues.venue import Holding, OpenOrder, Terms
 from market.candles import Candle
 from market.instruments import Instrument
 from market.tiers import Bracket, Brackets, TierError, checked
+from market.timeframes import Timeframe
 
 KEY_EXPIRED = ("listenKeyExpired", "eventStreamTerminated")
 
@@ -76,15 +80,24 @@ def kline_frame(frame: Payload) -> KlineFrame:
     Its closed flag is believed of a candle that had ended when the frame was made, by the exchange's own clock.
     """
     k = frame["k"]
-    closed = k["x"] is True and whole(frame["E"]) >= whole(k["T"])
+    closed = yes(k["x"]) and whole(frame["E"]) >= whole(k["T"])
     values = (k["o"], k["h"], k["l"], k["c"], k["v"], k["q"], k["n"], k["V"], k["Q"])
-    candle = Candle(whole(k["t"]), *(number(v) for v in values))
-    return KlineFrame(word(k["s"]), word(k["i"]), closed, candle)
+    timeframe = word(k["i"])
+    candle = Candle(span(k["t"], k["T"], timeframe), *(number(v) for v in values))
+    return KlineFrame(word(k["s"]), timeframe, closed, candle)
 
 
-def kline_row(row: list[Any]) -> Candle:
+def kline_row(row: list[Any], timeframe: str) -> Candle:
     """A row of the klines endpoint: open time, OHLC, volume, close time, quote volume, trades, taker volumes."""
-    return Candle(whole(row[0]), *(number(row[i]) for i in (1, 2, 3, 4, 5, 7, 8, 9, 10)))
+    return Candle(span(row[0], row[6], timeframe), *(number(row[i]) for i in (1, 2, 3, 4, 5, 7, 8, 9, 10)))
+
+
+def span(start: object, end: object, timeframe: str) -> int:
+    """The open time (ms) of a candle whose last millisecond is stated with it; both must belong to the timeframe."""
+    ms, opened = Timeframe.parse(timeframe).ms, whole(start)
+    if opened % ms or whole(end) != opened + ms - 1:
+        raise UnreadablePayload(f"a candle of {timeframe} from {start!r} to {end!r}")
+    return opened
 
 
 def user_event(frame: Payload, instruments: Instruments) -> Iterator[Event]:
@@ -103,8 +116,12 @@ def _order_frame(order: Payload, instruments: Instruments) -> Iterator[Event]:
     if instrument is None:
         return
     quantity = instrument.steps(order["l"])
+    told = order_updated(instrument, word(order["c"]), order["X"], order["z"], order["q"])
+    if quantity > told.filled:
+        raise UnreadablePayload(f"{order['l']} executed of {order['z']} in all")
     # a liquidation's executions come as CALCULATED, and it closes with a frame that fills nothing
     if order["x"] in ("TRADE", "CALCULATED") and quantity:
+        countable(instrument, order["L"], quantity)
         yield Filled(
             symbol=instrument.symbol,
             client_id=word(order["c"]),
@@ -115,11 +132,13 @@ def _order_frame(order: Payload, instruments: Instruments) -> Iterator[Event]:
             time=whole(order["T"]),
             **fee(instrument, order["n"] if order.get("N") else None, order.get("N")),
         )
-    yield order_updated(instrument, word(order["c"]), order["X"], order["z"])
+    yield told
 
 
-def order_updated(instrument: Instrument, client_id: str, status: str, filled: str) -> OrderUpdated:
-    """The state of a plain order from its words."""
+def order_updated(instrument: Instrument, client_id: str, status: str, filled: str, quantity: str) -> OrderUpdated:
+    """The state of a plain order from its words; no order fills more than was asked for."""
+    if instrument.steps(filled) > instrument.steps(quantity):
+        raise UnreadablePayload(f"{filled} filled of {quantity}")
     return OrderUpdated(instrument.symbol, client_id, known(ORDER_STATUS, status), instrument.steps(filled))
 
 
@@ -189,6 +208,7 @@ def holding(instrument: Instrument | None, row: Payload) -> Holding:
     if instrument is None:
         return Holding(-1 if row["positionAmt"].startswith("-") else 1, 0, 0)
     quantity = signed_steps(instrument, row["positionAmt"])
+    countable(instrument, row["markPrice"], quantity)
     return Holding(quantity, cost(instrument, row["entryPrice"], quantity), units(row["isolatedWallet"]))
 
 
@@ -207,6 +227,7 @@ def open_order(instrument: Instrument | None, row: Payload) -> OpenOrder:
 
 def trade_row(instrument: Instrument, row: Payload, client_id: str) -> Filled:
     """A row of the account's trades; the row does not name its order's client id."""
+    countable(instrument, row["price"], instrument.steps(row["qty"]))
     return Filled(
         symbol=instrument.symbol,
         client_id=client_id,
@@ -220,9 +241,14 @@ def trade_row(instrument: Instrument, row: Payload, client_id: str) -> Filled:
     )
 
 
-def funding_row(row: Payload) -> FundingPaid:
-    """A row of the account's income that is a funding fee; what the wallet lost was paid."""
-    return FundingPaid(word(row["symbol"]), -units(row["income"]), whole(row["time"]))
+def moved(rows: Iterable[Payload], instruments: Instruments) -> Iterator[FundingPaid | Transferred]:
+    """Rows of the account's income that are funding of our instruments (what the wallet lost was paid) or transfers."""
+    quotes = {i.quote for i in instruments.values()}
+    for row in rows:
+        if row["incomeType"] == "FUNDING_FEE" and row["symbol"] in instruments:
+            yield FundingPaid(word(row["symbol"]), -units(row["income"]), whole(row["time"]))
+        elif row["incomeType"] == "TRANSFER" and row["asset"] in quotes:
+            yield Transferred(units(row["income"]), whole(row["time"]))
 
 
 def instrument_from(info: Payload, bracket: Payload | None, funding: Payload | None = None) -> Instrument:

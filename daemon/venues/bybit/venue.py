@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import ccxt.pro
@@ -29,7 +30,19 @@ from daemon.events import (
 from daemon.gateway import Refused, Tap, settings
 from daemon.venues.bybit import wire
 from daemon.venues.bybit.profile import BYBIT
-from daemon.venues.payloads import KlineFrame, Payload, funding_rate, units
+from daemon.venues.payloads import (
+    KlineFrame,
+    Payload,
+    UnreadablePayload,
+    about,
+    funding_rate,
+    listed,
+    row,
+    rows,
+    units,
+    whole,
+    word,
+)
 from daemon.venues.venue import Holding, Modes, OnFrame, OpenOrder, Permissions, Terms, Venue
 from market.candles import Candle
 from market.timeframes import Timeframe
@@ -40,6 +53,7 @@ LINEAR = {"category": "linear"}
 ISOLATED, PORTFOLIO = "ISOLATED_MARGIN", "PORTFOLIO_MARGIN"
 WEEK_MS = 7 * 86_400_000
 """The longest span of executions in one request."""
+MOST_PAGES = 100
 TOPICS = 4
 """Private topics that we listen to: orders, executions, positions, wallet."""
 
@@ -81,41 +95,41 @@ class Bybit(Venue):
 
     async def _instruments(self, rows: Sequence[Payload]) -> list[InstrumentRead]:
         found = []
-        for row in rows:
-            tiers = await self._list("publicGetV5MarketRiskLimit", symbol=row["symbol"])
-            found.append(wire.instrument_from(row, tiers))
+        for info in rows:
+            tiers = await self._list("publicGetV5MarketRiskLimit", symbol=info["symbol"])
+            found.append(wire.instrument_from(info, tiers))
         return found
 
     async def server_time(self) -> int:
-        return int((await self.gateway.call("publicGetV5MarketTime"))["time"])
+        return whole((await self.gateway.call("publicGetV5MarketTime"))["time"])
 
     async def permissions(self) -> Permissions:
-        row = (await self.gateway.call("privateGetV5UserQueryApi"))["result"]
-        may = row["permissions"]
+        key = (await self.gateway.call("privateGetV5UserQueryApi"))["result"]
+        may = row(key["permissions"])
         trades = {"Order", "Position"} <= set(may.get("ContractTrade") or ()) or bool(may.get("Derivatives"))
         return Permissions(
-            trade=int(row["readOnly"]) == 0 and trades,
-            withdraw="Withdraw" in (may.get("Wallet") or ()),
-            bound_to_address=bool(row["ips"]) and "*" not in row["ips"],
+            trade=whole(key["readOnly"]) == 0 and trades,
+            withdraw="Withdraw" in listed(may.get("Wallet") or []),
+            bound_to_address=bool(listed(key["ips"])) and "*" not in key["ips"],
         )
 
     async def modes(self) -> Modes:
         hedge = False
         for symbol in self.instruments:
-            rows = await self._list("privateGetV5PositionList", symbol=symbol)
-            hedge |= any(int(row["positionIdx"]) != 0 for row in rows)
+            told = await self._list("privateGetV5PositionList", symbol=symbol)
+            hedge |= any(whole(each["positionIdx"]) != 0 for each in told)
         return Modes(hedge, await self._margin_mode() == PORTFOLIO)
 
     async def cash(self) -> int:
         reply = await self.gateway.call("privateGetV5AccountWalletBalance", {"accountType": "UNIFIED"})
-        return wire.wallet_units(reply["result"]["list"][0], self._quotes)
+        return wire.wallet_units(rows(reply["result"]["list"])[0], self._quotes)
 
     async def holdings(self) -> dict[str, Holding]:
         found = {}
         for quote in self._quotes:
-            for row in await self._list("privateGetV5PositionList", settleCoin=quote, limit=200):
-                if (held := wire.holding(self.instruments.get(row["symbol"]), row)).quantity:
-                    found[row["symbol"]] = held
+            for each in await self._list("privateGetV5PositionList", settleCoin=quote, limit=200):
+                if (held := wire.holding(self.instruments.get(each["symbol"]), each)).quantity:
+                    found[each["symbol"]] = held
         return found
 
     async def terms(self) -> dict[str, Terms]:
@@ -145,15 +159,15 @@ class Bybit(Venue):
             "positionIdx": 0,
             "reduceOnly": order.reduce_only,
         }
-        await self.gateway.call("privatePostV5OrderCreate", params)
+        await self._sent("privatePostV5OrderCreate", order.client_id, params)
         return OrderUpdated(order.symbol, order.client_id, OrderStatus.ACCEPTED)  # what it filled, the stream tells
 
     async def ask_order(self, symbol: str, client_id: str) -> list[Event]:
         return await self._ask(symbol, client_id)
 
     async def open_orders(self) -> list[OpenOrder]:
-        rows = await self._open("Order")
-        return [wire.open_order(self.instruments.get(row["symbol"]), row) for row in rows]
+        told = await self._open("Order")
+        return [wire.open_order(self.instruments.get(each["symbol"]), each) for each in told]
 
     async def place_stop(self, stop: StopOrder) -> StopUpdated:
         instrument = self.instruments[stop.symbol]
@@ -169,45 +183,52 @@ class Bybit(Venue):
             "positionIdx": 0,
             "reduceOnly": True,
         }
-        await self.gateway.call("privatePostV5OrderCreate", params)
+        await self._sent("privatePostV5OrderCreate", stop.client_id, params)
         taken = OrderStatus.ACCEPTED
         return StopUpdated(stop.symbol, stop.client_id, taken, stop.side, stop.trigger, stop.quantity)
 
     async def cancel_stop(self, symbol: str, client_id: str) -> None:
-        await self.gateway.call("privatePostV5OrderCancel", LINEAR | {"symbol": symbol, "orderLinkId": client_id})
+        params = LINEAR | {"symbol": symbol, "orderLinkId": client_id}
+        await self._sent("privatePostV5OrderCancel", client_id, params)
 
     async def ask_stop(self, symbol: str, client_id: str) -> list[Event]:
         return await self._ask(symbol, client_id)
 
     async def open_stops(self, own_prefix: str) -> dict[str, tuple[RestingStop, ...]]:
         found: dict[str, tuple[RestingStop, ...]] = {}
-        for row in await self._open("StopOrder"):
-            symbol = row["symbol"]
+        for each in await self._open("StopOrder"):
+            symbol = each["symbol"]
             if instrument := self.instruments.get(symbol):
-                found[symbol] = (*found.get(symbol, ()), wire.resting_stop(instrument, row, own_prefix))
+                found[symbol] = (*found.get(symbol, ()), wire.resting_stop(instrument, each, own_prefix))
         return found
 
     async def _ask(self, symbol: str, client_id: str) -> list[Event]:
         """What became of an order: it is looked for among the open and latest ones, then among the older."""
         named = {"symbol": symbol, "orderLinkId": client_id}
         for endpoint in ("privateGetV5OrderRealtime", "privateGetV5OrderHistory"):
-            for row in await self._list(endpoint, **named):
-                rows = await self._list("privateGetV5ExecutionList", **named, limit=100)
-                return [*self._executions(symbol, rows), wire.order_state(self.instruments[symbol], row, True)]
+            for each in await self._list(endpoint, **named):
+                state = wire.order_state(self.instruments[symbol], about(each, "orderLinkId", client_id), True)
+                filled = await self._list("privateGetV5ExecutionList", **named, limit=100)
+                return [*self._executions(symbol, filled), state]
         raise Refused(110001, f"no order {client_id} of {symbol}", Meaning.NO_SUCH_ORDER)
 
     async def _open(self, kind: str) -> list[Payload]:
-        rows: list[Payload] = []
+        found: list[Payload] = []
         for quote in self._quotes:
-            rows += await self._list("privateGetV5OrderRealtime", settleCoin=quote, orderFilter=kind, limit=50)
-        return rows
+            found += await self._list("privateGetV5OrderRealtime", settleCoin=quote, orderFilter=kind, limit=50)
+        return found
+
+    async def _sent(self, endpoint: str, client_id: str, params: Mapping[str, object]) -> None:
+        """Send an order or take one back; the reply names it and says no more."""
+        reply = row(await self.gateway.call(endpoint, params))
+        about(reply["result"], "orderLinkId", client_id)
 
     # -- what happened ----------------------------------------------------------------------------------------------
 
     async def fills_since(self, symbol: str, last: tuple[int, int] | None, first_look: int) -> list[Filled]:
         if last is None:
             reply = await self._reply("privateGetV5ExecutionList", symbol=symbol, limit=first_look)
-            fills = self._executions(symbol, reply["result"]["list"])
+            fills = self._executions(symbol, rows(reply["result"]["list"]))
         else:
             fills = self._executions(symbol, await self._executed(symbol, last[1]))
         # what shares the last one's sequence may still be missing: told twice, it counts once
@@ -221,32 +242,32 @@ class Bybit(Venue):
         ]
 
     async def funding_since(self, symbol: str, start: int) -> list[FundingPaid]:
-        rows = await self._executed(symbol, start, execType="Funding")
-        return [paid for paid in self._executions(symbol, rows) if isinstance(paid, FundingPaid)]
+        told = await self._executed(symbol, start, execType="Funding")
+        return [paid for paid in self._executions(symbol, told) if isinstance(paid, FundingPaid)]
 
     async def transfers_since(self, start: int) -> list[Transferred]:
         """Moved to and from the account by hand: what arrives at the exchange lies elsewhere until it is."""
         found: list[Transferred] = []
         for kind in ("TRANSFER_IN", "TRANSFER_OUT"):
             query = {"accountType": "UNIFIED", "type": kind, "limit": 50}
-            rows = await self._by_week("privateGetV5AccountTransactionLog", start, **query)
-            found += [wire.transferred(row) for row in rows if row["currency"] in self._quotes]
+            told = await self._by_week("privateGetV5AccountTransactionLog", start, **query)
+            found += [wire.transferred(each) for each in told if each["currency"] in self._quotes]
         return sorted(found, key=lambda moved: moved.time)
 
     async def coin_price(self, coin: str) -> int | None:
         quote = next(iter(self._quotes))
         try:
-            rows = await self._list("publicGetV5MarketTickers", symbol=f"{coin}{quote}")
+            told = await self._list("publicGetV5MarketTickers", symbol=f"{coin}{quote}")
         except Refused:
             return None
-        return units(rows[0]["lastPrice"]) if rows else None
+        return units(told[0]["lastPrice"]) if told else None
 
     async def klines(self, symbol: str, timeframe: str, limit: int, **bounds: int) -> list[Candle]:
         query = {"symbol": symbol, "interval": wire.interval(timeframe), "limit": limit} | bounds
         if "start" in bounds and "end" not in bounds:
             query["end"] = bounds["start"] + limit * Timeframe.parse(timeframe).ms - 1
         reply = await self._reply("publicGetV5MarketKline", **query)
-        return [wire.kline_row(row) for row in reversed(reply["result"]["list"])]
+        return [wire.kline_row(listed(each)) for each in reversed(listed(reply["result"]["list"]))]
 
     async def funding_rates(self, symbol: str, start: int) -> list[tuple[int, int]]:
         """All of them, however many: a page is asked for by its end alone, so the way leads backwards."""
@@ -254,29 +275,34 @@ class Bybit(Venue):
         until: dict[str, int] = {}
         while True:
             reply = await self._reply("publicGetV5MarketFundingHistory", symbol=symbol, **until)
-            rows = [(int(r["fundingRateTimestamp"]), funding_rate(r["fundingRate"])) for r in reply["result"]["list"]]
-            found += [row for row in rows if row[0] >= start]
-            if len(rows) < BYBIT.funding_page or rows[-1][0] <= start:
+            page = [
+                (whole(each["fundingRateTimestamp"]), funding_rate(each["fundingRate"]))
+                for each in rows(reply["result"]["list"])
+            ]
+            found += [rate for rate in page if rate[0] >= start]
+            if len(page) < BYBIT.funding_page or page[-1][0] <= start:
                 return sorted(found)
-            until = {"endTime": rows[-1][0] - 1}
+            if until and page[-1][0] >= until["endTime"]:
+                raise UnreadablePayload("funding rates that were not asked for")
+            until = {"endTime": page[-1][0] - 1}
 
     async def _executed(self, symbol: str, start: int, **query: str) -> list[Payload]:
         return await self._by_week("privateGetV5ExecutionList", start, symbol=symbol, limit=100, **query)
 
     async def _by_week(self, endpoint: str, start: int, **query: object) -> list[Payload]:
         """Rows from `start` (ms) on, the newest first, asked for week by week up to the reply's own date."""
-        rows: list[Payload] = []
+        found: list[Payload] = []
         while True:
             pages = await self._pages(endpoint, startTime=start, endTime=start + WEEK_MS - 1, **query)
-            rows = [row for page in pages for row in page["result"]["list"]] + rows
+            found = [each for page in pages for each in rows(page["result"]["list"])] + found
             start += WEEK_MS
-            if start > int(pages[-1]["time"]):
-                return rows
+            if start > whole(pages[-1]["time"]):
+                return found
 
-    def _executions(self, symbol: str, rows: Iterable[Payload]) -> list[Filled | FundingPaid]:
+    def _executions(self, symbol: str, told: Sequence[Payload]) -> list[Filled | FundingPaid]:
         """Executions of rows that come newest first, oldest first."""
         instrument = self.instruments[symbol]
-        return [event for row in reversed(list(rows)) for event in wire.execution(instrument, row, asked=True)]
+        return [event for each in reversed(told) for event in wire.execution(instrument, each, asked=True)]
 
     # -- streams ----------------------------------------------------------------------------------------------------
 
@@ -326,26 +352,27 @@ class Bybit(Venue):
         return {i.quote for i in self.instruments.values()}
 
     async def _margin_mode(self) -> str:
-        return str((await self.gateway.call("privateGetV5AccountInfo"))["result"]["marginMode"])
+        return word((await self.gateway.call("privateGetV5AccountInfo"))["result"]["marginMode"])
 
     async def _leverage(self, symbol: str) -> int:
-        row = (await self._list("privateGetV5PositionList", symbol=symbol))[0]
-        return int(float(row["leverage"] or 0))
+        told = (await self._list("privateGetV5PositionList", symbol=symbol))[0]
+        return int(Decimal(word(about(told, "symbol", symbol)["leverage"]) or "0"))
 
     async def _reply(self, endpoint: str, **query: object) -> Mapping[str, Any]:
-        reply: Mapping[str, Any] = await self.gateway.call(endpoint, LINEAR | query)
+        reply = row(await self.gateway.call(endpoint, LINEAR | query))
+        row(reply["result"])
         return reply
 
     async def _list(self, endpoint: str, **query: object) -> list[Payload]:
         """Rows of all pages."""
         pages = await self._pages(endpoint, **query)
-        return [row for page in pages for row in page["result"]["list"]]
+        return [each for page in pages for each in rows(page["result"]["list"])]
 
-    async def _pages(self, endpoint: str, **query: object) -> list[Mapping[str, Any]]:
+    async def _pages(self, endpoint: str, **query: object) -> list[Payload]:
         pages = [await self._reply(endpoint, **query)]
-        while cursor := pages[-1]["result"].get("nextPageCursor"):
-            if not pages[-1]["result"]["list"]:
-                break
+        while (cursor := pages[-1]["result"].get("nextPageCursor")) and pages[-1]["result"]["list"]:
+            if len(pages) == MOST_PAGES:
+                raise UnreadablePayload(f"{endpoint}: no end after {MOST_PAGES} pages")
             pages.append(await self._reply(endpoint, **query, cursor=cursor))
         return pages
 

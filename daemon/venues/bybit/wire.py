@@ -37,8 +37,11 @@ from daemon.venues.payloads import (
     grid,
     known,
     number,
+    rows,
     side,
     units,
+    whole,
+    word,
 )
 from daemon.venues.venue import Holding, OpenOrder
 from market.candles import Candle
@@ -100,18 +103,18 @@ def klines_in(frame: Payload) -> Iterator[KlineFrame]:
     """The klines of a frame of the market stream."""
     kind, _, rest = str(frame.get("topic", "")).partition(".")
     if kind == "kline":
-        word, _, symbol = rest.partition(".")
-        if word not in TIMEFRAMES:
-            raise UnreadablePayload(f"interval {word!r}")
-        for k in frame["data"]:
+        told, _, symbol = rest.partition(".")
+        if told not in TIMEFRAMES:
+            raise UnreadablePayload(f"interval {told!r}")
+        for k in rows(frame["data"]):
             values = (k["open"], k["high"], k["low"], k["close"], k["volume"], k["turnover"])
-            candle = Candle(int(k["start"]), *(number(v) for v in values))
-            yield KlineFrame(symbol, TIMEFRAMES[word], k["confirm"] is True, candle)
+            candle = Candle(whole(k["start"]), *(number(v) for v in values))
+            yield KlineFrame(symbol, TIMEFRAMES[told], k["confirm"] is True, candle)
 
 
 def kline_row(row: Sequence[object]) -> Candle:
     """A row of the kline endpoint: open time, OHLC, volume, turnover; trades and takers' share are not told."""
-    return Candle(int(str(row[0])), *(number(value) for value in row[1:7]))
+    return Candle(whole(row[0]), *(number(row[i]) for i in range(1, 7)))
 
 
 def account_events(frame: Payload, instruments: Instruments) -> Iterator[Event]:
@@ -119,9 +122,9 @@ def account_events(frame: Payload, instruments: Instruments) -> Iterator[Event]:
     topic = str(frame.get("topic", "")).partition(".")[0]
     if topic not in ("order", "execution", "position", "wallet"):
         return
-    for row in frame["data"]:
+    for row in rows(frame["data"]):
         if topic == "wallet":
-            yield from _wallet(row, int(frame["creationTime"]), instruments)
+            yield from _wallet(row, whole(frame["creationTime"]), instruments)
         elif instrument := instruments.get(row["symbol"]):
             match topic:
                 case "order":
@@ -135,7 +138,7 @@ def account_events(frame: Payload, instruments: Instruments) -> Iterator[Event]:
 
 def order_state(instrument: Instrument, row: Payload, read_back: bool) -> OrderUpdated | StopUpdated:
     """The state of an order, conditional or plain, from the stream or as the exchange answers when asked."""
-    name = str(row["orderLinkId"] or row["orderId"])
+    name = name_of(row)
     if not is_stop(row):
         status = known(ORDER_STATUS, row["orderStatus"])
         return OrderUpdated(instrument.symbol, name, status, instrument.steps(row["cumExecQty"] or "0"))
@@ -147,8 +150,13 @@ def order_state(instrument: Instrument, row: Payload, read_back: bool) -> OrderU
         trigger=instrument.ticks(row["triggerPrice"]),
         quantity=instrument.steps(row["qty"]),
         read_back=read_back,
-        message="" if row.get("rejectReason") in (None, "EC_NoError") else str(row["rejectReason"]),
+        message="" if row.get("rejectReason") in (None, "EC_NoError") else word(row["rejectReason"]),
     )
+
+
+def name_of(row: Payload) -> str:
+    """The client's id of an order; the exchange's own where it has none."""
+    return word(row["orderLinkId"]) or word(row["orderId"])
 
 
 def is_stop(row: Payload) -> bool:
@@ -170,17 +178,16 @@ def execution(instrument: Instrument, row: Payload, asked: bool = False) -> Iter
     """An execution: a fill, or a funding payment; of other kinds nothing."""
     kind = row["execType"]
     if kind == "Funding":
-        yield FundingPaid(instrument.symbol, units(row["execFee"]), int(row["execTime"]))
+        yield FundingPaid(instrument.symbol, units(row["execFee"]), whole(row["execTime"]))
     elif kind in TRADES:
-        name = str(row["orderLinkId"] or row["orderId"])
         yield Filled(
             symbol=instrument.symbol,
-            client_id=f"{IMPOSED[kind]}{row['orderId']}" if kind in IMPOSED else name,
+            client_id=f"{IMPOSED[kind]}{row['orderId']}" if kind in IMPOSED else name_of(row),
             trade_id=trade_id(row),
             side=side(row["side"], BUY_OR_SELL),
             price=instrument.ticks(row["execPrice"]),
             quantity=instrument.steps(row["execQty"]),
-            time=int(row["execTime"]),
+            time=whole(row["execTime"]),
             asked=asked,
             **fee(instrument, row["execFee"], row.get("feeCurrency")),
         )
@@ -192,10 +199,10 @@ def trade_id(row: Payload) -> int:
     The exchange's own id is a text without order, its sequence is shared by what was matched at once: the number is the
     sequence, with bits of the id behind it.
     """
-    sequence = int(row["seq"])
+    sequence = whole(row["seq"])
     if not 0 <= sequence < SEQUENCES:
         raise UnreadablePayload(f"seq {sequence}")
-    tail = int.from_bytes(hashlib.sha256(str(row["execId"]).encode()).digest()[:4])
+    tail = int.from_bytes(hashlib.sha256(word(row["execId"]).encode()).digest()[:4])
     return sequence << SAME_SEQUENCE_BITS | tail >> 32 - SAME_SEQUENCE_BITS
 
 
@@ -221,13 +228,12 @@ def open_order(instrument: Instrument | None, row: Payload) -> OpenOrder:
     quantity = filled = 0
     if instrument is not None:
         quantity, filled = instrument.steps(row["qty"]), instrument.steps(row["cumExecQty"] or "0")
-    name = str(row["orderLinkId"] or row["orderId"])
-    return OpenOrder(row["symbol"], name, side(row["side"], BUY_OR_SELL), quantity, filled)
+    return OpenOrder(word(row["symbol"]), name_of(row), side(row["side"], BUY_OR_SELL), quantity, filled)
 
 
 def resting_stop(instrument: Instrument, row: Payload, own_prefix: str) -> RestingStop:
     """A row of the open conditional orders; of one that is not ours only the name."""
-    name = str(row["orderLinkId"] or row["orderId"])
+    name = name_of(row)
     if not name.startswith(own_prefix):
         return RestingStop(name, 0, 0, 0)
     trigger, quantity = instrument.ticks(row["triggerPrice"]), instrument.steps(row["qty"])
@@ -236,18 +242,21 @@ def resting_stop(instrument: Instrument, row: Payload, own_prefix: str) -> Resti
 
 def wallet_units(row: Payload, quotes: set[str]) -> int:
     """The wallet's cash in the quote currencies, open profit not included."""
-    return sum(units(coin["walletBalance"]) for coin in row["coin"] if coin["coin"] in quotes)
+    found = [units(coin["walletBalance"]) for coin in rows(row["coin"]) if coin["coin"] in quotes]
+    if not found:
+        raise UnreadablePayload(f"no balance of {', '.join(sorted(quotes))}")
+    return sum(found)
 
 
 def _wallet(row: Payload, time: int, instruments: Instruments) -> Iterator[BalanceUpdated]:
     quotes = {i.quote for i in instruments.values()}
-    if any(coin["coin"] in quotes for coin in row["coin"]):
+    if any(coin["coin"] in quotes for coin in rows(row["coin"])):
         yield BalanceUpdated(wallet_units(row, quotes), 0, SNAPSHOT, "", time)
 
 
 def transferred(row: Payload) -> Transferred:
     """A row of the transaction log that is a transfer."""
-    return Transferred(units(row["change"]), int(row["transactionTime"]))
+    return Transferred(units(row["change"]), whole(row["transactionTime"]))
 
 
 def instrument_from(info: Payload, tiers: Sequence[Payload]) -> InstrumentRead:

@@ -105,8 +105,8 @@ def symbol_config(venue: Venue, params: Params) -> list[Payload]:
 
 def set_leverage(venue: Venue, params: Params) -> Payload:
     """Set a symbol's leverage."""
-    symbol, leverage = params.symbol(), params.whole("leverage")
-    venue.desk.set_leverage(symbol, leverage)
+    symbol = params.symbol()
+    leverage = venue.desk.set_leverage(symbol, params.whole("leverage"))
     return {"leverage": leverage, "maxNotionalValue": _max_notional(venue, symbol, leverage), "symbol": symbol}
 
 

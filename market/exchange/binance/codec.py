@@ -66,9 +66,12 @@ class Binance(Codec):
                 self._gate.check_key(key)
         return Reply(answer(self.venue, Params(texts, self.venue.engine.instruments)))
 
+    def error(self, code: int | None, message: str) -> Payload:
+        return {"code": code, "msg": message}
+
     def refused(self, refusal: Refusal) -> Reply:
         told = {"Retry-After": str(refusal.retry_s)} if isinstance(refusal, TooMany) else {}
-        return Reply({"code": int(refusal.code), "msg": refusal.message}, refusal.status, told)
+        return Reply(self.error(int(refusal.code), refusal.message), refusal.status, told)
 
     def greet(self, line: Line, path: str, query: Mapping[str, str]) -> str | None:
         if not line.private:

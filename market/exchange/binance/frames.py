@@ -7,7 +7,7 @@ from typing import Any
 
 from market.exchange import texts
 from market.exchange.feed import Kline
-from market.exchange.orders import AccountEvent, Event, KeyExpired, LeverageEvent, OrderEvent, StopEvent
+from market.exchange.orders import AccountEvent, AssetModeEvent, Event, KeyExpired, LeverageEvent, OrderEvent, StopEvent
 from market.instruments import Instrument, cash_text
 
 Payload = dict[str, Any]
@@ -95,6 +95,9 @@ def event(instruments: Mapping[str, Instrument], happened: Event) -> Payload:
             return _algo(instruments[happened.symbol], happened)
         case AccountEvent():
             return _account(instruments.get(happened.symbol), happened)
+        case AssetModeEvent():
+            mode = {"j": happened.multi_assets}
+            return {"e": "ACCOUNT_CONFIG_UPDATE", "E": happened.time, "T": happened.time, "ai": mode}
         case KeyExpired():
             return {"e": "listenKeyExpired", "E": happened.time, "listenKey": happened.key}
         case LeverageEvent():

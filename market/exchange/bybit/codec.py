@@ -46,10 +46,11 @@ class Bybit(Codec):
         now = self.venue.wall_ms() if asked.path == CLOCK else self.venue.replay.time
         return Reply({"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": now})
 
+    def error(self, code: int | None, message: str) -> Payload:
+        return {"retCode": code, "retMsg": message, "result": {}, "retExtInfo": {}, "time": self.venue.wall_ms()}
+
     def refused(self, refusal: Refusal) -> Reply:
-        code, message = told(refusal)
-        envelope = {"retCode": code, "retMsg": message, "result": {}, "retExtInfo": {}, "time": self.venue.wall_ms()}
-        return Reply(envelope, 404 if refusal.code is Code.UNKNOWN_PATH else 200)
+        return Reply(self.error(*told(refusal)), 404 if refusal.code is Code.UNKNOWN_PATH else 200)
 
     # -- sockets ----------------------------------------------------------------------------------------------------
 

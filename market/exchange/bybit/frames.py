@@ -16,6 +16,7 @@ from market.exchange.engine import Engine
 from market.exchange.feed import Kline
 from market.exchange.orders import (
     AccountEvent,
+    AssetModeEvent,
     Event,
     Execution,
     Income,
@@ -84,6 +85,8 @@ def account(engine: Engine, happened: Event) -> Iterator[Told]:
         case LeverageEvent():
             held = engine.ledger.positions.get(happened.symbol)
             yield _frame(POSITION, happened.time, rows.position(engine, happened.symbol, held))
+        case AssetModeEvent():
+            pass  # a mode of another exchange
         case KeyExpired():
             pass  # a key of another exchange: sockets sign for themselves here
 

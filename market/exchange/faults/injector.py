@@ -55,10 +55,10 @@ class Held:
 
 
 class Injector:
-    """Strikes messages of one exchange by the rules of an `Arsenal`."""
+    """Strikes messages of one exchange by the rules of an `Arsenal`; `error` puts a code and words in its dialect."""
 
-    def __init__(self, arsenal: Arsenal) -> None:
-        self.arsenal = arsenal
+    def __init__(self, arsenal: Arsenal, error: Callable[[int | None, str], Any]) -> None:
+        self.arsenal, self._error = arsenal, error
         self._flows = asyncio.Event()
         self._flows.set()
         self._held: list[Held] = []
@@ -77,7 +77,7 @@ class Injector:
             case Delay(seconds=seconds):
                 await asyncio.sleep(seconds)
             case Answer() as answer:
-                return _answered(answer, struck)
+                return self._answered(answer, struck)
             case Cut():
                 return _cut(request)
             case Twice():
@@ -98,7 +98,7 @@ class Injector:
             case Delay(seconds=seconds):
                 await asyncio.sleep(seconds)
             case Answer() as answer:
-                return _answered(answer, struck)
+                return self._answered(answer, struck)
             case Cut():
                 return _cut(request)
             case Edit() as edit:
@@ -126,7 +126,7 @@ class Injector:
                 _cut(request)
                 raise web.HTTPServiceUnavailable
             case Answer() as answer:
-                raise _Refused(_answered(answer, struck))
+                raise _Refused(self._answered(answer, struck))
 
     async def pong(self, request: web.Request, socket: web.WebSocketResponse, data: bytes) -> None:
         """Answer a client's ping."""
@@ -219,6 +219,14 @@ class Injector:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _answered(self, answer: Answer, armed: Armed | None) -> web.Response:
+        if answer.body is not None:
+            kind = "text/html" if answer.body.lstrip().startswith("<") else "application/json"
+            return web.Response(text=answer.body, status=answer.status, headers=answer.headers, content_type=kind)
+        until = (armed.until_ms if armed else None) or 0
+        told = self._error(answer.code, answer.message.replace("{until}", str(until)))
+        return _json(orjson.dumps(told), answer.status, answer.headers)
+
     async def _strike(self, message: Message) -> Armed | None:
         """The rule that strikes; what it does to the whole exchange, or to a process, is done here."""
         struck = self.arsenal.strike(message)
@@ -279,15 +287,6 @@ async def _swallowed(request: web.Request) -> web.Response:
     while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110 (aiohttp tells nobody)
         await asyncio.sleep(GIVEN_UP_S)
     return web.Response()
-
-
-def _answered(answer: Answer, armed: Armed | None) -> web.Response:
-    if answer.body is not None:
-        kind = "text/html" if answer.body.lstrip().startswith("<") else "application/json"
-        return web.Response(text=answer.body, status=answer.status, headers=answer.headers, content_type=kind)
-    until = (armed.until_ms if armed else None) or 0
-    told = {"code": answer.code, "msg": answer.message.replace("{until}", str(until))}
-    return _json(orjson.dumps(told), answer.status, answer.headers)
 
 
 def _json(body: bytes, status: int, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -36,6 +36,7 @@ ACTIONS: dict[str, Action] = {
         exchange.delist,
         exchange.terms,
         exchange.brackets,
+        exchange.clip_leverage,
         exchange.expire_listen_key,
         exchange.next_stop_trigger,
         exchange.release_stops,

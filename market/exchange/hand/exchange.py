@@ -95,6 +95,15 @@ def brackets(venue: Venue, wants: Wants) -> Reply:
     return {"brackets": len(made)}
 
 
+def clip_leverage(venue: Venue, wants: Wants) -> Reply:
+    """Set a symbol's leverage to `at` whenever more is asked for, with a reply that says so; 0 lifts the clip."""
+    clips, at = venue.engine.leverage_clips, wants.whole("at")
+    clips.pop(wants.symbol(), None)
+    if at > 0:
+        clips[wants.symbol()] = at
+    return {"symbol": wants.symbol(), "at": at}
+
+
 def expire_listen_key(venue: Venue, wants: Wants) -> Reply:
     """The listen key dies: the user stream is told, and nothing more comes under it."""
     if not venue.listen_key:

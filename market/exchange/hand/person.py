@@ -91,8 +91,7 @@ def cancel(venue: Venue, wants: Wants) -> Reply:
 
 def leverage(venue: Venue, wants: Wants) -> Reply:
     """Set a symbol's leverage by hand."""
-    venue.desk.set_leverage(wants.symbol(), wants.whole("leverage"))
-    return {"leverage": wants.whole("leverage")}
+    return {"leverage": venue.desk.set_leverage(wants.symbol(), wants.whole("leverage"))}
 
 
 def margin_type(venue: Venue, wants: Wants) -> Reply:

@@ -48,6 +48,8 @@ class Mirror:
         The shortest klines asked for; their closes are the last prices.
     quiet_s : float
         Silence after which prices are no longer trusted.
+    late_s : float
+        How old the close of a missed kline may be for it to be passed on.
 
     Attributes
     ----------
@@ -57,10 +59,11 @@ class Mirror:
 
     engine: Engine
 
-    def __init__(self, where: str, symbols: Sequence[str], finest: Timeframe, quiet_s: float) -> None:
+    def __init__(self, where: str, symbols: Sequence[str], finest: Timeframe, quiet_s: float, late_s: float) -> None:
         self.feeds: dict[str, MirrorFeed] = {}
         self.time = 0
         self._where, self._symbols, self._finest, self._quiet_s = where, tuple(symbols), finest, quiet_s
+        self._late_ms = late_s * 1000
         self._instruments: dict[str, Instrument] = {}
         self._tracks: dict[tuple[str, Timeframe], Track] = {}
         self._inbox = Inbox()
@@ -130,7 +133,8 @@ class Mirror:
         """Have these klines streamed from now on."""
         for symbol, timeframe in pairs:
             if (symbol, timeframe) not in self._tracks:
-                self._tracks[symbol, timeframe] = Track(symbol, timeframe, self._since, self._inbox.put)
+                track = Track(symbol, timeframe, self._since, self._inbox.put, self._is_news)
+                self._tracks[symbol, timeframe] = track
                 self._upstream.listen(symbol, str(timeframe))
 
     def closing(self, wanted: Container[tuple[str, Timeframe]]) -> Iterator[Kline]:
@@ -281,7 +285,10 @@ class Mirror:
     async def _funding_hours(self) -> dict[str, int]:
         """Hours between funding instants, of the symbols where they are not the usual eight."""
         rows = await self._upstream.ask("fapiPublicGetFundingInfo")
-        return {str(row["symbol"]): int(row["fundingIntervalHours"]) for row in rows}
+        try:
+            return {str(row["symbol"]): int(row["fundingIntervalHours"]) for row in rows}
+        except (KeyError, TypeError, ValueError) as error:
+            raise Unreadable(f"funding intervals: {error!r}") from error
 
     async def _fundings(self, symbol: str) -> list[Funded]:
         """Funding instants that are not known yet, oldest first; none where the upstream does not answer."""
@@ -297,7 +304,16 @@ class Mirror:
             return []
 
     async def _since(self, symbol: str, timeframe: Timeframe, start: int, limit: int) -> list[Kline]:
+        """What a track missed; the market's clock is asked for too, since nobody told of it meanwhile."""
+        try:
+            row = await self._upstream.ask("fapiPublicGetPremiumIndex", {"symbol": symbol})
+            self.time = max(self.time, wire.premium(self._instruments[symbol], row).time)
+        except UpstreamError as error:
+            raise Refusal(Code.DISCONNECTED) from error
         return await self._page(symbol, (timeframe, start, None, limit))
+
+    def _is_news(self, kline: Kline) -> bool:
+        return self.time - kline.open_time - kline.timeframe.ms <= self._late_ms
 
     async def _page(self, symbol: str, page: Page) -> list[Kline]:
         """A page of the upstream's klines; where it gives none, the answer is what an exchange's own trouble is."""

@@ -1,4 +1,8 @@
-"""Tracks: the klines of one stream, each closed one passed on once and in order; a hole is filled before it goes on."""
+"""Tracks: the klines of one stream, each closed one passed on once and in order; a hole is filled before it goes on.
+
+A close that is old by the time it is known is no news: passed on late, it would be traded on. It is left to history,
+as an exchange that comes back leaves it, and whoever misses it asks.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +33,8 @@ class Track:
         Gives at most so many klines from an open time (ms) on, oldest first; all but the last are final.
     tell : callable
         Takes what is passed on.
+    is_news : callable
+        Whether a kline that was missed, and is closed, is still to be passed on.
 
     Attributes
     ----------
@@ -42,10 +48,11 @@ class Track:
         timeframe: Timeframe,
         fetch: Callable[[str, Timeframe, int, int], Awaitable[list[Kline]]],
         tell: Callable[[Heard], None],
+        is_news: Callable[[Kline], bool],
     ) -> None:
         self.symbol, self.timeframe = symbol, timeframe
         self.forming: Kline | None = None
-        self._fetch, self._tell = fetch, tell
+        self._fetch, self._tell, self._is_news = fetch, tell, is_news
         self._next: int | None = None
         self._held: Heard | None = None
         self._filling: asyncio.Task[None] | None = None
@@ -93,7 +100,11 @@ class Track:
                 first, last = utc_text(closed[0].open_time), utc_text(closed[-1].open_time)
                 log.info("%s %s: %d missed, %s to %s", self.symbol, self.timeframe, len(closed), first, last)
             for kline in closed:
-                self._pass(Heard(kline, kline.open_time + self.timeframe.ms, live=False))
+                end = kline.open_time + self.timeframe.ms
+                if self._is_news(kline):
+                    self._pass(Heard(kline, end, live=False))
+                else:
+                    self._next = end
             if len(klines) == PAGE:
                 continue
             if klines and klines[-1].open_time >= self._next:
