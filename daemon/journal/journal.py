@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from daemon.batches import Batches
 from daemon.commands import Command
 from daemon.events import Event, Filled, Reconciled
-from daemon.journal import schema
+from daemon.journal import deployment, schema
 from daemon.journal.schema import FILE, JournalError, Told
 from daemon.journal.steps import Ahead, Context, Step, write_ahead, write_state, write_step
 from daemon.state import DaemonState
@@ -68,6 +68,7 @@ class Journal:
         self._engine = schema.connect(self.path, patience_s)
         with self._told("open"):
             self.deployment = schema.prepare(self._engine, self.path)
+            deployment.keep(folder, self.deployment)
             self._seq = self.durable = self._newest_step()
             self._anchors, self._newer = self._last_fills()
         self._batches: Batches[_Write | Ahead] | None = None

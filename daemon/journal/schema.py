@@ -5,7 +5,6 @@ WAL with `synchronous=FULL`: what was committed survives a power cut, and reader
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
+from daemon.journal.deployment import recalled
 from market.trades import Trade
 
 FILE = "journal.sqlite"
@@ -174,7 +174,7 @@ def prepare(engine: sa.Engine, path: Path) -> str:
         metadata.create_all(db)
         if version == 1:
             _from_1(db)
-        db.execute(insert(meta).values(key="deployment", value=secrets.token_hex(8)).on_conflict_do_nothing())
+        db.execute(insert(meta).values(key="deployment", value=recalled(path.parent)).on_conflict_do_nothing())
         newest = insert(meta).values(key="version", value=str(VERSION))
         db.execute(newest.on_conflict_do_update(index_elements=["key"], set_={"value": str(VERSION)}))
         return str(db.execute(sa.select(meta.c.value).where(meta.c.key == "deployment")).scalar_one())

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -275,3 +276,25 @@ async def test_orders_of_a_symbol_keep_their_order(bench: Bench) -> None:
     await bench.event(OrderUpdated, 5)
     done = [e.client_id for e in bench.events if isinstance(e, OrderUpdated)]
     assert done == [f"entry-{n}" for n in range(5)]
+
+
+async def test_14_a_stop_and_a_close_do_not_wait_for_the_answer_to_an_earlier_order(bench: Bench) -> None:
+    await bench.buy()
+    bench.proxy.hold_answers()
+    bench.execution.start(Submit(approved(market_order("entry-2", 1, 10))))
+    await until(lambda: bench.place.state()["fills"] == 2, "the second order carried out")
+    stop = StopOrder("BTCUSDT", "stop-1", -1, 30, bench.price * 9 // 10)
+    bench.execution.start(PlaceStop(approved(stop)))
+    await until(lambda: bench.place.state()["stops"], "the stop resting", 1.5)
+    bench.execution.start(Submit(approved(market_order("exit-1", -1, 30, reduce_only=True))))
+    await until(lambda: not bench.place.state()["positions"], "the position closed", 1.5)
+
+
+@pytest.mark.parametrize("fault", [{"action": "garble"}, {"action": "edit", "remove": ["status"]}])
+async def test_14_an_answer_that_cannot_be_read_leaves_the_outcome_unknown(bench: Bench, fault: dict[str, Any]) -> None:
+    match = {"method": "POST", "path": "/fapi/v1/order"}
+    bench.place.arm({"name": "unreadable", "on": "reply", "match": match, "do": fault})
+    bench.execution.start(Submit(approved(market_order("entry-1", 1, 20))))
+    unresolved = await bench.event(Unresolved)
+    assert isinstance(unresolved, Unresolved)
+    assert "cannot be read" in unresolved.message

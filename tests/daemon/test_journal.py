@@ -78,6 +78,18 @@ def write(journal: Journal, *events: Event, state: DaemonState | None = None) ->
     journal.close(state or DaemonState())
 
 
+def test_36_who_loses_the_journal_still_knows_its_own_orders(tmp_path: Path) -> None:
+    first = Journal(tmp_path)
+    first.close()
+    for file in tmp_path.glob(f"{FILE}*"):
+        file.unlink()
+    assert Journal(tmp_path).deployment == first.deployment
+    for file in tmp_path.glob(f"{FILE}*"):
+        file.unlink()
+    (tmp_path / "deployment").write_text("torn")
+    assert Journal(tmp_path).deployment not in (first.deployment, "torn")
+
+
 def test_a_journal_of_version_1_opens_with_everything_in_it(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / FILE)) as old:
         old.executescript(VERSION_1)

@@ -74,6 +74,27 @@ def test_a_stop_refused_three_times_ends_in_a_close_within_the_second(play: Play
     assert play.at - began <= 1_000
 
 
+def test_the_last_refusal_of_a_stop_is_not_waited_upon(play: Play) -> None:
+    stop, out = play.enter(), list[Command]()
+    for last in (False, False, True):
+        out = play.tell(Failed("BTCUSDT", "PlaceStop", stop.client_id, -4131, "refused"))
+        if not last:
+            (place,) = of(over_time(play, 300), PlaceStop)
+            stop = replace(stop, client_id=place.approved.order.client_id)
+    assert of(out, Submit)
+
+
+def test_22_a_refused_close_does_not_delay_the_stop_of_the_next_position(play: Play) -> None:
+    stop = play.enter()
+    play.tell(read_back(StopOrder("BTCUSDT", stop.client_id, stop.side, stop.quantity, stop.trigger)))
+    book = play.engine.desks["BTCUSDT"].book
+    (exit_,) = of(play.candle(1, p_long=0.3, p_short=0.7), Submit)
+    play.fill("web_1", -1, stop.quantity)
+    play.tell(Failed("BTCUSDT", "Submit", exit_.approved.order.client_id, -2022, "nothing to reduce"))
+    assert book.retry_at > play.at
+    assert of(play.fill("web_2", 1, 5), PlaceStop)
+
+
 def test_a_nearer_stop_that_is_refused_leaves_the_one_that_rests(play: Play) -> None:
     first = play.enter()
     play.tell(first)
