@@ -1,0 +1,91 @@
+"""The engine where two things go wrong at once: what is refused while it hurries, told in pieces, or told nonsense."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from daemon.commands import Command, MarketOrder, PlaceStop, SetLeverage, Submit
+from daemon.engine import Engine
+from daemon.events import (
+    CoinPriced,
+    Failed,
+    Filled,
+    LeverageRead,
+    Meaning,
+    OperatorCommand,
+    Order,
+    OrderStatus,
+    OrderUpdated,
+    Reconciled,
+    RestingStop,
+    StopUpdated,
+    SymbolTruth,
+    Tick,
+    Unresolved,
+)
+from daemon.state import DaemonState
+from market.instruments import CASH
+from tests.daemon.test_engine import BTC, HOUR, PRICE, START, Play, of
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Play:
+    play = Play(tmp_path)
+    play.boot()
+    return play
+
+
+def read_back(place: PlaceStop) -> StopUpdated:
+    stop = place.approved.order
+    terms = (stop.side, stop.trigger, stop.quantity)
+    return StopUpdated(stop.symbol, stop.client_id, OrderStatus.ACCEPTED, *terms, read_back=True)
+
+
+def over_time(play: Play, ms: int) -> list[Command]:
+    """What is asked for while time passes and nobody answers."""
+    return [c for _ in range(ms // 50) for c in play.tell(Tick(), after=50)]
+
+
+def entry(play: Play) -> MarketOrder:
+    """A long entry that was sent and has not filled yet."""
+    (leverage,) = of(play.candle(0, p_long=0.7), SetLeverage)
+    (submit,) = of(play.tell(LeverageRead("BTCUSDT", leverage.leverage, True)), Submit)
+    order = submit.approved.order
+    assert isinstance(order, MarketOrder)
+    return order
+
+
+def refuse(play: Play, command: Submit | PlaceStop, code: int = -1_111) -> list[Command]:
+    order = command.approved.order
+    return play.tell(Failed("BTCUSDT", type(command).__name__, order.client_id, code, "refused"))
+
+
+def test_a_position_whose_close_is_refused_is_given_a_stop_meanwhile(play: Play) -> None:
+    stop = play.enter()
+    urgent = play.tell(Failed("BTCUSDT", "PlaceStop", stop.client_id, -2021, "passed", Meaning.WOULD_TRIGGER))
+    (close,) = of(urgent, Submit)
+    (again,) = of(refuse(play, close), PlaceStop)
+    assert again.approved.order.quantity == stop.quantity
+    play.tell(read_back(again))
+    assert play.engine.desks["BTCUSDT"].protected()
+    assert len(of(over_time(play, 1_100), Submit)) == 1  # and it is still to be closed
+
+
+def test_tries_that_are_spent_leave_one_for_each_close_that_is_refused(play: Play) -> None:
+    stop = play.enter()
+    out: list[Command] = []
+    for _ in range(3):
+        out = play.tell(Failed("BTCUSDT", "PlaceStop", stop.client_id, -4131, "refused"))
+        out += over_time(play, 300)
+        stop = replace(stop, client_id=p[-1].approved.order.client_id) if (p := of(out, PlaceStop)) else stop
+    for _ in range(3):
+        (close,) = of(out, Submit)
+        (place,) = of(refuse(play, close), PlaceStop)
+        out = refuse(play, place)
+        assert of(out, PlaceStop) == []
+        out = over_time(play, 1_000)
+        assert of(out, PlaceStop) == []
+    assert len(play.engine.state.books["BTCUSDT"].stops) < 10
