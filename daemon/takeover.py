@@ -17,6 +17,7 @@ from market import fills, trades
 def take(desk: Desk, truth: SymbolTruth, first: bool, asked_at: int, at: int) -> list[Command]:
     """Take a symbol's truth, asked for at `asked_at` (ms); `first` is the first one of a life."""
     book, out = desk.book, list[Command]()
+    desk.forget()
     if (truth.leverage, truth.isolated) != (book.leverage, book.isolated):
         # overtaken or changed by hand: unknown, so that the next entry sets it
         book.leverage, book.isolated = (truth.leverage, truth.isolated) if first else (0, False)

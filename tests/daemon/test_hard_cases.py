@@ -89,3 +89,29 @@ def test_tries_that_are_spent_leave_one_for_each_close_that_is_refused(play: Pla
         out = over_time(play, 1_000)
         assert of(out, PlaceStop) == []
     assert len(play.engine.state.books["BTCUSDT"].stops) < 10
+
+
+def test_an_entry_that_fills_in_pieces_does_not_spend_the_tries_of_its_stop(play: Play) -> None:
+    order = entry(play)
+    play.fill(order.client_id, 1, 10)
+    assert len(of(over_time(play, 300), PlaceStop)) == 1  # it has waited for the rest long enough
+    placed = [p for _ in range(5) for p in of(play.fill(order.client_id, 1, 10), PlaceStop)]
+    assert play.engine.state.books["BTCUSDT"].urgent == ""
+    assert placed[-1].approved.order.quantity == 60
+
+
+def test_executions_of_one_order_beyond_number_count_once_when_they_are_asked_for_again(play: Play) -> None:
+    order = entry(play)
+    fills = [Filled("BTCUSDT", order.client_id, n, 1, PRICE, 1, 5, START + HOUR) for n in range(1, 301)]
+    for fill in fills:
+        play.tell(fill, after=0)
+    for _ in range(3):
+        for fill in fills:
+            play.tell(replace(fill, asked=True), after=0)
+        lot = play.engine.state.books["BTCUSDT"].lot
+        assert lot is not None
+        assert lot.quantity == 300
+        truth = SymbolTruth("BTCUSDT", 300, lot.cost, 0, 20, True, ())
+        play.tell(Reconciled(10_000 * CASH, (truth,)))
+        fills = fills[-1:]
+    assert len(play.engine.state.books["BTCUSDT"].trades_seen) == 200
