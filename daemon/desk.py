@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import isfinite
 
 from daemon import lots
 from daemon.commands import Alert, Command, Purpose, Reconcile, RecordExposure, RecordTrade
@@ -275,7 +276,8 @@ class Desk:
         """Leverage and margin mode as they are; an entry that wanted others is given up, never sent hoping."""
         book, goal = self.book, self._entry_awaiting_leverage()
         book.leverage, book.isolated, book.leverage_asked_at = event.leverage, event.isolated, 0
-        book.price = None if event.price is None else self.instrument.nearest_ticks(event.price)
+        told = event.price is not None and isfinite(event.price)
+        book.price = self.instrument.nearest_ticks(event.price) if told and event.price is not None else None
         if goal is None or (event.leverage, event.isolated) == (goal.leverage, True):
             return []
         mode = "isolated" if event.isolated else "cross"

@@ -115,3 +115,8 @@ def test_executions_of_one_order_beyond_number_count_once_when_they_are_asked_fo
         play.tell(Reconciled(10_000 * CASH, (truth,)))
         fills = fills[-1:]
     assert len(play.engine.state.books["BTCUSDT"].trades_seen) == 200
+
+
+def test_a_price_that_is_none_bounds_nothing_and_ends_nothing(play: Play) -> None:
+    (leverage,) = of(play.candle(0, p_long=0.7), SetLeverage)
+    assert len(of(play.tell(LeverageRead("BTCUSDT", leverage.leverage, True, float("nan"))), Submit)) == 1
