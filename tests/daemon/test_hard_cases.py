@@ -7,18 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from daemon.commands import Command, MarketOrder, PlaceStop, SetLeverage, Submit
+from daemon.commands import AskOrder, Command, MarketOrder, PlaceStop, Predict, SetLeverage, Submit
 from daemon.engine import Engine
 from daemon.events import (
+    CandleClosed,
     CoinPriced,
     Failed,
     Filled,
     LeverageRead,
     Meaning,
-    OperatorCommand,
-    Order,
+    Opinion,
     OrderStatus,
     OrderUpdated,
+    PredictionReady,
     Reconciled,
     RestingStop,
     StopUpdated,
@@ -27,8 +28,10 @@ from daemon.events import (
     Unresolved,
 )
 from daemon.state import DaemonState
+from market.candles import Candle
 from market.instruments import CASH
-from tests.daemon.test_engine import BTC, HOUR, PRICE, START, Play, of
+from strategy.plan import Outlook
+from tests.daemon.test_engine import BTC, HOUR, PRICE, SETTINGS, START, Play, of
 
 
 @pytest.fixture
@@ -60,7 +63,7 @@ def entry(play: Play) -> MarketOrder:
 
 def refuse(play: Play, command: Submit | PlaceStop, code: int = -1_111) -> list[Command]:
     order = command.approved.order
-    return play.tell(Failed("BTCUSDT", type(command).__name__, order.client_id, code, "refused"))
+    return play.tell(Failed(order.symbol, type(command).__name__, order.client_id, code, "refused"))
 
 
 def test_a_position_whose_close_is_refused_is_given_a_stop_meanwhile(play: Play) -> None:
@@ -120,3 +123,28 @@ def test_executions_of_one_order_beyond_number_count_once_when_they_are_asked_fo
 def test_a_price_that_is_none_bounds_nothing_and_ends_nothing(play: Play) -> None:
     (leverage,) = of(play.candle(0, p_long=0.7), SetLeverage)
     assert len(of(play.tell(LeverageRead("BTCUSDT", leverage.leverage, True, float("nan"))), Submit)) == 1
+
+
+ETH = replace(BTC, symbol="ETHUSDT", base="ETH")
+
+
+def test_an_exit_that_is_refused_does_not_hold_up_another_nor_let_an_entry_pass(play: Play) -> None:
+    play.engine = Engine(replace(SETTINGS, instruments=(BTC, ETH)))
+    cost = BTC.notional(PRICE, 100)
+    truths = tuple(SymbolTruth(s, 100, cost, 0, 20, True, ()) for s in ("BTCUSDT", "ETHUSDT"))
+    for place in of(play.tell(Reconciled(10_000 * CASH, truths)), PlaceStop):
+        play.tell(replace(read_back(place), symbol=place.approved.order.symbol))
+    out: list[Command] = []
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        out = play.tell(CandleClosed(symbol, "1h", Candle(START + HOUR, 3e4, 3e4, 3e4, 3e4, 1.0)))
+    assert of(out, Predict)
+    opinions = tuple(Opinion(s, Outlook(0.2, short, 1)) for s, short in (("BTCUSDT", 0.3), ("ETHUSDT", 0.8)))
+    (close,) = of(play.tell(PredictionReady(START + HOUR, opinions, "set-1")), Submit)
+    assert close.approved.order.symbol == "BTCUSDT"
+    (other,) = of(refuse(play, close), Submit)
+    order = other.approved.order
+    assert (order.symbol, order.reduce_only) == ("ETHUSDT", True)
+    play.tell(Filled("ETHUSDT", order.client_id, 1, -1, PRICE, 100, 5, START + 2 * HOUR))
+    for stop in list(play.engine.state.books["ETHUSDT"].stops):
+        out = play.tell(StopUpdated("ETHUSDT", stop, OrderStatus.CANCELED))
+    assert of(out, SetLeverage) == []  # the reversal waits for the margin that the other one still holds
