@@ -148,3 +148,16 @@ def test_an_exit_that_is_refused_does_not_hold_up_another_nor_let_an_entry_pass(
     for stop in list(play.engine.state.books["ETHUSDT"].stops):
         out = play.tell(StopUpdated("ETHUSDT", stop, OrderStatus.CANCELED))
     assert of(out, SetLeverage) == []  # the reversal waits for the margin that the other one still holds
+
+
+def test_a_fee_that_never_got_its_price_is_not_charged_to_the_next_position(play: Play) -> None:
+    def fill(number: int, side: int) -> None:
+        play.tell(Filled("BTCUSDT", "by hand", number, side, PRICE, 10, 0, START + HOUR, False, "BNB", CASH))
+
+    fill(1, 1)
+    fill(2, -1)
+    fill(3, 1)
+    play.tell(CoinPriced("BNB", 600 * CASH))
+    lot = play.engine.state.books["BTCUSDT"].lot
+    assert lot is not None
+    assert lot.coin_fees == 600 * CASH
