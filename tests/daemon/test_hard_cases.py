@@ -161,3 +161,26 @@ def test_a_fee_that_never_got_its_price_is_not_charged_to_the_next_position(play
     lot = play.engine.state.books["BTCUSDT"].lot
     assert lot is not None
     assert lot.coin_fees == 600 * CASH
+
+
+def test_strangers_that_are_gone_are_forgotten(play: Play) -> None:
+    for n in range(20):
+        play.boot(stops=(RestingStop(f"web-{n}", 0, 0, 0),))
+    assert play.engine.state.books["BTCUSDT"].strangers == ["web-19"]
+
+
+def test_a_clock_that_was_set_back_between_two_lives_holds_up_no_close(play: Play, tmp_path: Path) -> None:
+    stop = play.enter()
+    play.tell(stop)
+    (close,) = of(play.candle(1, p_long=0.3), Submit)
+    play.tell(Unresolved("BTCUSDT", close.approved.order.client_id, "timed out"))
+    lot = play.engine.state.books["BTCUSDT"].lot
+    assert lot is not None
+    again = Play(tmp_path, DaemonState.load(play.engine.state.dump()))
+    again.at -= HOUR
+    out = again.boot(lot.quantity, lot.cost, (RestingStop(stop.client_id, -1, stop.trigger, stop.quantity),))
+    out += over_time(again, 9_000)
+    assert len(of(out, AskOrder)) > 3
+    absent = OrderUpdated("BTCUSDT", close.approved.order.client_id, OrderStatus.ABSENT)
+    again.tell(absent)
+    assert again.engine.state.books["BTCUSDT"].order is None
