@@ -32,6 +32,8 @@ from strategy.plan import Enter, Exit, Tighten
 
 WAITING = (State.SENT, State.RESTING, State.UNRESOLVED, State.CANCELING, State.TRIGGERED)
 """States of a stop that must not last: it should be read back, gone, or filled."""
+KEPT = 50
+"""How many stops of an open position are remembered that are over."""
 PLACED = (State.SENT, State.RESTING, State.UNRESOLVED)
 """States of a stop that may be read back soon."""
 
@@ -64,8 +66,10 @@ def _follow(desk: Desk, at: int) -> list[Command]:
             stop.asked += 1
             again = CancelStop if stop.state is State.CANCELING else AskStop
             out.append(again(desk.symbol, stop.client_id))
-    if book.lot is None and book.order is None:
-        book.stops = {i: s for i, s in book.stops.items() if not s.over}
+    if over := [i for i, s in book.stops.items() if s.over]:
+        # while a position is open a late fill of one of them may still come
+        forgotten = over if book.lot is None and book.order is None else over[:-KEPT]
+        book.stops = {i: s for i, s in book.stops.items() if i not in forgotten}
     return out
 
 

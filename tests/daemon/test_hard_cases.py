@@ -184,3 +184,13 @@ def test_a_clock_that_was_set_back_between_two_lives_holds_up_no_close(play: Pla
     absent = OrderUpdated("BTCUSDT", close.approved.order.client_id, OrderStatus.ABSENT)
     again.tell(absent)
     assert again.engine.state.books["BTCUSDT"].order is None
+
+
+def test_a_stop_that_is_refused_for_hours_leaves_a_state_of_bounded_size(play: Play) -> None:
+    stop = play.enter()
+    out = play.tell(Failed("BTCUSDT", "PlaceStop", stop.client_id, -2021, "passed", Meaning.WOULD_TRIGGER))
+    for _ in range(300):
+        for command in [*of(out, Submit), *of(out, PlaceStop)]:
+            out = refuse(play, command)
+        out = out if of(out, PlaceStop) else play.tell(Tick(), after=1_000)
+    assert len(play.engine.state.books["BTCUSDT"].stops) <= 52
