@@ -143,6 +143,8 @@ def signed_steps(instrument: Instrument, text: str) -> int:
 def cost(instrument: Instrument, price: str, quantity: int) -> int:
     """Cash units that `quantity` steps cost at an average price, which the exchange has rounded."""
     exact = _decimal(price) * abs(quantity) * instrument.step * CASH
+    if quantity and exact <= 0:
+        raise UnreadablePayload(f"{instrument.symbol}: a position that was entered at {price!r:.40}")
     return bounded(int(exact.to_integral_value(ROUND_HALF_EVEN)))
 
 
