@@ -21,6 +21,7 @@ from daemon.alerts import Alerts
 from daemon.backfill import Backfill
 from daemon.candle_feed import CandleFeed, Told
 from daemon.candle_store import CandleStore
+from daemon.clock import now_ms
 from daemon.commands import Command, RecordDecisions, RecordExposure, Settled
 from daemon.config import DaemonConfig, Mode, OnStop
 from daemon.control import ControlServer
@@ -64,11 +65,6 @@ class Watcher(Protocol):
 
     def stepped(self, event: Event, commands: Sequence[Command]) -> None:
         """One event was dealt with."""
-
-
-def now_ms() -> int:
-    """The wall clock, UTC ms."""
-    return time.time_ns() // 1_000_000
 
 
 class Daemon:
