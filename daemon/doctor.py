@@ -53,9 +53,8 @@ def _model_set(config: DaemonConfig) -> Finding:
         text = f"{predictor.id} reads {predictor.timeframe} candles, decisions are made at {config.decision}"
         return Finding("model set", False, text)
     if untold := unreadable(predictor, VENUES[config.exchange.id].profile):
-        return Finding(
-            "model set", False, f"{predictor.id} reads {untold[0]}, of which {config.exchange.id} tells nothing"
-        )
+        text = f"{predictor.id} reads {untold[0]}, which {config.exchange.id} does not tell"
+        return Finding("model set", False, text)
     left = (predictor.expires_ms - time.time_ns() // 1_000_000) // 86_400_000
     return Finding("model set", left > 0, f"{predictor.id}, expires in {left} days")
 

@@ -121,7 +121,8 @@ STOP: dict[tuple[State, Says], State] = {
 }
 
 RECEIVE_WINDOW_MS = 5_000
-ABSENCE_MARGIN_MS = 1_000
+ABSENCE_MARGIN_MS = 3_000
+"""How long an order may wait on this side before it leaves, and a little more."""
 
 
 def absence_proven(sent_at_ms: int, asked_at_ms: int) -> bool:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import TypeAdapter
+from pydantic_core import from_json
 
 from daemon.commands import Purpose
 from daemon.events import Filled, FundingPaid, Opinion
 from daemon.orders import OVER, State
-from strategy.plan import AccountMemory, Action, Memory
+from strategy.plan import AccountMemory, Action, Memory, Reason, TradingState
 
 
 @dataclass(slots=True)
@@ -62,7 +63,7 @@ class Stop:
     quantity: int
     state: State
     since: int
-    placed: int
+    placed: int = 0
     asked: int = 0
     seen: int = 0
     missing: bool = False
@@ -233,8 +234,11 @@ class DaemonState:
 
     @classmethod
     def load(cls, text: bytes | str) -> DaemonState:
-        """The state from JSON; raises pydantic.ValidationError if it is not one."""
-        return _ADAPTER.validate_json(text)
+        """The state from JSON, of an earlier version too; raises pydantic.ValidationError if it is not one."""
+        state = _ADAPTER.validate_json(text)
+        if from_json(text).get("paused"):  # before there were trading states
+            state.memory = AccountMemory(state=TradingState.REDUCING, reason=Reason.PAUSED)
+        return state
 
     def as_dict(self) -> dict[str, Any]:
         """The state as plain values, for showing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -169,7 +170,7 @@ def test_an_order_of_unknown_fate_is_asked_for_and_never_resent(play: Play) -> N
     absent = OrderUpdated("BTCUSDT", client_id, OrderStatus.ABSENT)
     assert of(play.tell(absent), Submit) == []
     assert of(play.tell(Tick(), after=3_000), AskOrder) == [AskOrder("BTCUSDT", client_id)]
-    assert Settled(START) in play.tell(absent, after=4_000)  # absence is proven by now, and the entry is given up
+    assert Settled(START) in play.tell(absent, after=6_000)  # absence is proven by now, and the entry is given up
     assert play.engine.state.books["BTCUSDT"].lot is None
 
 
@@ -246,6 +247,18 @@ def test_a_restart_finds_position_and_stop_again(play: Play, tmp_path: Path) -> 
     resting = RestingStop(stop.client_id, stop.side, stop.trigger, stop.quantity)
     assert of(again.boot(lot.quantity, lot.cost, (resting,)), PlaceStop) == []
     assert again.engine.desks["BTCUSDT"].at_rest
+
+
+def test_a_state_of_the_first_version_is_read_with_its_position_and_its_pause(play: Play) -> None:
+    play.boot()
+    play.tell(play.enter())
+    old = json.loads(play.engine.state.dump())
+    lot, stop = old["books"]["BTCUSDT"]["lot"], next(iter(old["books"]["BTCUSDT"]["stops"].values()))
+    del old["memory"], lot["stop_tries"], lot["coin_fees"], stop["placed"], stop["asked"]
+    old["paused"], lot["stop_failures"] = True, 1
+    state = DaemonState.load(json.dumps(old))
+    assert state.books["BTCUSDT"].lot is not None
+    assert (state.memory.state, state.memory.reason) == (TradingState.REDUCING, Reason.PAUSED)
 
 
 def test_a_restart_replaces_a_stop_that_is_gone(play: Play, tmp_path: Path) -> None:

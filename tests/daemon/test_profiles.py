@@ -68,15 +68,16 @@ async def test_what_a_profile_says_of_an_exchange_is_so(
         if not place.state()["stops"]:
             break
     await until(
-        lambda: StopUpdated in {type(e) for e in told(venue, frames)[-1:]} and closed_klines(venue, frames), "all"
+        lambda: any(isinstance(e, StopUpdated) and e.status is OrderStatus.FILLED for e in told(venue, frames)),
+        "the stop filled",
     )
+    await until(lambda: closed_klines(venue, frames), "a closed candle")
     events = told(venue, frames)
     fill = [e for e in events if isinstance(e, Filled)][-1]
     assert (fill.client_id == "rg-stop") == said.stop_fill_names_stop
     assert place.state()["orders"] == orders + 1
     told_as = {type(e).__name__ for e in events if getattr(e, "client_id", "") == "rg-stop" and e is not fill}
     assert ("OrderUpdated" in told_as) == said.stops_apart
-    assert [e.status for e in events if isinstance(e, StopUpdated)][-1] is OrderStatus.FILLED
 
     # klines carry the closed flag under its name, and taker flow or none
     closed = closed_klines(venue, frames)

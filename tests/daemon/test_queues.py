@@ -109,7 +109,12 @@ class Bench:
 def kline(bar: int) -> dict[str, object]:
     values = dict.fromkeys(("o", "h", "l", "c"), "1.0") | dict.fromkeys(("v", "q", "V", "Q"), "0") | {"n": 1}
     times = {"t": bar * HOUR_MS, "T": (bar + 1) * HOUR_MS - 1}
-    return {"e": "kline", "s": "BTCUSDT", "k": {"s": "BTCUSDT", "i": "1h", "x": True} | times | values}
+    return {
+        "e": "kline",
+        "E": (bar + 1) * HOUR_MS,
+        "s": "BTCUSDT",
+        "k": {"s": "BTCUSDT", "i": "1h", "x": True} | times | values,
+    }
 
 
 async def test_closed_candles_that_find_no_room_cut_the_market_stream_which_fetches_them(venue: Binance) -> None:
