@@ -115,7 +115,7 @@ class Binance(Venue):
 
     async def holdings(self) -> dict[str, Holding]:
         held = filter(wire.is_held, rows(await self.gateway.call("fapiPrivateV3GetPositionRisk")))
-        return {r["symbol"]: wire.holding(self.instruments.get(r["symbol"]), r) for r in held}
+        return {word(r["symbol"]): wire.holding(self.instruments.get(r["symbol"]), r) for r in held}
 
     async def terms(self) -> dict[str, Terms]:
         found = rows(await self.gateway.call("fapiPrivateGetSymbolConfig"))
