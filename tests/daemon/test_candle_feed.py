@@ -109,9 +109,7 @@ async def test_taker_flow_is_kept(bench: Make) -> None:
 
 
 @pytest.mark.parametrize("factor", [1_000.0, 0.001])
-async def test_an_absurd_candle_is_taken_from_rest_and_opens_nothing(
-    bench: Make, factor: float
-) -> None:
+async def test_an_absurd_candle_is_taken_from_rest_and_opens_nothing(bench: Make, factor: float) -> None:
     b = await bench()
     await b.feed.catch_up()
     await asyncio.to_thread(b.place.advance, 2)
