@@ -64,7 +64,7 @@ SETTINGS = Settings(
     max_hold_bars=12,
 )
 THOROUGH = settings(
-    max_examples=150, deadline=None, derandomize=True,
+    max_examples=300, deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],
 )  # fmt: skip
 

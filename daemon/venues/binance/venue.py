@@ -147,7 +147,7 @@ class Binance(Venue):
         if order.reduce_only:
             params["reduceOnly"] = "true"
         reply = about(await self.gateway.call("fapiPrivatePostOrder", params), "clientOrderId", order.client_id)
-        words = (reply["status"], reply["executedQty"], reply["origQty"])
+        words = (reply["status"], reply["executedQty"], params["quantity"])
         return wire.order_updated(instrument, order.client_id, *words)
 
     async def ask_order(self, symbol: str, client_id: str) -> list[Event]:

@@ -203,7 +203,7 @@ def is_held(row: Payload) -> bool:
     side = row.get("positionSide", "BOTH")
     if side not in ("BOTH", "LONG", "SHORT"):
         raise UnreadablePayload(f"position side {side!r}")
-    return side == "BOTH" and Decimal(row["positionAmt"]) != 0
+    return side == "BOTH" and Decimal(word(row["positionAmt"])) != 0
 
 
 def holding(instrument: Instrument | None, row: Payload) -> Holding:
