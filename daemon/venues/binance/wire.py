@@ -192,7 +192,10 @@ def _account_frame(account: Payload, time: int, instruments: Instruments) -> Ite
 
 def is_held(row: Payload) -> bool:
     """Whether a row of the positions is one that is open, in one-way mode."""
-    return row.get("positionSide", "BOTH") == "BOTH" and Decimal(row["positionAmt"]) != 0
+    side = row.get("positionSide", "BOTH")
+    if side not in ("BOTH", "LONG", "SHORT"):
+        raise UnreadablePayload(f"position side {side!r}")
+    return side == "BOTH" and Decimal(word(row["positionAmt"])) != 0
 
 
 def holding(instrument: Instrument | None, row: Payload) -> Holding:
