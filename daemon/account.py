@@ -72,6 +72,8 @@ class Account:
         lot, value = desk.book.lot, self._coin_value(event.fee_asset, event.coin_fee)
         before = lots.wallet_effect(lot)
         out = desk.filled(event, state.cash if stated else state.cash + state.unstated, at, value)
+        if any(isinstance(c, RecordTrade) for c in out):  # what was not priced by now is not the next position's to pay
+            state.unpriced = [waits for waits in state.unpriced if waits[0] != event.symbol]
         if event.fee_asset:
             out += self._price(event, desk.book.lot is not None)
         if stated:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import isfinite
 
 from daemon import lots
 from daemon.commands import Alert, Command, Purpose, Reconcile, RecordExposure, RecordTrade
@@ -32,7 +33,7 @@ DELEVERAGING_PREFIX = "adl_autoclose"
 """Client ids of the exchange's own closing orders (Binance USDT-M, User Data Streams: Order Update)."""
 
 SEEN = 200
-"""How many trade ids are remembered to tell duplicates."""
+"""How many trade ids are remembered to tell duplicates; more, if more were told since the last truth."""
 
 
 class Foreign(StrEnum):
@@ -128,7 +129,8 @@ class Desk:
         book = self.book
         if event.trade_id in book.trades_seen:
             return []
-        book.trades_seen, book.doubted = [*book.trades_seen[1 - SEEN :], event.trade_id], None
+        book.trades_seen.append(event.trade_id)
+        book.trades_told, book.doubted = book.trades_told + 1, None
         order = book.order if book.order and book.order.client_id == event.client_id else None
         if order:
             order.executed += event.quantity
@@ -149,12 +151,17 @@ class Desk:
         if left.quantity:
             book.lot = lots.increase(book.lot, left, order, self.instrument, self.decision, self.unknown_stop_bps)
             book.lot.coin_fees += coin_value
-            book.lot.margin = book.margin
+            book.lot.margin, book.lot.stop_tries = book.margin, 0  # a larger one wants another stop, not tried yet
             self.exposed(at)
             if not order:
                 name = event.client_id or "no id"
                 out.append(self.alert("critical", f"an execution of no order under way is taken over: {name}"))
         return out
+
+    def forget(self) -> None:
+        """Forget trades that no answer can tell of again: those from before the last truth, when there is another."""
+        book = self.book
+        book.trades_seen, book.trades_told = book.trades_seen[-max(SEEN, book.trades_told) :], 0
 
     def is_ours(self, client_id: str) -> bool:
         """Whether an order was made by this deployment."""
@@ -269,7 +276,8 @@ class Desk:
         """Leverage and margin mode as they are; an entry that wanted others is given up, never sent hoping."""
         book, goal = self.book, self._entry_awaiting_leverage()
         book.leverage, book.isolated, book.leverage_asked_at = event.leverage, event.isolated, 0
-        book.price = None if event.price is None else self.instrument.nearest_ticks(event.price)
+        told = event.price is not None and isfinite(event.price)
+        book.price = self.instrument.nearest_ticks(event.price) if told and event.price is not None else None
         if goal is None or (event.leverage, event.isolated) == (goal.leverage, True):
             return []
         mode = "isolated" if event.isolated else "cross"

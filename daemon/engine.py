@@ -47,8 +47,10 @@ from strategy.decide import plan
 from strategy.live_config import Rules
 from strategy.plan import (
     MID,
+    Action,
     Decision,
     Enter,
+    Exit,
     Holding,
     Reason,
     Situation,
@@ -398,10 +400,10 @@ class Engine:
     def _work_off(self, at: int) -> list[Command]:
         state, out = self.state, list[Command]()
         while True:
-            if state.pursuing and self.desks[state.pursuing].book.goal is not None:
+            if state.pursuing and self._holds_up(self.desks[state.pursuing], at):
                 return out
             state.pursuing = ""
-            if not state.actions:
+            if not state.actions or self._too_early(state.actions[0]):
                 return out
             action = state.actions.pop(0)
             desk = self.desks[action.symbol]
@@ -410,6 +412,16 @@ class Engine:
                 desk.book.leverage = 0  # it may have been changed by hand: set and read back before each entry
             state.pursuing = action.symbol
             out += self._steer(desk, at)
+
+    def _holds_up(self, desk: Desk, at: int) -> bool:
+        """Whether the plan waits for a desk: not for an exit that was refused, nor for anything that takes long."""
+        goal, taken = desk.book.goal, at - self.state.began_at
+        stuck = (isinstance(goal, Exit) and at < desk.book.retry_at) or taken >= self.settings.entry_ms
+        return goal is not None and not stuck
+
+    def _too_early(self, action: Action) -> bool:
+        """Whether an action is an entry, and an exit before it is still wanted."""
+        return isinstance(action, Enter) and any(isinstance(d.book.goal, Exit) for d in self.desks.values())
 
     def _settle(self) -> Sequence[Command]:
         state = self.state

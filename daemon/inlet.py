@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Any
 
 from daemon.candle_feed import CandleFeed
@@ -80,7 +81,8 @@ class Inlet:
         if self._market is None:
             return
         self._market.heard((frame.symbol, frame.timeframe))
-        self.prices[frame.symbol] = frame.candle.close
+        if 0 < frame.candle.close < inf:
+            self.prices[frame.symbol] = frame.candle.close
         if frame.closed:
             closed_at = frame.candle.open_time + Timeframe.parse(frame.timeframe).ms
             self._stopwatch.frame(closed_at, now_ns)

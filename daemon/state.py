@@ -113,7 +113,8 @@ class Book:
     execution, each with how many there were at that instant; `adopted` says that the position was taken over as stated:
     an execution that comes afterwards may be part of it already. `foreign` is somebody else's position (signed steps)
     that is left alone. `price` is the last one known when leverage was read, in ticks. `retry_at` and `stop_retry_at`
-    are before when no further closing order and no further stop is sent after one was refused.
+    are before when no further closing order and no further stop is sent after one was refused. `trades_seen` are the
+    ids of executions that were counted, the last `trades_told` of them since the last truth.
     """
 
     memory: Memory = field(default_factory=Memory)
@@ -140,6 +141,7 @@ class Book:
     foreign: int = 0
     strangers: list[str] = field(default_factory=list)
     trades_seen: list[int] = field(default_factory=list)
+    trades_told: int = 0
 
 
 @dataclass(slots=True)

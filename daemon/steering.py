@@ -32,6 +32,8 @@ from strategy.plan import Enter, Exit, Tighten
 
 WAITING = (State.SENT, State.RESTING, State.UNRESOLVED, State.CANCELING, State.TRIGGERED)
 """States of a stop that must not last: it should be read back, gone, or filled."""
+KEPT = 50
+"""How many stops of an open position are remembered that are over."""
 PLACED = (State.SENT, State.RESTING, State.UNRESOLVED)
 """States of a stop that may be read back soon."""
 
@@ -64,8 +66,10 @@ def _follow(desk: Desk, at: int) -> list[Command]:
             stop.asked += 1
             again = CancelStop if stop.state is State.CANCELING else AskStop
             out.append(again(desk.symbol, stop.client_id))
-    if book.lot is None and book.order is None:
-        book.stops = {i: s for i, s in book.stops.items() if not s.over}
+    if over := [i for i, s in book.stops.items() if s.over]:
+        # while a position is open a late fill of one of them may still come
+        forgotten = over if book.lot is None and book.order is None else over[:-KEPT]
+        book.stops = {i: s for i, s in book.stops.items() if i not in forgotten}
     return out
 
 
@@ -145,6 +149,7 @@ def _close(desk: Desk, lot: Lot, purpose: Purpose, reason: str, at: int) -> list
     bar = book.goal_bar if purpose is Purpose.EXIT else lot.entry_bar
     identity = client_id(desk.deployment, bar, desk.symbol, purpose, book.attempts)
     book.attempts += 1
+    lot.stop_tries = min(lot.stop_tries, desk.patience.stop_tries - 1)  # should this hang or be refused: one more stop
     order = MarketOrder(desk.symbol, identity, purpose, -lot.side, lot.quantity, reduce_only=True)
     return _submit(desk, approval.approve_close(order, lot), reason, at)
 
@@ -175,8 +180,8 @@ def _protect(desk: Desk, at: int) -> list[Command]:
     keep = next((s for s in live if s.state is State.CONFIRMED and wanted(s, lot) and not s.missing), None)
     if keep:
         return _cancel(desk, [s for s in live if s is not keep], at)
-    # a close that takes long is no reason to stand naked, and an exit has its stop already
-    needless = desk.protected() if closing else bool(book.urgent)
+    # a close that takes long or is refused is no reason to stand naked, and an exit has its stop already
+    needless = desk.protected() and (closing or bool(book.urgent))
     triggered = any(s.state is State.TRIGGERED for s in live)
     if needless or triggered or _pending(desk, lot, at) or at < book.stop_retry_at:
         return []

@@ -17,6 +17,9 @@ from market import fills, trades
 def take(desk: Desk, truth: SymbolTruth, first: bool, asked_at: int, at: int) -> list[Command]:
     """Take a symbol's truth, asked for at `asked_at` (ms); `first` is the first one of a life."""
     book, out = desk.book, list[Command]()
+    desk.forget()
+    if first:
+        _by_this_clock(desk, at)
     if (truth.leverage, truth.isolated) != (book.leverage, book.isolated):
         # overtaken or changed by hand: unknown, so that the next entry sets it
         book.leverage, book.isolated = (truth.leverage, truth.isolated) if first else (0, False)
@@ -24,6 +27,7 @@ def take(desk: Desk, truth: SymbolTruth, first: bool, asked_at: int, at: int) ->
     if book.lot and book.doubted is None:
         book.lot.margin = truth.margin
     found = {s.client_id for s in truth.stops}
+    book.strangers = [name for name in book.strangers if name in found]
     for stop in book.stops.values():
         newer = max(stop.placed, stop.since, stop.seen) > asked_at
         if stop.client_id not in found and not stop.over and not (newer and not first):
@@ -39,6 +43,16 @@ def take(desk: Desk, truth: SymbolTruth, first: bool, asked_at: int, at: int) ->
             text = f"an order of ours is open that is not under way: {name}"
             out += [desk.alert("warning", text), AskOrder(desk.symbol, name)]
     return out
+
+
+def _by_this_clock(desk: Desk, at: int) -> None:
+    """A clock that was set back between two lives keeps nothing waiting for the time it once told."""
+    book = desk.book
+    book.retry_at, book.stop_retry_at = min(book.retry_at, at), min(book.stop_retry_at, at)
+    if book.order:
+        book.order.sent_at, book.order.asked_at = min(book.order.sent_at, at), min(book.order.asked_at, at)
+    for stop in book.stops.values():
+        stop.placed, stop.since, stop.seen = min(stop.placed, at), min(stop.since, at), min(stop.seen, at)
 
 
 def _position(desk: Desk, truth: SymbolTruth, first: bool, at: int) -> list[Command]:
