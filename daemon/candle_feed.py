@@ -27,6 +27,9 @@ RETRIES_S = (0.2, 1.0, 3.0)
 MOST_MISSED = 48
 """How many candles that closed while the daemon was away are still decided, one by one; older ones are a gap."""
 
+JUMP = 3.0
+"""By what factor a price may lie off the last close before the stream alone is not believed."""
+
 Told = CandleClosed | GapSeen | GapClosed | GapFound
 Emit = Callable[[Told], None]
 Record = Callable[[Pair, Candle, bool], None]
@@ -60,6 +63,13 @@ class Lane:
     def due(self) -> int:
         """Open time of the candle that comes next."""
         return self.column.last + self.column.timeframe.ms
+
+    def doubt(self, candle: Candle) -> str | None:
+        """What makes a candle that is whole in itself implausible behind the last one, in words, or None."""
+        before = self.column.last_close
+        if candle.open_time <= self.due and max(candle.high / before, before / candle.low) > JUMP:
+            return f"prices from {candle.low} to {candle.high} behind a close of {before}"
+        return None
 
 
 class CandleFeed:
@@ -128,8 +138,8 @@ class CandleFeed:
                 lane.overdue.cancel()
 
     def _closed(self, lane: Lane, candle: Candle) -> None:
-        problem = candle.problem()
-        if problem:
+        problem = candle.problem() or lane.doubt(candle)
+        if problem:  # REST has the last word: what it says as well is so
             log.warning("%s %s candle of %s refused: %s", *lane.pair, utc_text(candle.open_time), problem)
             self._fill(lane)
         elif lane.filling or lane.announce_from < 0:

@@ -33,6 +33,11 @@ class Column:
         """Open time (ms) of the newest candle, -1 for none."""
         return int(self._times[self._end - 1]) if self._end else -1
 
+    @property
+    def last_close(self) -> float:
+        """Closing price of the newest candle, NaN for none."""
+        return float(self._values[VALUES.index("close"), self._end - 1]) if self._end else float("nan")
+
     def append(self, candle: Candle) -> None:
         """Add a candle newer than all that are held.
 

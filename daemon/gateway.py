@@ -34,6 +34,10 @@ sent_ns: ContextVar[list[int] | None] = ContextVar("sent_ns", default=None)
 """Where a task that wants to know puts a list: the monotonic instant (ns) at which its request left is appended."""
 
 
+TOO_MANY = (429, 418)
+"""HTTP: too many requests; and a ban, for having gone on."""
+
+
 class GatewayError(Exception):
     """A request did not succeed."""
 
@@ -74,6 +78,7 @@ class Tap(Exchange):  # type: ignore[misc]
 
     heard: Callable[[str, Any], None]
     opened: Callable[[str], None]
+    slowed: Callable[[int, float], None]
 
     def handle_message(self, client: Any, message: Any) -> None:
         try:
@@ -99,6 +104,13 @@ class Tap(Exchange):  # type: ignore[misc]
             read(data)
         except (ValueError, RecursionError):
             self.heard(client.url, data)
+
+    def on_rest_response(self, code: int, reason: Any, url: str, method: str, headers: Any, *rest: Any) -> Any:
+        """ccxt's hook for every reply; told too many times too much, an exchange says for how long to be quiet."""
+        if code in TOO_MANY:
+            wait = {name.lower(): value for name, value in headers.items()}.get("retry-after", "")
+            self.slowed(code, float(wait) if wait.isdecimal() else 0.0)
+        return super().on_rest_response(code, reason, url, method, headers, *rest)
 
     def on_connected(self, client: Any, message: Any = None) -> None:
         super().on_connected(client, message)
@@ -131,7 +143,7 @@ class Gateway:
     ) -> None:
         self._profile, self._make, self._request_s, self._on_frame = profile, make, request_s, on_frame
         self._code = re.compile(rf'"{profile.code_field}"\s*:\s*"?(-?\d+)')
-        self._silent_until_ms = 0
+        self._silent_until_ms = self._unasked_until_ms = 0
         self.opens = {False: 0, True: 0}
         """How often a market and a private connection was made; ccxt redials by itself."""
         self.private_open = asyncio.Event()
@@ -140,7 +152,7 @@ class Gateway:
 
     def _tapped(self) -> Tap:
         tap = self._make()
-        tap.heard, tap.opened = self._heard, self._opened
+        tap.heard, tap.opened, tap.slowed = self._heard, self._opened, self._slowed
         return tap
 
     async def load_markets(self) -> Mapping[str, Any]:
@@ -162,6 +174,9 @@ class Gateway:
         now = time.time_ns() // 1_000_000
         if now < self._silent_until_ms:
             silence = f"not sent: the exchange bans requests until {self._silent_until_ms} ms"
+            raise NotSent(0, silence, Meaning.TOO_MANY_REQUESTS)
+        if now < self._unasked_until_ms and "Get" in endpoint:
+            silence = f"not asked: the exchange wants no more questions until {self._unasked_until_ms} ms"
             raise NotSent(0, silence, Meaning.TOO_MANY_REQUESTS)
         try:
             return await self.judged(getattr(self.tap, endpoint)(dict(params or {})))
@@ -217,6 +232,15 @@ class Gateway:
         if private and not (self._profile.text_pongs and isinstance(message, dict) and message.get("op") == "pong"):
             self._heard_s, self._unheard_since_s = time.monotonic(), 0.0
         self._on_frame(private, message)
+
+    def _slowed(self, code: int, seconds: float) -> None:
+        """Over the limit, questions wait as long as the exchange says, for who goes on is banned; orders may leave,
+        since they are counted apart and may be what protects a position. Banned, nothing leaves."""
+        until = time.time_ns() // 1_000_000 + round(seconds * 1000)
+        if code == TOO_MANY[0]:
+            self._unasked_until_ms = max(self._unasked_until_ms, until)
+        else:
+            self._silent_until_ms = max(self._silent_until_ms, until)
 
     def _opened(self, url: str) -> None:
         self.opens[self._is_private(url)] += 1

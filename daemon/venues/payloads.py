@@ -11,6 +11,7 @@ from daemon.events import OrderStatus
 from market.candles import Candle
 from market.fills import RATE
 from market.instruments import CASH, INT64_MAX, MOST, Instrument, InstrumentError
+from market.timeframes import Timeframe
 
 Payload = Mapping[str, Any]
 Instruments = Mapping[str, Instrument]
@@ -152,6 +153,14 @@ def countable(instrument: Instrument, price: object, quantity: int) -> None:
     """Refuse an amount (steps) that is worth more at this price than anybody holds, or than we could count."""
     if abs(quantity) and not 0 < units(price) * abs(quantity) * instrument.step <= MOST:
         raise UnreadablePayload(f"{instrument.symbol}: {quantity} steps at {price!r:.40} is beyond all bounds")
+
+
+def span(start: object, end: object, timeframe: str) -> int:
+    """The open time (ms) of a candle whose last millisecond is stated with it; both must belong to the timeframe."""
+    ms, opened = Timeframe.parse(timeframe).ms, whole(start)
+    if opened % ms or whole(end) != opened + ms - 1:
+        raise UnreadablePayload(f"a candle of {timeframe} from {start!r} to {end!r}")
+    return opened
 
 
 def number(value: object) -> float:

@@ -36,6 +36,7 @@ from market.instruments import CASH, Instrument
 BTC = Instrument("BTCUSDT", "BTC", tick=Decimal("0.10"), step=Decimal("0.001"))
 OURS = {"BTCUSDT": BTC}
 TIME = 1_700_000_000_000
+HOUR = TIME - TIME % 3_600_000
 
 
 def frame(topic: str, **row: Any) -> dict[str, Any]:
@@ -95,12 +96,24 @@ def told(topic: str, **row: Any) -> list[object]:
 
 
 def test_a_kline_frame_carries_the_confirm_flag_and_no_taker_flow() -> None:
-    k = {"start": TIME, "open": "27000", "high": "27100", "low": "26900.5", "close": "27050", "volume": "12.5"}
+    k = {
+        "start": HOUR,
+        "end": HOUR + 3_599_999,
+        "open": "27000",
+        "high": "27100",
+        "low": "26900.5",
+        "close": "27050",
+        "volume": "12.5",
+    }
     k |= {"turnover": "338000", "confirm": True}
-    (closed,) = wire.klines_in({"topic": "kline.60.BTCUSDT", "type": "snapshot", "data": [k]})
-    (forming,) = wire.klines_in({"topic": "kline.D.BTCUSDT", "type": "snapshot", "data": [k | {"confirm": False}]})
+    told: dict[str, Any] = {"topic": "kline.60.BTCUSDT", "type": "snapshot", "ts": HOUR + 3_600_005, "data": [k]}
+    (closed,) = wire.klines_in(told)
+    (forming,) = wire.klines_in(told | {"data": [k | {"confirm": False}]})
+    (early,) = wire.klines_in(told | {"ts": HOUR + 1_000})
     assert (closed.symbol, closed.timeframe, closed.closed) == ("BTCUSDT", "1h", True)
-    assert (forming.timeframe, forming.closed) == ("1d", False)
+    assert (forming.closed, early.closed) == (False, False), "07: confirmed before its end is not believed"
+    with pytest.raises(UnreadablePayload, match="a candle of 1d"):
+        list(wire.klines_in(told | {"topic": "kline.D.BTCUSDT"}))
     assert (closed.candle.high, closed.candle.quote_volume, closed.candle.problem()) == (27_100.0, 338_000.0, None)
     assert all(math.isnan(v) for v in (closed.candle.trades, closed.candle.taker_base, closed.candle.taker_quote))
 
@@ -111,7 +124,7 @@ def test_frames_of_other_topics_bring_no_klines() -> None:
 
 
 def test_a_kline_row_is_read_in_the_exchanges_order() -> None:
-    candle = wire.kline_row([str(TIME), "1", "4", "0.5", "2", "10", "20"])
+    candle = wire.kline_row([str(HOUR), "1", "4", "0.5", "2", "10", "20"], "1h")
     assert (candle.open, candle.high, candle.low, candle.close) == (1, 4, 0.5, 2)
     assert (candle.volume, candle.quote_volume, math.isnan(candle.trades)) == (10, 20, True)
 
@@ -197,6 +210,21 @@ def test_the_wallet_is_told_whole_and_names_no_cause() -> None:
     assert told("wallet", accountType="UNIFIED", coin=coins[1:]) == []
 
 
+@pytest.mark.parametrize(
+    ("topic", "row"),
+    [
+        ("order", order(cumExecQty="0.021")),
+        ("execution", execution(execQty="0")),
+        ("execution", execution(execQty="900000000")),
+        ("execution", execution(execPrice="-1")),
+        ("position", position(size="900000000")),
+    ],
+)
+def test_amounts_that_cannot_be_are_not_believed(topic: str, row: dict[str, Any]) -> None:
+    with pytest.raises(UNREADABLE):
+        told(topic, **row)
+
+
 def test_other_symbols_and_topics_are_not_ours_to_act_on() -> None:
     assert told("order", **order(symbol="DOGEUSDT")) == []
     assert told("greeks", symbol="BTCUSDT") == []
@@ -254,6 +282,19 @@ FRAMES = [
     frame("execution", **execution(execType="Funding")),
     frame("position", **position()),
     frame("wallet", accountType="UNIFIED", coin=[{"coin": "USDT", "walletBalance": "1"}]),
+    frame(
+        "kline.60.BTCUSDT",
+        start=HOUR,
+        end=HOUR + 3_599_999,
+        open="1",
+        high="2",
+        low="1",
+        close="2",
+        volume="1",
+        turnover="1",
+        confirm=True,
+    )
+    | {"ts": HOUR + 3_600_000},
 ]
 
 
@@ -270,6 +311,8 @@ def test_whatever_stands_in_a_frame_it_is_read_refused_as_unreadable_or_nothing(
         inside[name] = data.draw(ODD)
     try:
         events = list(wire.account_events(odd, OURS))
+        klines = list(wire.klines_in(odd))
     except UNREADABLE:
         return
     orjson.dumps(events)  # and what was read can be journaled
+    assert all(k.candle.open_time == HOUR or k.candle.problem() or not k.closed for k in klines)

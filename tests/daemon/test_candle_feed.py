@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
@@ -105,6 +106,23 @@ async def test_taker_flow_is_kept(bench: Make) -> None:
     window = b.store[PAIR].window()
     assert (window.taker_base > 0).all()
     assert (window.taker_base < window.volume).all()
+
+
+@pytest.mark.parametrize("factor", [1_000.0, 0.001])
+async def test_an_absurd_candle_is_taken_from_rest_and_opens_nothing(bench: Make, factor: float) -> None:
+    b = await bench()
+    await b.feed.catch_up()
+    await asyncio.to_thread(b.place.advance, 2)
+    true = await b.closed(0)
+    absurd = {name: getattr(true.candle, name) * factor for name in ("open", "high", "low", "close")}
+    b.feed.frame(replace(true, candle=replace(true.candle, **absurd)))
+    assert b.bars() == []
+    b.feed.frame(b.forming(2))
+    await until(lambda: b.bars() == [0, 1], "both candles")
+    (first, *_) = [e for e in b.told if isinstance(e, CandleClosed)]
+    assert (first.candle.close, first.live) == (true.candle.close, False)
+    b.feed.frame(replace(true, candle=replace(true.candle, **absurd)))  # nor is it believed as a revision
+    assert b.store[PAIR].window().close[-2] == true.candle.close
 
 
 async def test_candles_are_told_in_order_and_once(bench: Make) -> None:

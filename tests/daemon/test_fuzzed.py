@@ -64,7 +64,7 @@ SETTINGS = Settings(
     max_hold_bars=12,
 )
 THOROUGH = settings(
-    max_examples=150, deadline=None, derandomize=True,
+    max_examples=300, deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],
 )  # fmt: skip
 
@@ -336,7 +336,7 @@ def test_a_spoiled_reply_is_no_truth_about_the_account(
     if not isinstance(reply, type(corpus.replies[name])):
         pytest.fail(f"{name} {reply!r} was read as {truth}")
     if name == "GET positionRisk" and symbol.quantity == 0:
-        said = [r for r in reply if r.get("symbol") == SYMBOL and r.get("positionSide", "BOTH") == "BOTH"]
+        said = [r for r in reply if r.get("symbol") == SYMBOL]
         assert all(Decimal(str(r["positionAmt"])) == 0 for r in said), "flat, though it says otherwise"
     if name == "GET balance":
         assert truth.cash == sum(int(Decimal(str(r["balance"])) * CASH) for r in reply if r["asset"] == "USDT")

@@ -148,3 +148,32 @@ async def test_what_a_symbol_is_at_the_start_is_told_so_that_an_old_suspension_e
     reading = asyncio.create_task(chores.read_instruments(venue, inbox, 60))
     assert await inbox.get() == InstrumentRead(venue.instruments["BTCUSDT"], trading=True)
     reading.cancel()
+
+
+async def test_31_over_the_limit_nothing_is_asked_until_the_exchange_said_and_orders_may_leave(
+    exchange: Exchange, connect: Connect
+) -> None:
+    place = exchange(warmup=5, bars=5)
+    venue, _ = await connect(place.url)
+    too_many = {
+        "action": "answer",
+        "status": 429,
+        "code": -1003,
+        "message": "too many",
+        "headers": {"Retry-After": "1"},
+    }
+    banned = too_many | {"status": 418, "message": "banned"}
+    place.arm({"name": "429", "on": "request", "match": {"path": "/fapi/*"}, "do": too_many})
+    for told in ("too many", "not asked"):
+        with pytest.raises(Refused, match=told) as refused:
+            await venue.server_time()
+        assert refused.value.meaning is Meaning.TOO_MANY_REQUESTS
+    (rule,) = place.faults()["faults"]
+    assert rule["seen"] == 1
+    await venue.gateway.call("fapiPrivatePostMarginType", {"symbol": "BTCUSDT", "marginType": "CROSSED"})
+    await asyncio.sleep(1.1)
+    assert await venue.server_time() > 0
+    place.arm({"name": "418", "on": "request", "match": {"path": "/fapi/*"}, "do": banned})
+    for told in ("banned", "not sent"):
+        with pytest.raises(Refused, match=told):
+            await venue.gateway.call("fapiPrivatePostMarginType", {"symbol": "BTCUSDT", "marginType": "ISOLATED"})

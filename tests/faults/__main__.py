@@ -65,8 +65,11 @@ def _played(
     """Outcomes in the order of the scenarios."""
 
     def one(index: int) -> Outcome:
-        with Stage(folder / f"{chosen[index].number}-{index}", models, chosen[index], seed) as stage:
-            return play(stage, chosen[index])
+        try:
+            with Stage(folder / f"{chosen[index].number}-{index}", models, chosen[index], seed) as stage:
+                return play(stage, chosen[index])
+        except Exception as error:  # the others are played all the same, and this one is not survived
+            return Outcome(chosen[index], [f"the scenario broke off: {error!r}"])
 
     outcomes: dict[int, Outcome] = {}
     with ThreadPoolExecutor(jobs) as pool:

@@ -24,7 +24,8 @@ that the exchange gave in the end.
 
 *Seconds naked* is the longest time a position stood without its stop by the exchange's own books, less the time in
 which the daemon's process was killed, stopped or starting; in brackets with that time. Where the exchange itself would
-not take orders (bans, outages) it is marked, and not held against the one second.
+not take orders (*ban*, *outage*), or took a stop away and told nobody (*untold*: found at the next reconciliation,
+every 30 s, here every 3), it is marked, and not held against the one second.
 
 """
 

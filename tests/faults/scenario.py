@@ -34,7 +34,8 @@ class Scenario:
     ends : bool
         Whether the daemon is meant to have ended; then only what it leaves at the exchange is judged.
     apart : str
-        Why seconds naked are reported apart and not held against one second: ``ban``, ``outage``; empty where they are.
+        Why seconds naked are reported apart and not held against one second: ``ban``, ``outage``, or ``untold`` for a
+        stop that somebody took away without anybody telling of it; empty where they are.
     told_wrong : bool
         Whether the exchange's frames lie about a candle, so that what was decided on cannot be its final word.
     forced : int

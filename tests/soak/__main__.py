@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from tests.daemon.journal_replay import differences
 from tests.soak.findings import candles, counts, curve, growth, unhandled
 from tests.soak.soak import Soak, Soaked, SoakError
 
@@ -54,6 +55,7 @@ def main(frames: int, symbols: int, seed: int, folder: Path | None, picture: Pat
 def _findings(soak: Soak, seen: Soaked) -> dict[str, Any]:
     grown, errors = growth(seen.memory), unhandled(soak.log)
     wrong = [*candles(soak.state, soak.place.url), *seen.unrest, *errors]
+    wrong += [f"the journal replays otherwise: {told[:300]}" for told in differences(soak.config)]
     if grown >= GROWTH:
         wrong.append(f"memory grew by {grown:.1%} after the warm-up; {GROWTH:.0%} is the most")
     if seen.exit_code != 0:

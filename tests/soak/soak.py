@@ -38,6 +38,7 @@ PACE = 5
 """Bars between two looks at the daemon."""
 SAMPLES = 100
 REST_S = 60.0
+DEPOSIT = 100_000
 
 
 class SoakError(Exception):
@@ -66,21 +67,20 @@ class Soak:
         folder.mkdir(parents=True, exist_ok=True)
         bars = 3 * frames // (2 * TELLS * symbols) + 500  # what is played while a stream is cut or silent tells nobody
         self.place = LocalExchange(
-            symbols=self.symbols, timeframe="1m", warmup=WARMUP_HOURS * 60, bars=bars, seed=seed, cash=1_000_000,
+            symbols=self.symbols, timeframe="1m", warmup=WARMUP_HOURS * 60, bars=bars, seed=seed, cash=DEPOSIT,
             fault_seed=seed,
         )  # fmt: skip
         self.account = Account(self.place)
-        self.deposit = 1_000_000
         self.state = folder / "state"
         (folder / "rules.yaml").write_text(yaml.safe_dump(RULES))
         self.rules: Rules = load_rules(folder / "rules.yaml")
-        config = folder / "daemon.yaml"
-        config.write_text(yaml.safe_dump(self._keys(store(folder / "models"))))
+        self.config = folder / "daemon.yaml"
+        self.config.write_text(yaml.safe_dump(self._keys(store(folder / "models"))))
         self.log = folder / "daemon.log"
         environment = os.environ | {"OMP_WAIT_POLICY": "passive", "ORT_DISABLE_TELEMETRY": "1"}
         with self.log.open("w") as log:
             self.daemon = subprocess.Popen(
-                [sys.executable, "-m", "daemon", "run", "--config", str(config), "--json"],
+                [sys.executable, "-m", "daemon", "run", "--config", str(self.config), "--json"],
                 cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True, env=environment,
             )  # fmt: skip
 
@@ -137,7 +137,7 @@ class Soak:
             time.sleep(0.2)
             self.account.count(self.symbols)
             status = control.request(self.state, "status")
-            seen.unrest = broken(self.place.state(), status, self.state, self.account, self.rules, self.deposit * CASH)
+            seen.unrest = broken(self.place.state(), status, self.state, self.account, self.rules, DEPOSIT * CASH)
             if settled(self.state) < last:
                 seen.unrest.append("the last hour was not settled")
 

@@ -12,6 +12,7 @@ import pytest
 
 from daemon.journal import FILE
 from market.exchange.faults.scenario import Scenario
+from tests.daemon.journal_replay import differences
 from tests.local_exchange import LocalExchange
 from tests.soak.findings import candles, curve, growth, unhandled
 from tests.soak.soak import Soak, Soaked
@@ -28,6 +29,7 @@ def test_a_storm_leaves_no_exception_unhandled_and_no_candle_missed(tmp_path: Pa
     finally:
         soak.close()
     assert (seen.exit_code, seen.unrest, unhandled(soak.log)) == (0, [], [])
+    assert list(differences(soak.config)) == [], "the journal, told again, leads to the same commands, byte for byte"
     assert seen.frames >= 6_000
     assert samples == sorted(samples)
     assert len([name for name, hits in seen.strikes.items() if hits]) >= 5, seen.strikes

@@ -115,7 +115,7 @@ class Binance(Venue):
 
     async def holdings(self) -> dict[str, Holding]:
         held = filter(wire.is_held, rows(await self.gateway.call("fapiPrivateV3GetPositionRisk")))
-        return {r["symbol"]: wire.holding(self.instruments.get(r["symbol"]), r) for r in held}
+        return {word(r["symbol"]): wire.holding(self.instruments.get(r["symbol"]), r) for r in held}
 
     async def terms(self) -> dict[str, Terms]:
         found = rows(await self.gateway.call("fapiPrivateGetSymbolConfig"))
@@ -147,7 +147,7 @@ class Binance(Venue):
         if order.reduce_only:
             params["reduceOnly"] = "true"
         reply = about(await self.gateway.call("fapiPrivatePostOrder", params), "clientOrderId", order.client_id)
-        words = (reply["status"], reply["executedQty"], reply["origQty"])
+        words = (reply["status"], reply["executedQty"], params["quantity"])
         return wire.order_updated(instrument, order.client_id, *words)
 
     async def ask_order(self, symbol: str, client_id: str) -> list[Event]:

@@ -36,6 +36,7 @@ from daemon.venues.payloads import (
     number,
     side,
     signed_steps,
+    span,
     units,
     whole,
     word,
@@ -45,7 +46,6 @@ from daemon.venues.venue import Holding, OpenOrder, Terms
 from market.candles import Candle
 from market.instruments import Instrument
 from market.tiers import Bracket, Brackets, TierError, checked
-from market.timeframes import Timeframe
 
 KEY_EXPIRED = ("listenKeyExpired", "eventStreamTerminated")
 
@@ -90,14 +90,6 @@ def kline_frame(frame: Payload) -> KlineFrame:
 def kline_row(row: list[Any], timeframe: str) -> Candle:
     """A row of the klines endpoint: open time, OHLC, volume, close time, quote volume, trades, taker volumes."""
     return Candle(span(row[0], row[6], timeframe), *(number(row[i]) for i in (1, 2, 3, 4, 5, 7, 8, 9, 10)))
-
-
-def span(start: object, end: object, timeframe: str) -> int:
-    """The open time (ms) of a candle whose last millisecond is stated with it; both must belong to the timeframe."""
-    ms, opened = Timeframe.parse(timeframe).ms, whole(start)
-    if opened % ms or whole(end) != opened + ms - 1:
-        raise UnreadablePayload(f"a candle of {timeframe} from {start!r} to {end!r}")
-    return opened
 
 
 def user_event(frame: Payload, instruments: Instruments) -> Iterator[Event]:
@@ -200,7 +192,10 @@ def _account_frame(account: Payload, time: int, instruments: Instruments) -> Ite
 
 def is_held(row: Payload) -> bool:
     """Whether a row of the positions is one that is open, in one-way mode."""
-    return row.get("positionSide", "BOTH") == "BOTH" and Decimal(row["positionAmt"]) != 0
+    side = row.get("positionSide", "BOTH")
+    if side not in ("BOTH", "LONG", "SHORT"):
+        raise UnreadablePayload(f"position side {side!r}")
+    return side == "BOTH" and Decimal(word(row["positionAmt"])) != 0
 
 
 def holding(instrument: Instrument | None, row: Payload) -> Holding:

@@ -267,7 +267,7 @@ class Bybit(Venue):
         if "start" in bounds and "end" not in bounds:
             query["end"] = bounds["start"] + limit * Timeframe.parse(timeframe).ms - 1
         reply = await self._reply("publicGetV5MarketKline", **query)
-        return [wire.kline_row(listed(each)) for each in reversed(listed(reply["result"]["list"]))]
+        return [wire.kline_row(listed(each), timeframe) for each in reversed(listed(reply["result"]["list"]))]
 
     async def funding_rates(self, symbol: str, start: int) -> list[tuple[int, int]]:
         """All of them, however many: a page is asked for by its end alone, so the way leads backwards."""

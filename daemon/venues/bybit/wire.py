@@ -33,20 +33,24 @@ from daemon.venues.payloads import (
     UnreadablePayload,
     bps_up,
     cost,
+    countable,
     fee,
     grid,
     known,
     number,
     rows,
     side,
+    span,
     units,
     whole,
     word,
+    yes,
 )
 from daemon.venues.venue import Holding, OpenOrder
 from market.candles import Candle
 from market.instruments import Instrument
 from market.tiers import TierError, brackets
+from market.timeframes import Timeframe
 
 BUY_OR_SELL = {"Buy": 1, "Sell": -1}
 INTERVALS = {
@@ -100,7 +104,10 @@ def interval(timeframe: str) -> str:
 
 
 def klines_in(frame: Payload) -> Iterator[KlineFrame]:
-    """The klines of a frame of the market stream."""
+    """The klines of a frame of the market stream.
+
+    `confirm` is believed of a candle that had ended when the frame was made, by the exchange's own clock.
+    """
     kind, _, rest = str(frame.get("topic", "")).partition(".")
     if kind == "kline":
         told, _, symbol = rest.partition(".")
@@ -108,13 +115,15 @@ def klines_in(frame: Payload) -> Iterator[KlineFrame]:
             raise UnreadablePayload(f"interval {told!r}")
         for k in rows(frame["data"]):
             values = (k["open"], k["high"], k["low"], k["close"], k["volume"], k["turnover"])
-            candle = Candle(whole(k["start"]), *(number(v) for v in values))
-            yield KlineFrame(symbol, TIMEFRAMES[told], k["confirm"] is True, candle)
+            candle = Candle(span(k["start"], k["end"], TIMEFRAMES[told]), *(number(v) for v in values))
+            closed = yes(k["confirm"]) and whole(frame["ts"]) >= whole(k["end"])
+            yield KlineFrame(symbol, TIMEFRAMES[told], closed, candle)
 
 
-def kline_row(row: Sequence[object]) -> Candle:
+def kline_row(row: Sequence[object], timeframe: str) -> Candle:
     """A row of the kline endpoint: open time, OHLC, volume, turnover; trades and takers' share are not told."""
-    return Candle(whole(row[0]), *(number(row[i]) for i in range(1, 7)))
+    end = whole(row[0]) + Timeframe.parse(timeframe).ms - 1
+    return Candle(span(row[0], end, timeframe), *(number(row[i]) for i in range(1, 7)))
 
 
 def account_events(frame: Payload, instruments: Instruments) -> Iterator[Event]:
@@ -139,16 +148,18 @@ def account_events(frame: Payload, instruments: Instruments) -> Iterator[Event]:
 def order_state(instrument: Instrument, row: Payload, read_back: bool) -> OrderUpdated | StopUpdated:
     """The state of an order, conditional or plain, from the stream or as the exchange answers when asked."""
     name = name_of(row)
+    filled, quantity = instrument.steps(row["cumExecQty"] or "0"), instrument.steps(row["qty"])
+    if filled > quantity and quantity:  # a trading stop of the whole position states none
+        raise UnreadablePayload(f"{row['cumExecQty']} filled of {row['qty']}")
     if not is_stop(row):
-        status = known(ORDER_STATUS, row["orderStatus"])
-        return OrderUpdated(instrument.symbol, name, status, instrument.steps(row["cumExecQty"] or "0"))
+        return OrderUpdated(instrument.symbol, name, known(ORDER_STATUS, row["orderStatus"]), filled)
     return StopUpdated(
         symbol=instrument.symbol,
         client_id=name,
         status=stop_status(row),
         side=side(row["side"], BUY_OR_SELL),
         trigger=instrument.ticks(row["triggerPrice"]),
-        quantity=instrument.steps(row["qty"]),
+        quantity=quantity,
         read_back=read_back,
         message="" if row.get("rejectReason") in (None, "EC_NoError") else word(row["rejectReason"]),
     )
@@ -180,13 +191,17 @@ def execution(instrument: Instrument, row: Payload, asked: bool = False) -> Iter
     if kind == "Funding":
         yield FundingPaid(instrument.symbol, units(row["execFee"]), whole(row["execTime"]))
     elif kind in TRADES:
+        quantity = instrument.steps(row["execQty"])
+        countable(instrument, row["execPrice"], quantity)
+        if not quantity:
+            raise UnreadablePayload(f"an execution of {row['execQty']}")
         yield Filled(
             symbol=instrument.symbol,
             client_id=f"{IMPOSED[kind]}{row['orderId']}" if kind in IMPOSED else name_of(row),
             trade_id=trade_id(row),
             side=side(row["side"], BUY_OR_SELL),
             price=instrument.ticks(row["execPrice"]),
-            quantity=instrument.steps(row["execQty"]),
+            quantity=quantity,
             time=whole(row["execTime"]),
             asked=asked,
             **fee(instrument, row["execFee"], row.get("feeCurrency")),
@@ -220,6 +235,7 @@ def holding(instrument: Instrument | None, row: Payload) -> Holding:
         return Holding(way, 0, 0)
     quantity = way * instrument.steps(row["size"])
     price = row.get("avgPrice") or row["entryPrice"]  # a reply's name, and a frame's
+    countable(instrument, price, quantity)
     return Holding(quantity, cost(instrument, price, quantity), units(row["positionBalance"]))
 
 

@@ -91,7 +91,7 @@ SCENARIOS = (
             Hand("cancel", symbol=SYMBOL), Holds(1, 1, 40), Play(2),
         ],
         "the whole truth is asked for every 30 s (here 3): another is placed",
-        daemon={"deadlines": {"reconcile_s": 3}}, apart="outage",
+        daemon={"deadlines": {"reconcile_s": 3}}, apart="untold",
     ),
     Scenario(
         29, "listen key expires", "",
@@ -110,7 +110,7 @@ SCENARIOS = (
             Start(), Play(), Arm(strike("frame", {"stream": "private"}, "mute", pongs=False)),
             Advance(3), Says("private stream fell"), Play(3),
         ],
-        "the dead socket is noticed by its missing pongs; what was missed is asked for",
-        apart="outage",
+        "the dead socket is noticed by its missing pongs, or by an order that nothing is told of; what was missed is "
+        "asked for",
     ),
 )  # fmt: skip

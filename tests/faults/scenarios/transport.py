@@ -113,7 +113,8 @@ SCENARIOS = (
     ),
     Scenario(
         32, "rate budget shared with another bot", "the budget is used up by the other",
-        [Start(), Play(), Hand("use_weight", weight=2_390), Play(4)],
+        [Start(), Play(), Hand("use_weight", weight=2_390), Play(4),
+         Hand("rate_limits", on=False)],
         "what was refused was not done: it is tried again in its own time, protection first",
         exchange={"rate_limits": True}, apart="ban",
     ),
