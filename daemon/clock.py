@@ -1,7 +1,7 @@
 """The clock that events are dated by: the host's, but it never goes back.
 
-Deadlines are counted by it. Were it to follow a host that is set back by an hour, nothing would be asked, tried again or
-closed for that hour; so it goes on at its own pace until it is overtaken, or the daemon starts anew.
+Deadlines are counted by it. Were it to follow a host that is set back by an hour, nothing would be asked, tried again
+or closed for that hour; so it goes on at its own pace until it is overtaken, or the daemon starts anew.
 """
 
 from __future__ import annotations
