@@ -44,6 +44,7 @@ from daemon.venues.catalogue import configured
 from models.inference import Predictor
 from strategy.live_config import Rules
 from strategy.phases import tighten
+from strategy.plan import TradingState
 
 log = logging.getLogger("daemon.app")
 
@@ -279,6 +280,8 @@ class Daemon:
         at = now_ms()
         commands = engine.step(event, at)
         outbox.put(self.journal.record(event, at, commands, engine.state), commands)
+        if engine.state.memory.state is not TradingState.ACTIVE and outbox.held:
+            outbox.recall()
         for command in commands:
             self._note(command)
         for watcher in self.watchers:
