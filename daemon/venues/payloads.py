@@ -80,9 +80,25 @@ def word(value: object) -> str:
 
 def whole(value: object) -> int:
     """A whole number, as a number or a text, that fits 64 bits: an id or an instant."""
-    if isinstance(value, bool) or not isinstance(value, int | str):
+    if isinstance(value, bool) or not isinstance(value, int | str) or not str(value).isascii():
         raise UnreadablePayload(f"a whole number was expected, not {value!r:.80}")
     return bounded(int(value))
+
+
+def opened(value: object, timeframe: str) -> int:
+    """The instant (ms) at which a candle of a timeframe opened, which is a multiple of it."""
+    instant = whole(value)
+    if instant % Timeframe.parse(timeframe).ms:
+        raise UnreadablePayload(f"a candle of {timeframe} that opened at {instant} ms")
+    return instant
+
+
+def span(start: object, end: object, timeframe: str) -> int:
+    """When a candle opened whose last millisecond is stated with it; both must belong to the timeframe."""
+    instant = opened(start, timeframe)
+    if whole(end) != instant + Timeframe.parse(timeframe).ms - 1:
+        raise UnreadablePayload(f"a candle of {timeframe} from {start!r:.40} to {end!r:.40}")
+    return instant
 
 
 def bounded(value: int) -> int:
@@ -107,7 +123,7 @@ def units(text: object) -> int:
 def _decimal(text: object) -> Decimal:
     """An exact number of sane size, so that no arithmetic on it takes for ever."""
     exact = Decimal(str(text))
-    if not exact.is_finite() or exact.adjusted() > _MOST_DIGITS:
+    if not str(text).isascii() or not exact.is_finite() or exact.adjusted() > _MOST_DIGITS:
         raise UnreadablePayload(f"{text!r:.80} is no amount")
     return exact
 
