@@ -85,22 +85,6 @@ def whole(value: object) -> int:
     return bounded(int(value))
 
 
-def opened(value: object, timeframe: str) -> int:
-    """The instant (ms) at which a candle of a timeframe opened, which is a multiple of it."""
-    instant = whole(value)
-    if instant % Timeframe.parse(timeframe).ms:
-        raise UnreadablePayload(f"a candle of {timeframe} that opened at {instant} ms")
-    return instant
-
-
-def span(start: object, end: object, timeframe: str) -> int:
-    """When a candle opened whose last millisecond is stated with it; both must belong to the timeframe."""
-    instant = opened(start, timeframe)
-    if whole(end) != instant + Timeframe.parse(timeframe).ms - 1:
-        raise UnreadablePayload(f"a candle of {timeframe} from {start!r:.40} to {end!r:.40}")
-    return instant
-
-
 def bounded(value: int) -> int:
     """The number, if it fits 64 bits; none that matters is larger."""
     if abs(value) > INT64_MAX:
