@@ -197,11 +197,7 @@ class Daemon:
 
         self.journal.listen(look)
         try:
-            check = boot.check_market(self._backfill, self.config, engine.state)
-            if engine.state.attended:
-                self._spawn(check, "the market's time")
-            else:
-                await check
+            await boot.check_market(self._backfill, self.config, engine.state)
             await self._open_streams(engine, execution, inference)
             await self._loop(engine, outbox, execution)
         finally:

@@ -8,7 +8,7 @@ import logging
 from daemon import selftest
 from daemon.alerts import Alerts
 from daemon.backfill import Backfill
-from daemon.backoff import Backoff, insist
+from daemon.backoff import Backoff
 from daemon.commands import Purpose
 from daemon.config import DaemonConfig, Mode
 from daemon.desk import Patience
@@ -101,13 +101,15 @@ async def _self_test(venue: Venue, config: DaemonConfig, deployment: str) -> Non
 async def check_market(backfill: Backfill, config: DaemonConfig, state: DaemonState) -> None:
     """A journal of another market's time would bar every decision: raise BootError instead.
 
-    Where something is open, the exchange is asked until it answers, and meanwhile that is looked after.
+    Where something is open, an exchange that does not answer is no reason not to look after it.
     """
-
-    async def ask() -> int:
-        return (await backfill.newest(config.symbols[0], config.decision_timeframe, 1))[1]
-
-    forming = await (insist(ask, "the market's time", GatewayError) if state.attended else ask())
+    try:
+        _, forming = await backfill.newest(config.symbols[0], config.decision_timeframe, 1)
+    except GatewayError as error:
+        if not state.attended:
+            raise
+        log.warning("the market's time cannot be read: %s", error)
+        return
     if 0 <= forming < state.settled_bar:
         raise BootError(
             f"the journal in {config.state_dir} has decided the candle of {utc_text(state.settled_bar)}, "

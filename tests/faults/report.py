@@ -127,9 +127,8 @@ def page(table: Sequence[Row]) -> str:
             f"| {told['candles_missed']} | {row.response} |"
         )
     later = "".join(f"- {number} {name}\n" for number, name in ELSEWHERE.items())
-    worst = max((row.naked_s for row in table if not row.apart), default=0.0)
     spans = sorted(o.naked_s for row in table for o in row.outcomes if not o.scenario.apart)
-    median = spans[len(spans) // 2] if spans else 0.0
+    worst, median = (spans[-1], spans[len(spans) // 2]) if spans else (0.0, 0.0)
     lived = sum(row.survived for row in table)
     counted = f"{lived} of {len(table)} survived, in {sum(len(row.outcomes) for row in table)} scenarios; "
     counted += f"seconds naked at worst {worst:.2f}, median {median:.2f}.\n\n"
