@@ -25,7 +25,7 @@ log = logging.getLogger("daemon.candles")
 RETRIES_S = (0.2, 1.0, 3.0)
 """Pauses between asking for candles that REST does not have yet."""
 MOST_MISSED = 48
-"""How many candles that closed while the daemon was away are still decided, one by one; older ones are a gap."""
+"""How many candles that closed while the daemon was away are still decided, one by one; older ones are only held."""
 
 JUMP = 3.0
 """By what factor a price may lie off the last close before the stream alone is not believed."""
@@ -35,6 +35,7 @@ Emit = Callable[[Told], None]
 Record = Callable[[Pair, Candle, bool], None]
 BY_REST = "filled over REST"
 BY_STREAM = "filled by the stream after all"
+TOO_OLD = "closed while no daemon ran, too long ago to be decided: held for features as far as they reach"
 NO_HISTORY = "refused: the exchange's own history has none"
 
 
@@ -241,7 +242,7 @@ class CandleFeed:
             return forming
         oldest = forming - MOST_MISSED * lane.column.timeframe.ms
         if self._settled_until < oldest:
-            self._emit(GapFound(*lane.pair, self._settled_until, oldest))
+            self._emit(GapClosed(*lane.pair, self._settled_until, oldest, TOO_OLD))
         return max(self._settled_until, oldest)
 
     def _take(self, lane: Lane, candles: Iterable[Candle]) -> None:

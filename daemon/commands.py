@@ -142,11 +142,12 @@ class PriceCoin:
 
 @dataclass(frozen=True, slots=True)
 class RecordDecisions:
-    """Journal what was decided at the close of `bar`, and why; `equity` in cash units."""
+    """Journal what was decided at the close of `bar`, and why; `equity` in cash units, `closes` (ticks) by symbol."""
 
     bar: int
     equity: int
     decisions: tuple[Decision, ...]
+    closes: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,10 +103,7 @@ class Desk:
     def protected(self) -> bool:
         """Whether a stop of the right side and size was read back for the open position."""
         lot = self.book.lot
-        return lot is not None and any(
-            s.state is State.CONFIRMED and s.side == -lot.side and s.quantity >= lot.quantity
-            for s in self.book.stops.values()
-        )
+        return lot is not None and any(covers(s, lot) for s in self.book.stops.values())
 
     def in_place(self) -> bool:
         """Whether the one live stop is exactly the one wanted, read back."""
@@ -266,6 +263,8 @@ class Desk:
             stop.since, stop.asked = at, 0
         if book.lot and stop.state is State.CONFIRMED:
             book.lot.stop_tries = 0
+        if book.lot and before is State.CONFIRMED and stop.state in (State.CANCELED, State.EXPIRED):
+            return [self.alert("critical", f"its stop is gone ({stop.state}, not by us): another is placed")]
         if book.lot and stop.state is State.REJECTED and before is not State.REJECTED:
             return self._stop_refused(book.lot, event.code, event.message, at)
         if book.lot and stop.state is State.ABSENT and before is not State.ABSENT and not stop.seen:
@@ -344,6 +343,11 @@ class Desk:
 def _answer(code: int, message: str) -> str:
     """What became of a command that nothing came of: the exchange said no, or it never left."""
     return message if message.startswith("not sent") else f"refused by the exchange: {code} {message}"
+
+
+def covers(stop: Stop, lot: Lot) -> bool:
+    """Whether a stop was read back that closes the whole position, wherever it stands."""
+    return stop.state is State.CONFIRMED and stop.side == -lot.side and stop.quantity >= lot.quantity
 
 
 def wanted(stop: Stop, lot: Lot) -> bool:

@@ -64,7 +64,7 @@ def _state_dir(folder: Path) -> Finding:
         with Lock(folder):
             free = shutil.disk_usage(folder).free
     except LockError as error:
-        return Finding("state directory", True, str(error))
+        return Finding("state directory", True, f"a daemon runs in it, and a second one would be refused: {error}")
     except OSError as error:
         return Finding("state directory", False, f"{folder}: {error.strerror}; check the path and its permissions")
     enough = free >= LEAST_FREE_BYTES

@@ -42,7 +42,7 @@ from daemon.events import (
 from daemon.state import Arrivals, Book, DaemonState
 from daemon.trading import Trading
 from market.instruments import Instrument
-from market.timeframes import Timeframe
+from market.timeframes import Timeframe, utc_text
 from strategy.decide import plan
 from strategy.live_config import Rules
 from strategy.plan import (
@@ -208,6 +208,9 @@ class Engine:
         state, first = self.state, not self.state.reconciled
         out = self.account.reconciled(event, first, at)
         state.truth_at, state.known_until = at, state.heard_at
+        if event.trouble != state.trouble:
+            state.trouble = event.trouble
+            out.append(Alert("critical", event.trouble or "the account's modes are as they must be again"))
         if event.elsewhere != state.elsewhere:
             state.elsewhere = event.elsewhere
             if event.elsewhere:
@@ -257,7 +260,8 @@ class Engine:
         decision = self.settings.decision
         if event.timeframe == str(decision):
             self.state.counts.missed_candles += (event.end - event.start) // decision.ms
-        return [Alert("warning", f"{event.symbol} {event.timeframe}: hole from {event.start} to {event.end} ms")]
+        hole = f"hole from {utc_text(event.start)} to {utc_text(event.end)}"
+        return [Alert("warning", f"{event.symbol} {event.timeframe}: {hole}")]
 
     def _due(self, closed: int) -> set[tuple[str, str]]:
         """The (symbol, timeframe) pairs whose candle ends at an instant."""
@@ -295,6 +299,7 @@ class Engine:
         arrivals = state.waiting.get(closed)
         late = any(c > closed for c in state.waiting) or not (arrivals and arrivals.live)
         barred = Reason.DEAF if state.deaf else Reason.STALE if state.blind else Reason.LATE if late else None
+        barred = Reason.ACCOUNT_MODE if state.trouble else barred
         situation = Situation(
             bar=event.bar,
             bar_ms=settings.decision.ms,
@@ -309,7 +314,8 @@ class Engine:
         state.actions = list(answer.actions)
         state.counts.decisions += len(answer.decisions)
         decisions = tuple(self._explained(d, opinions) for d in answer.decisions)
-        return [RecordDecisions(event.bar, answer.equity, decisions), *self.trading.assessed(answer.account)]
+        closes = tuple((s, state.closes[s][1]) for s in known)
+        return [RecordDecisions(event.bar, answer.equity, decisions, closes), *self.trading.assessed(answer.account)]
 
     def _explained(self, decision: Decision, opinions: dict[str, Opinion]) -> Decision:
         opinion = opinions.get(decision.symbol)

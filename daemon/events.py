@@ -254,13 +254,14 @@ class Reconciled:
 
     It is preceded by `Filled` events for every execution since the last one the journal knows, and by `FundingPaid`.
     `elsewhere` names symbols we do not trade in which the account holds a position. `asked_at` is when the asking began
-    (ms, our clock), None where that is not known.
+    (ms, our clock), None where that is not known. `trouble` is a mode of the account that we do not trade, in words.
     """
 
     cash: int
     symbols: tuple[SymbolTruth, ...]
     elsewhere: tuple[str, ...] = ()
     asked_at: int | None = None
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,9 +68,10 @@ class Reconciliation:
             terms = await self._venue.terms()
             stops = await self._venue.open_stops(self._own_prefix)
             orders = await self._venue.open_orders()
+            modes = await self._venue.modes()
             again = await self._missed()
             if again == missed:
-                return [*missed, self._truth(cash, holdings, terms, stops, orders, asked_at)]
+                return [*missed, self._truth(cash, holdings, terms, stops, orders, asked_at, modes.trouble)]
             missed = again
         raise OutcomeUnknown(f"the account changed under each of {TRIES} looks")
 
@@ -94,6 +95,7 @@ class Reconciliation:
         stops: Mapping[str, tuple[RestingStop, ...]],
         orders: Sequence[OpenOrder],
         asked_at: int,
+        trouble: str,
     ) -> Reconciled:
         truths = []
         for symbol in self._instruments:
@@ -111,4 +113,4 @@ class Reconciliation:
                 )
             )
         elsewhere = tuple(sorted(symbol for symbol in holdings if symbol not in self._instruments))
-        return Reconciled(cash, tuple(truths), elsewhere, asked_at)
+        return Reconciled(cash, tuple(truths), elsewhere, asked_at, trouble)

@@ -30,6 +30,8 @@ class Note:
     do: str = NOTHING
 
 
+_SETUP = "set the account up as `docs/operating.md` says"
+
 REASONS: Mapping[Reason, Note] = {
     Reason.LONG_SIGNAL: Note("P(long profitable) passes its threshold and leads by the minimum edge: a long is opened"),
     Reason.SHORT_SIGNAL: Note("P(short profitable) does: a short is opened"),
@@ -73,6 +75,9 @@ REASONS: Mapping[Reason, Note] = {
     ),
     Reason.SUSPENDED: Note(
         "the exchange has halted or delisted the symbol", "remove it from `symbols` if that is for good"
+    ),
+    Reason.ACCOUNT_MODE: Note(
+        "a reconciliation found hedge or multi-assets mode switched on: no entry until it is switched back", _SETUP
     ),
     Reason.DEAF: Note("the private stream is down: no entry while fills cannot be heard", "see the log if it lasts"),
     Reason.STALE: Note("market data came later than `deadlines.data_s`", "see the log if it lasts"),
@@ -134,7 +139,6 @@ MEANINGS: Mapping[Meaning, Note] = {
 }
 
 _OURS = "a fault of ours: report it with the log"
-_SETUP = "set the account up as `docs/operating.md` says"
 
 CODES: Mapping[Code, Note] = {
     Code.DISCONNECTED: Note("the exchange failed; whether the request was carried out is unknown, and asked for"),

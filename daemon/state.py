@@ -188,7 +188,8 @@ class DaemonState:
     withdrawals with their times, `coins` prices (cash units) of coins that fees are paid in, and `unpriced` fees
     (symbol, coin, 1e-8 of it) of positions still open that wait for one.
     `suspended` are symbols that the exchange does not trade now, `elsewhere` those that are not ours and in which the
-    account holds a position. `memory` is what the strategy remembers of the whole account, the trading state in it.
+    account holds a position, `trouble` says which of the account's modes is none that can be traded. `memory` is what
+    the strategy remembers of the whole account, the trading state in it.
     `deaf` is whether the private stream is down, `blind` whether market data is stale; `sent` is what was sent lately,
     and `grids` are the tick and step that each symbol's integers count.
     `deciding` is the decision candle (open time) under way or -1, since `began_at`; `actions` what is left to do of its
@@ -209,6 +210,7 @@ class DaemonState:
     unpriced: list[tuple[str, str, int]] = field(default_factory=list)
     suspended: set[str] = field(default_factory=set)
     elsewhere: tuple[str, ...] = ()
+    trouble: str = ""
     memory: AccountMemory = field(default_factory=AccountMemory)
     deaf: bool = False
     blind: bool = False

@@ -23,7 +23,7 @@ from daemon.commands import (
     StopOrder,
     Submit,
 )
-from daemon.desk import Desk, wanted
+from daemon.desk import Desk, covers, wanted
 from daemon.identity import client_id
 from daemon.orders import State
 from daemon.state import Lot, Stop, Working
@@ -82,7 +82,7 @@ def _give_up(desk: Desk, at: int) -> list[Command]:
     if desk.protected():
         if not spent:
             return []
-        keep = next(s for s in desk.live_stops() if s.state is State.CONFIRMED)
+        keep = next(s for s in desk.live_stops() if covers(s, lot))
         lot.stop, lot.stop_bps, lot.stop_tries = keep.trigger, lots.distance_bps(lot, keep.trigger, desk.instrument), 0
         book.goal = None if isinstance(book.goal, Tighten) else book.goal
         return [desk.alert("critical", "another stop cannot be had; the one that rests is kept")]

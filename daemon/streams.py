@@ -124,7 +124,6 @@ class Stream(ABC):
     async def _welcome(self) -> None:
         await self._on_live()
         self.live.set()
-        log.info("%s stream is live", self.name)
         self._emit(StreamLive(self.name))
 
     def _fell(self, reason: str) -> None:

@@ -76,7 +76,8 @@ def _position(desk: Desk, truth: SymbolTruth, first: bool, at: int) -> list[Comm
 def _taken_over(desk: Desk, truth: SymbolTruth, have: int, at: int) -> list[Command]:
     """The exchange's position in place of the one on record, which no execution explains."""
     book, ours = desk.book, desk.book.lot is not None
-    text = f"the exchange holds {truth.quantity} steps, the journal {have}; the exchange's is taken"
+    theirs, on_record = _amount(desk, truth.quantity), _amount(desk, have)
+    text = f"the exchange holds {theirs}, the journal {on_record}; the exchange's is taken"
     out = [desk.alert("critical", text), Reconcile(f"{desk.symbol}: a position was taken over"), *desk.covered(at)]
     book.lot, book.foreign, book.adopted, book.doubted, book.margin = None, 0, True, None, truth.margin
     if not truth.quantity:
@@ -91,6 +92,14 @@ def _taken_over(desk: Desk, truth: SymbolTruth, have: int, at: int) -> list[Comm
     if not ours and desk.foreign is Foreign.CLOSE:
         book.urgent = trades.FOREIGN
     return out
+
+
+def _amount(desk: Desk, steps: int) -> str:
+    """A position in words: long, short or nothing, in the coin."""
+    if not steps:
+        return "nothing"
+    side, instrument = "long" if steps > 0 else "short", desk.instrument
+    return f"{side} {instrument.quantity_text(abs(steps))} {instrument.base}"
 
 
 def _stop(desk: Desk, found: RestingStop, at: int) -> list[Command]:

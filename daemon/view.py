@@ -64,7 +64,7 @@ class Lines:
             match command:
                 case RecordDecisions():
                     for decision in command.decisions:
-                        self._say(decision_line(engine, command.bar, command.equity, decision))
+                        self._say(decision_line(engine, command, decision))
                 case RecordTrade():
                     self._say(trade_line(engine.desks[command.trade.symbol].instrument, command.trade))
 
@@ -180,16 +180,17 @@ def _draw(live: Live, pictures: Sequence[Panel | None]) -> None:
         live.stop()
 
 
-def decision_line(engine: Engine, bar: int, equity: int, decision: Decision) -> str:
+def decision_line(engine: Engine, made: RecordDecisions, decision: Decision) -> str:
     """One decision in one line: candle, price, outlook, what and why, and the equity it was made with."""
     symbol = decision.symbol
     instrument, opinion = engine.desks[symbol].instrument, engine.state.opinions.get(symbol)
     outlook = opinion.outlook if opinion else None
     said = f"long {outlook.p_long:.3f} short {outlook.p_short:.3f}" if outlook else "no prediction"
     regime = REGIME[engine.desks[symbol].book.memory.regime]
-    close = instrument.price_text(engine.state.closes[symbol][1])
+    close = instrument.price_text(dict(made.closes)[symbol])  # the engine may be a candle further by now
     why = f"{decision.reason}" + (f" ({decision.detail})" if decision.detail else "")
-    return f"{utc_text(bar)} {symbol} {close} {regime} {said} → {decision.action}: {why} · equity {money(equity)}"
+    when, equity = utc_text(made.bar), money(made.equity)
+    return f"{when} {symbol} {close} {regime} {said} → {decision.action}: {why} · equity {equity}"
 
 
 def trade_line(instrument: Instrument, trade: Trade) -> str:

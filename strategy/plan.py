@@ -42,6 +42,7 @@ class Reason(StrEnum):
     FOREIGN = "a position of somebody else is open"
     REMOVED = "the symbol was removed from the configuration"
     SUSPENDED = "the exchange does not trade the symbol"
+    ACCOUNT_MODE = "the account is in a mode that is not traded"
     DEAF = "the account's stream is down"
     STALE = "market data is stale"
     # what a trading state is in force for

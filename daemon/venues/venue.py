@@ -51,6 +51,15 @@ class Modes:
     hedge: bool
     multi_asset: bool
 
+    @property
+    def trouble(self) -> str:
+        """Which mode is none that is traded, and what to do about it; empty if all is well."""
+        if self.hedge:
+            return "the account is in hedge mode; switch it to one-way mode at the exchange"
+        if self.multi_asset:
+            return "the account is in multi-assets mode; switch it to single-asset mode at the exchange"
+        return ""
+
 
 @dataclass(frozen=True, slots=True)
 class Holding:
@@ -152,10 +161,8 @@ class Venue(ABC):
         self.suspended = {symbol for symbol in symbols if not found[symbol].trading}
         with readable():
             modes = await self.modes()
-        if modes.hedge:
-            raise Refused(0, "the account is in hedge mode; switch it to one-way mode at the exchange")
-        if modes.multi_asset:
-            raise Refused(0, "the account is in multi-assets mode; switch it to single-asset mode at the exchange")
+        if modes.trouble:
+            raise Refused(0, modes.trouble)
         return tuple(self.instruments.values())
 
     async def read_again(self) -> list[InstrumentRead]:

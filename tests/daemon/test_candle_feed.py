@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from daemon.backfill import Backfill
-from daemon.candle_feed import BY_REST, MOST_MISSED, CandleFeed, Told
+from daemon.candle_feed import BY_REST, MOST_MISSED, TOO_OLD, CandleFeed, Told
 from daemon.candle_store import CandleStore
 from daemon.events import CandleClosed, GapClosed, GapFound, GapSeen
 from daemon.recorder import Recorder
@@ -240,7 +240,7 @@ async def test_a_restart_after_long_tells_of_the_newest_and_calls_the_rest_a_gap
     b = await bench(settled_bar=-100)
     await b.feed.catch_up()
     assert b.bars() == list(range(-MOST_MISSED, 0))
-    assert b.told[0] == GapFound(*PAIR, b.start - 100 * HOUR_MS, b.start - MOST_MISSED * HOUR_MS)
+    assert b.told[0] == GapClosed(*PAIR, b.start - 100 * HOUR_MS, b.start - MOST_MISSED * HOUR_MS, TOO_OLD)
 
 
 async def test_history_longer_than_a_page_is_asked_for_page_by_page(
