@@ -21,6 +21,7 @@ from daemon.alerts import Alerts
 from daemon.backfill import Backfill
 from daemon.candle_feed import CandleFeed, Told
 from daemon.candle_store import CandleStore
+from daemon.clock import now_ms
 from daemon.commands import Command, RecordDecisions, RecordExposure, Settled
 from daemon.config import DaemonConfig, Mode, OnStop
 from daemon.control import ControlServer
@@ -43,6 +44,7 @@ from daemon.venues.catalogue import configured
 from models.inference import Predictor
 from strategy.live_config import Rules
 from strategy.phases import tighten
+from strategy.plan import TradingState
 
 log = logging.getLogger("daemon.app")
 
@@ -64,11 +66,6 @@ class Watcher(Protocol):
 
     def stepped(self, event: Event, commands: Sequence[Command]) -> None:
         """One event was dealt with."""
-
-
-def now_ms() -> int:
-    """The wall clock, UTC ms."""
-    return time.time_ns() // 1_000_000
 
 
 class Daemon:
@@ -200,7 +197,11 @@ class Daemon:
 
         self.journal.listen(look)
         try:
-            await boot.check_market(self._backfill, self.config, engine.state)
+            check = boot.check_market(self._backfill, self.config, engine.state)
+            if engine.state.attended:
+                self._spawn(check, "the market's time")
+            else:
+                await check
             await self._open_streams(engine, execution, inference)
             await self._loop(engine, outbox, execution)
         finally:
@@ -279,6 +280,8 @@ class Daemon:
         at = now_ms()
         commands = engine.step(event, at)
         outbox.put(self.journal.record(event, at, commands, engine.state), commands)
+        if engine.state.memory.state is not TradingState.ACTIVE and outbox.held:
+            outbox.recall()
         for command in commands:
             self._note(command)
         for watcher in self.watchers:

@@ -8,12 +8,12 @@ import logging
 from daemon import selftest
 from daemon.alerts import Alerts
 from daemon.backfill import Backfill
-from daemon.backoff import Backoff
+from daemon.backoff import Backoff, insist
 from daemon.commands import Purpose
 from daemon.config import DaemonConfig, Mode
 from daemon.desk import Patience
 from daemon.engine import Settings
-from daemon.gateway import NotSent, OutcomeUnknown
+from daemon.gateway import GatewayError, NotSent, OutcomeUnknown
 from daemon.identity import client_id
 from daemon.state import DaemonState
 from daemon.streams import MarketStream
@@ -99,8 +99,15 @@ async def _self_test(venue: Venue, config: DaemonConfig, deployment: str) -> Non
 
 
 async def check_market(backfill: Backfill, config: DaemonConfig, state: DaemonState) -> None:
-    """A journal of another market's time would bar every decision: raise BootError instead."""
-    _, forming = await backfill.newest(config.symbols[0], config.decision_timeframe, 1)
+    """A journal of another market's time would bar every decision: raise BootError instead.
+
+    Where something is open, the exchange is asked until it answers, and meanwhile that is looked after.
+    """
+
+    async def ask() -> int:
+        return (await backfill.newest(config.symbols[0], config.decision_timeframe, 1))[1]
+
+    forming = await (insist(ask, "the market's time", GatewayError) if state.attended else ask())
     if 0 <= forming < state.settled_bar:
         raise BootError(
             f"the journal in {config.state_dir} has decided the candle of {utc_text(state.settled_bar)}, "

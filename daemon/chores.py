@@ -44,8 +44,8 @@ async def sync_clock(venue: Venue) -> None:
 
 async def read_instruments(venue: Venue, inbox: Inbox, every_s: float) -> None:
     """Terms change while we run: margin tiers, limits, symbols that are suspended or come back."""
-    for symbol in venue.suspended:
-        inbox.put(InstrumentRead(venue.instruments[symbol], trading=False))
+    for symbol, instrument in venue.instruments.items():  # one that was suspended in a former life may trade again
+        inbox.put(InstrumentRead(instrument, symbol not in venue.suspended))
     while True:
         await asyncio.sleep(every_s)
         try:

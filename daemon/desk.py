@@ -115,9 +115,9 @@ class Desk:
 
     @property
     def at_rest(self) -> bool:
-        """Nothing under way: flat without stops, or a position with exactly its stop."""
+        """Nothing under way or in doubt: flat without stops, or a position with exactly its stop."""
         book = self.book
-        if book.order or book.goal or book.urgent:
+        if book.order or book.goal or book.urgent or book.doubted is not None:
             return False
         return self.in_place() if book.lot else not self.live_stops()
 

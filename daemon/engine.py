@@ -355,7 +355,9 @@ class Engine:
 
     def _look_again(self, at: int) -> list[Command]:
         """Whatever the streams told or did not tell, the exchange is asked for everything now and then."""
-        if at - self.state.truth_at < self.settings.patience.reconcile_ms:
+        patience = self.settings.patience
+        doubt = any(d.book.doubted is not None for d in self.desks.values())
+        if at - self.state.truth_at < (patience.answer_ms if doubt else patience.reconcile_ms):
             return []
         self.state.truth_at = at
         return [Reconcile("it is time")]

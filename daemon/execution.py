@@ -40,6 +40,8 @@ log = logging.getLogger("daemon.execution")
 
 STALE_S = 2.0
 """How long an order may wait behind others of its symbol before it is not sent at all."""
+FRESH_S = 1.0
+"""How long an answer that an order is absent may take, seconds: it was true when given, and the order may be coming."""
 READ_BACK_PAUSES_S = (0.0, 0.05, 0.2)
 """A stop that was just acknowledged may not be found at once."""
 
@@ -231,12 +233,14 @@ class Execution:
             self._emit(StopUpdated(command.symbol, command.client_id, OrderStatus.CANCELED))
 
     async def _ask_order(self, command: AskOrder) -> None:
-        symbol, client_id = command.symbol, command.client_id
+        symbol, client_id, asked = command.symbol, command.client_id, time.monotonic()
         try:
             with readable():
                 events = await self._venue.ask_order(symbol, client_id)
         except Refused as error:
-            if error.meaning is Meaning.NO_SUCH_ORDER:
+            if error.meaning is Meaning.NO_SUCH_ORDER and time.monotonic() - asked > FRESH_S:
+                log.warning("%s: that there is no order %s was answered late and proves nothing", symbol, client_id)
+            elif error.meaning is Meaning.NO_SUCH_ORDER:
                 self._emit(OrderUpdated(symbol, client_id, OrderStatus.ABSENT))
             else:
                 log.warning("%s: asking about order %s was refused: %s", symbol, client_id, error)

@@ -51,7 +51,7 @@ class Refused(GatewayError):
 
 
 class NotSent(Refused):
-    """The request never left: the exchange cannot be reached, or has asked for silence."""
+    """The request never left, or was turned away unread: the exchange cannot be reached, or has asked for silence."""
 
 
 class OutcomeUnknown(GatewayError):
@@ -273,7 +273,7 @@ class Gateway:
                 self._silent_until_ms = int(until.group(1))
             elif profile.ban_ms and not code:  # turned away at the door, not by the exchange itself
                 self._silent_until_ms = time.time_ns() // 1_000_000 + profile.ban_ms
-            return Refused(code, message, Meaning.TOO_MANY_REQUESTS)
+            return NotSent(code, message, Meaning.TOO_MANY_REQUESTS)
         if isinstance(error.__cause__, aiohttp.ClientConnectorError):
             return NotSent(0, f"not sent, the exchange cannot be reached: {message}")
         if code in profile.outcome_unknown or (not code and not isinstance(error, errors.AuthenticationError)):

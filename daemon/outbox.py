@@ -23,6 +23,8 @@ log = logging.getLogger("daemon.outbox")
 STALE_S = 2.0
 """How long a command that opens risk may wait before it is not sent at all; its step was decided on older prices."""
 
+LATE = "not sent: the journal did not take its intent in time"
+
 Start = Callable[[Command, float], None]
 """Begins a command; the second argument is the monotonic instant (s) at which it was commanded."""
 
@@ -90,6 +92,18 @@ class Outbox:
                 del self._lanes[symbol]
         self._wake_later()
 
+    def recall(self) -> None:
+        """Give up the entries that wait: trading was restricted after they were decided."""
+        for symbol, lane in self._lanes.items():
+            waiting, kept = list(lane), deque[Held]()
+            for held in waiting:
+                if isinstance(held.command, Submit) and not protects(held.command):
+                    self._give_up(held, "not sent: trading was restricted meanwhile")
+                else:
+                    kept.append(held)
+            self._lanes[symbol] = kept
+        self.look()
+
     def close(self) -> None:
         """Hold what is held for good; after the next start it is decided anew."""
         if self._timer is not None:
@@ -107,7 +121,7 @@ class Outbox:
                     return
                 self._go_ahead(lane.popleft())
             elif failed or head.overdue or any(protects(h.command) and h.overdue for h in lane):
-                self._give_up(lane.popleft())  # nothing that opens risk keeps a protective command waiting
+                self._give_up(lane.popleft(), LATE)  # nothing that opens risk keeps a protective command waiting
             else:
                 return
 
@@ -119,10 +133,9 @@ class Outbox:
         log.warning("%s did not wait for the journal's disk any longer (%d ms): %s", kind, waited_ms, client_id)
         self._start(held.command, held.since)
 
-    def _give_up(self, held: Held) -> None:
+    def _give_up(self, held: Held, why: str) -> None:
         self.given_up += 1
         kind, client_id = type(held.command).__name__, identity(held.command)
-        why = "not sent: the journal did not take its intent in time"
         self._emit(Failed(changes(held.command) or "", kind, client_id, 0, why))
 
     def _wake_later(self) -> None:

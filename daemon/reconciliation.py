@@ -5,9 +5,9 @@ The answers come from several requests, and an execution may fall between two of
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 
+from daemon.clock import now_ms
 from daemon.events import Event, Filled, FundingPaid, Reconciled, RestingStop, SymbolTruth, Transferred
 from daemon.gateway import OutcomeUnknown, readable
 from daemon.venues.venue import Holding, OpenOrder, Terms, Venue
@@ -62,7 +62,7 @@ class Reconciliation:
     async def _ask(self) -> list[Event]:
         missed = await self._missed()
         for _ in range(TRIES):
-            asked_at = time.time_ns() // 1_000_000
+            asked_at = now_ms()
             cash = await self._venue.cash()
             holdings = await self._venue.holdings()
             terms = await self._venue.terms()

@@ -107,7 +107,8 @@ class Book:
     `goal` is the action under way, decided at the candle `goal_bar`; `urgent` is the reason to close at once whatever
     the strategy says, empty for none. `naked_since` is when the position last became unprotected, 0 while it is not,
     and `tended_since` since when that could be mended: the same, or the first truth of this life.
-    `doubted` is a position (signed steps) that the exchange stated once and that no execution explains. `attempts`
+    `doubted` is a position (signed steps) that the exchange stated once, at `doubted_at`, and that no execution
+    explains. `attempts`
     counts stops and closing orders, over all positions: two of them may begin in the same candle. `stated` and
     `executed` are the exchange's times of the last statement of the wallet that an execution caused and of the last
     execution, each with how many there were at that instant; `adopted` says that the position was taken over as stated:
@@ -134,6 +135,7 @@ class Book:
     tended_since: int = 0
     urgent: str = ""
     doubted: int | None = None
+    doubted_at: int = 0
     attempts: int = 0
     stated: tuple[int, int] = (0, 0)
     executed: tuple[int, int] = (0, 0)

@@ -124,8 +124,8 @@ def _enter(desk: Desk, goal: Enter, close: int, standing: Standing, at: int) -> 
         if desk.in_place():
             book.goal = None
         return []
-    if desk.live_stops():
-        return []  # orphans of the last position are being cancelled
+    if desk.live_stops() or book.doubted is not None:
+        return []  # orphans of the last position are being cancelled, or the exchange may hold one that we do not know
     if (book.leverage, book.isolated) != (goal.leverage, True):
         if at - book.leverage_asked_at < desk.patience.answer_ms:
             return []

@@ -1,7 +1,8 @@
 """Takeover: the exchange's truth about a symbol in place of what its desk has on record.
 
 What was under way is asked for by its id. A truth may be older than what the streams brought meanwhile: what is newer
-than the question is left as it is, and a position that differs is believed at second sight, or at the first of a life.
+than the question is left as it is, and a position that differs is believed at second sight, or at the first of a life;
+that it is gone only when some time lies between the two.
 """
 
 from __future__ import annotations
@@ -64,9 +65,11 @@ def _position(desk: Desk, truth: SymbolTruth, first: bool, at: int) -> list[Comm
     if have == truth.quantity:
         book.doubted, book.margin = None, truth.margin
         return []
+    if book.doubted == truth.quantity and gone and at - book.doubted_at < desk.patience.answer_ms:
+        return []  # the same answer again may be as old as the first; its stop rests meanwhile
     if book.doubted == truth.quantity or (first and not gone):
         return _taken_over(desk, truth, have, at)
-    book.doubted = truth.quantity
+    book.doubted, book.doubted_at = truth.quantity, at
     return [Reconcile(f"{desk.symbol}: {truth.quantity} steps stated, {have} on record")]
 
 

@@ -80,7 +80,7 @@ def word(value: object) -> str:
 
 def whole(value: object) -> int:
     """A whole number, as a number or a text, that fits 64 bits: an id or an instant."""
-    if isinstance(value, bool) or not isinstance(value, int | str):
+    if isinstance(value, bool) or not isinstance(value, int | str) or not str(value).isascii():
         raise UnreadablePayload(f"a whole number was expected, not {value!r:.80}")
     return bounded(int(value))
 
@@ -107,7 +107,7 @@ def units(text: object) -> int:
 def _decimal(text: object) -> Decimal:
     """An exact number of sane size, so that no arithmetic on it takes for ever."""
     exact = Decimal(str(text))
-    if not exact.is_finite() or exact.adjusted() > _MOST_DIGITS:
+    if not str(text).isascii() or not exact.is_finite() or exact.adjusted() > _MOST_DIGITS:
         raise UnreadablePayload(f"{text!r:.80} is no amount")
     return exact
 
@@ -144,6 +144,8 @@ def signed_steps(instrument: Instrument, text: str) -> int:
 def cost(instrument: Instrument, price: str, quantity: int) -> int:
     """Cash units that `quantity` steps cost at an average price, which the exchange has rounded."""
     exact = _decimal(price) * abs(quantity) * instrument.step * CASH
+    if quantity and exact <= 0:
+        raise UnreadablePayload(f"{instrument.symbol}: a position that was entered at {price!r:.40}")
     return bounded(int(exact.to_integral_value(ROUND_HALF_EVEN)))
 
 

@@ -6,12 +6,15 @@ import asyncio
 import copy
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from hypothesis import strategies as st
 
 from daemon.commands import MarketOrder, Purpose, StopOrder
+from daemon.reconciliation import Reconciliation
 from daemon.venues.binance.venue import Binance
+from daemon.venues.bybit.venue import Bybit
+from daemon.venues.venue import Venue
 from market.catalogue import instrument
 from tests.local_exchange import LocalExchange
 
@@ -20,23 +23,32 @@ ENTRY, STOP = "rgaaaaa-entry", "rgaaaaa-stop"
 QUANTITY = 10
 
 
-class Corpus:
-    """Frames as (is_private, frame), and the replies of each request, by method and last word of its path."""
+KINDS: dict[str, type[Venue]] = {"binance": Binance, "bybit": Bybit}
 
-    def __init__(self) -> None:
+
+class Corpus:
+    """Frames as (is_private, frame), and the last reply to each request: see `request` for how they are named.
+
+    `newest` is the open time (ms) of the candle that formed at last.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
         self.frames: list[tuple[bool, Any]] = []
         self.replies: dict[str, Any] = {}
-        self.trigger = 0
+        self.asked: list[str] = []
+        self.trigger = self.newest = 0
 
-    def venue(self) -> Binance:
+    def venue(self) -> Venue:
         """A venue that is answered from here and reaches nobody; `open` it like any other."""
-        venue = Binance("local", "local", "http://127.0.0.1:9", 5.0, lambda private, frame: None)
+        venue = KINDS[self.kind]("local", "local", "http://127.0.0.1:9", 5.0, lambda private, frame: None)
         venue.gateway.tap.fetch = self.fetch
         return venue
 
     async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         """In place of ccxt's own: the reply recorded, for the caller to keep."""
-        return copy.deepcopy(self.replies[request(method, url)])
+        self.asked.append(request(method, url, body))
+        return copy.deepcopy(self.replies[self.asked[-1]])
 
     def market_order(self) -> MarketOrder:
         return MarketOrder(SYMBOL, ENTRY, Purpose.ENTRY, 1, QUANTITY, reduce_only=False)
@@ -45,19 +57,39 @@ class Corpus:
         return StopOrder(SYMBOL, STOP, -1, QUANTITY, self.trigger)
 
 
-def request(method: str, url: str) -> str:
-    return f"{method} {urlsplit(url).path.rpartition('/')[2]}"
+VOLATILE = (
+    "timestamp",
+    "signature",
+    "recvWindow",
+    "startTime",
+    "endTime",
+    "start",
+    "end",
+    "limit",
+    "fromId",
+    "orderId",
+)
 
 
-async def record(place: LocalExchange) -> Corpus:
+def request(method: str, url: str, body: Any) -> str:
+    """A request's name: its method, the end of its path, and what tells apart those to one path."""
+    parts = urlsplit(url)
+    asked = [f"{name}={value}" for name, value in parse_qsl(parts.query) if name not in VOLATILE]
+    about = [name for name in (ENTRY, STOP) if name in str(body or "")]
+    return " ".join([method, "/".join(parts.path.split("/")[-2:]), *sorted(asked), *about])
+
+
+async def record(place: LocalExchange, kind: str) -> Corpus:
     """Trade a little at an exchange and note all that it says."""
-    corpus = Corpus()
-    venue = Binance("local", "local", place.url, 10.0, lambda private, frame: corpus.frames.append((private, frame)))
+    corpus = Corpus(kind)
+    venue = KINDS[kind](
+        "local", "local", place.url, 10.0, lambda private, frame: corpus.frames.append((private, frame))
+    )
     fetch = venue.gateway.tap.fetch
 
     async def noting(url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         reply = await fetch(url, method, headers, body)
-        corpus.replies[request(method, url)] = copy.deepcopy(reply)
+        corpus.replies[request(method, url, body)] = copy.deepcopy(reply)
         return reply
 
     venue.gateway.tap.fetch = noting
@@ -67,7 +99,7 @@ async def record(place: LocalExchange) -> Corpus:
         asyncio.create_task(_forever(venue.watch_account)),
     ]
     try:
-        while not place.state()["listening"]:  # noqa: ASYNC110 (what is waited for is outside this process)
+        while not (place.state()["listening"] and venue.account_listens()):  # noqa: ASYNC110 (outside this process)
             await asyncio.sleep(0.01)
         await venue.set_leverage(SYMBOL, 5)
         await venue.place_order(corpus.market_order())
@@ -77,13 +109,17 @@ async def record(place: LocalExchange) -> Corpus:
         await venue.ask_order(SYMBOL, ENTRY)
         for ask in (venue.cash, venue.holdings, venue.terms, venue.open_orders, venue.server_time, venue.permissions):
             await ask()
+        start = place.ready["market_time"]
         await venue.fills_since(SYMBOL, None, 50)
+        await venue.fills_since(SYMBOL, (0, start), 50)
         await place.turn(9)  # across a funding instant
-        await venue.funding_since(SYMBOL, 0)
+        await venue.funding_since(SYMBOL, start)
+        await venue.transfers_since(start)
         await venue.funding_rates(SYMBOL, 0)
-        await venue.klines(SYMBOL, "1h", 20)
+        corpus.newest = (await venue.klines(SYMBOL, "1h", 20))[-1].open_time
         await venue.open_stops("rgaaaaa")
         await venue.ask_stop(SYMBOL, STOP)
+        await Reconciliation(venue, venue.instruments, lambda _: (0, start), lambda: start, "rgaaaaa").ask()
         await venue.cancel_stop(SYMBOL, STOP)
         await asyncio.sleep(0.2)
     finally:

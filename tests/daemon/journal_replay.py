@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ def differences(config_file: Path) -> Iterator[str]:
             for seq, at, kind, body in db.execute("SELECT seq, at_ms, kind, body FROM events ORDER BY seq"):
                 event = event_of(kind, body)
                 commands = engine.step(event, at)
+                if not commands:
+                    continue
                 context = Context(engine.state.model_set, dict(engine.state.grids))
                 write_step(again, Step(seq, at, event, tuple(commands)), context)
             for table, columns in COMPARED.items():
@@ -66,8 +69,13 @@ def event_of(kind: str, body: str) -> events.Event:
     values: dict[str, Any] = json.loads(body)
     if kind == "CandleClosed":  # NaN is written as null
         values["candle"] |= {name: float("nan") for name in VALUES if values["candle"][name] is None}
-    told: events.Event = TypeAdapter(getattr(events, kind)).validate_python(values)
+    told: events.Event = _reads(kind).validate_python(values)
     return told
+
+
+@cache
+def _reads(kind: str) -> TypeAdapter[Any]:
+    return TypeAdapter(getattr(events, kind))
 
 
 def _settings(config_file: Path) -> Settings:

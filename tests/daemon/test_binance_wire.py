@@ -12,6 +12,7 @@ import pytest
 
 from daemon.events import BalanceUpdated, Filled, OrderStatus, OrderUpdated, PositionUpdated, StopUpdated
 from daemon.venues.binance.wire import (
+    holding,
     instrument_from,
     kline_frame,
     kline_row,
@@ -148,3 +149,15 @@ def test_open_stops_and_trades_are_read_from_their_rows(recorded: Any) -> None:
 def test_a_status_that_is_not_known_is_not_guessed(word: str) -> None:
     with pytest.raises(UnreadablePayload, match="order status"):
         stop_status(word, "0")
+
+
+def test_a_position_that_cost_nothing_is_not_believed() -> None:
+    row = {
+        "symbol": "BTCUSDT",
+        "positionAmt": "0.010",
+        "entryPrice": "0.0",
+        "markPrice": "30000",
+        "isolatedWallet": "15",
+    }
+    with pytest.raises(UnreadablePayload, match="entered at"):
+        holding(BTC, row)

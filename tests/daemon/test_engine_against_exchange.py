@@ -230,7 +230,7 @@ def test_a_position_that_a_late_truth_denies_is_kept_until_the_second_look(play:
     lot = play.engine.state.books["BTCUSDT"].lot
     play.tell(truth(0))
     assert play.engine.state.books["BTCUSDT"].lot is lot
-    play.tell(truth(0))
+    play.tell(truth(0), after=3_000)
     assert play.engine.state.books["BTCUSDT"].lot is None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -39,7 +40,7 @@ from daemon.events import (
     StopUpdated,
     Unresolved,
 )
-from daemon.execution import Execution
+from daemon.execution import FRESH_S, Execution
 from daemon.inference import Inference
 from daemon.reconciliation import Reconciliation
 from daemon.venues.venue import Venue
@@ -298,3 +299,14 @@ async def test_14_an_answer_that_cannot_be_read_leaves_the_outcome_unknown(bench
     unresolved = await bench.event(Unresolved)
     assert isinstance(unresolved, Unresolved)
     assert "cannot be read" in unresolved.message
+
+
+async def test_an_order_is_not_absent_because_an_answer_from_before_it_says_so(bench: Bench) -> None:
+    bench.proxy.hold_answers()
+    bench.execution.start(AskOrder("BTCUSDT", "never-sent"))
+    await asyncio.sleep(FRESH_S + 0.2)
+    bench.proxy.thaw()
+    await bench.execution.finish(5)
+    assert bench.events == []
+    bench.execution.start(AskOrder("BTCUSDT", "never-sent"))
+    assert await bench.event(OrderUpdated) == OrderUpdated("BTCUSDT", "never-sent", OrderStatus.ABSENT)

@@ -88,7 +88,9 @@ def test_a_position_is_never_read_as_flat_at_first_sight(tmp_path: Path) -> None
     play.tell(play.enter())
     again = told(tmp_path, Foreign.ADOPT, state=DaemonState.load(play.engine.state.dump()))
     again.boot(0)
+    again.boot(0)
     assert again.engine.state.books["BTCUSDT"].lot is not None
+    again.at += SETTINGS.patience.answer_ms
     again.boot(0)
     assert again.engine.state.books["BTCUSDT"].lot is None
 

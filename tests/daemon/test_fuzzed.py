@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -45,13 +46,13 @@ from daemon.reconciliation import Reconciliation
 from daemon.state import DaemonState, Lot
 from daemon.streams import MarketStream, PrivateStream
 from daemon.summary import Stopwatch
-from daemon.venues.binance.venue import Binance
+from daemon.venues.venue import Venue
 from market.candles import Candle
 from market.instruments import CASH
 from market.timeframes import Timeframe
 from strategy.live_config import LiveConfig
 from strategy.plan import Outlook
-from tests.daemon.corpus import BTC, ENTRY, QUANTITY, STOP, SYMBOL, Corpus, record, spoiled
+from tests.daemon.corpus import BTC, ENTRY, KINDS, QUANTITY, STOP, SYMBOL, Corpus, record, request, spoiled
 from tests.local_exchange import LocalExchange
 
 HOURLY = Timeframe.parse("1h")
@@ -75,30 +76,33 @@ def runner() -> Iterator[asyncio.Runner]:
         yield made
 
 
-@pytest.fixture(scope="module")
-def corpus(runner: asyncio.Runner) -> Iterator[Corpus]:
-    place = LocalExchange(symbols=SYMBOL, warmup=60, bars=40)
+@pytest.fixture(scope="module", params=sorted(KINDS))
+def corpus(runner: asyncio.Runner, request: pytest.FixtureRequest) -> Iterator[Corpus]:
+    place = LocalExchange(venue=request.param, symbols=SYMBOL, warmup=60, bars=40)
     try:
-        yield runner.run(record(place))
+        yield runner.run(record(place, request.param))
     finally:
         place.stop()
 
 
 @pytest.fixture(scope="module")
-def venue(runner: asyncio.Runner, corpus: Corpus) -> Iterator[Binance]:
+def venue(runner: asyncio.Runner, corpus: Corpus) -> Iterator[Venue]:
     made = corpus.venue()
     runner.run(made.open([SYMBOL]))
     yield made
     runner.run(made.close())
 
 
-def test_the_corpus_holds_every_kind_of_frame_and_reply(corpus: Corpus) -> None:
-    kinds = {frame.get("e") for _, frame in corpus.frames if isinstance(frame, dict)}
-    assert kinds >= {"kline", "ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE", "ALGO_UPDATE", "ACCOUNT_CONFIG_UPDATE"}
-    assert corpus.replies.keys() >= {
-        "POST order", "GET order", "POST algoOrder", "GET algoOrder", "DELETE algoOrder", "GET openAlgoOrders",
-        "GET userTrades", "GET balance", "GET positionRisk", "GET symbolConfig", "GET income", "GET klines",
-    }  # fmt: skip
+SPOKEN = {
+    "binance": {"kline", "ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE", "ALGO_UPDATE", "ACCOUNT_CONFIG_UPDATE"},
+    "bybit": {"kline", "order", "execution", "position", "wallet"},
+}
+
+
+def test_the_corpus_holds_every_kind_of_frame(corpus: Corpus) -> None:
+    frames = [frame for _, frame in corpus.frames if isinstance(frame, dict)]
+    assert {str(f.get("e") or f.get("topic")).partition(".")[0] for f in frames} >= SPOKEN[corpus.kind]
+    assert len(corpus.replies) >= 12
 
 
 # frames
@@ -107,7 +111,7 @@ def test_the_corpus_holds_every_kind_of_frame_and_reply(corpus: Corpus) -> None:
 class Ear:
     """The way of a frame: the real inlet, candle feed and engine, and what is written down of it."""
 
-    def __init__(self, venue: Binance, corpus: Corpus, state: bytes) -> None:
+    def __init__(self, venue: Venue, corpus: Corpus, state: bytes) -> None:
         self.emitted: list[Event] = []
         self.cuts: list[str] = []
         self.engine = Engine(SETTINGS, DaemonState.load(state))
@@ -188,7 +192,7 @@ def named(frame: Any, state: bytes) -> Any:
 @THOROUGH
 @given(data=st.data(), state=st.sampled_from(sorted(STATES)))
 def test_a_spoiled_frame_of_the_account_is_handled_and_opens_nothing(
-    data: st.DataObject, state: str, corpus: Corpus, venue: Binance, runner: asyncio.Runner
+    data: st.DataObject, state: str, corpus: Corpus, venue: Venue, runner: asyncio.Runner
 ) -> None:
     frames = [frame for private, frame in corpus.frames if private and isinstance(frame, dict)]
     frame = data.draw(spoiled(named(data.draw(st.sampled_from(frames)), STATES[state])))
@@ -203,9 +207,9 @@ def test_a_spoiled_frame_of_the_account_is_handled_and_opens_nothing(
 @THOROUGH
 @given(data=st.data())
 def test_a_spoiled_kline_is_never_decided_on_unless_it_is_whole(
-    data: st.DataObject, corpus: Corpus, venue: Binance, runner: asyncio.Runner
+    data: st.DataObject, corpus: Corpus, venue: Venue, runner: asyncio.Runner
 ) -> None:
-    frames = [f for private, f in corpus.frames if not private and isinstance(f, dict) and f.get("e") == "kline"]
+    frames = [f for private, f in corpus.frames if not private and isinstance(f, dict) and list(venue.klines_in(f))]
     frame = data.draw(spoiled(data.draw(st.sampled_from(frames))))
     ear = Ear(venue, corpus, STATES["flat"])
     commands = runner.run(ear.hear(False, frame))
@@ -215,7 +219,7 @@ def test_a_spoiled_kline_is_never_decided_on_unless_it_is_whole(
             assert event.candle.problem() is None
             assert event.candle.open_time % HOURLY.ms == 0
     last = ear.feed.lanes[SYMBOL, "1h"].seen
-    assert last <= corpus.replies["GET klines"][-1][0] + HOURLY.ms, "no frame moves the market's time by itself"
+    assert last <= corpus.newest + HOURLY.ms, "no frame moves the market's time by itself"
 
 
 @THOROUGH
@@ -224,7 +228,7 @@ def test_a_spoiled_kline_is_never_decided_on_unless_it_is_whole(
     | st.dictionaries(st.sampled_from(["e", "k", "o", "a", "data", "T", "stream"]), inner, max_size=3), max_leaves=8,
 )), private=st.booleans())  # fmt: skip
 def test_a_frame_that_is_anything_at_all_is_handled(
-    text: Any, private: bool, corpus: Corpus, venue: Binance, runner: asyncio.Runner
+    text: Any, private: bool, corpus: Corpus, venue: Venue, runner: asyncio.Runner
 ) -> None:
     runner.run(Ear(venue, corpus, STATES["a position"]).hear(private, text))
 
@@ -232,21 +236,25 @@ def test_a_frame_that_is_anything_at_all_is_handled(
 # replies
 
 
-def one_reply(venue: Binance, corpus: Corpus, name: str, reply: Any) -> None:
+def one_reply(venue: Venue, corpus: Corpus, name: str, reply: Any) -> None:
     """Have this venue be answered so to one request, and to all others as recorded."""
 
     async def fetch(url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         recorded = await corpus.fetch(url, method, headers, body)
-        return reply if f"{method} {url.split('?')[0].rpartition('/')[2]}" == name else recorded
+        return reply if request(method, url, body) == name else recorded
 
     venue.gateway.tap.fetch = fetch
 
 
-COMMANDS = {
-    "POST order": "submit", "GET order": "ask order", "POST algoOrder": "place stop", "GET algoOrder": "ask stop",
-    "DELETE algoOrder": "cancel stop", "GET userTrades": "ask order", "POST leverage": "set leverage",
-    "GET symbolConfig": "set leverage", "POST marginType": "set leverage",
-}  # fmt: skip
+COMMANDS = ("submit", "place stop", "cancel stop", "ask order", "ask stop", "set leverage")
+
+
+def requests_of(runner: asyncio.Runner, corpus: Corpus, work: Any) -> list[str]:
+    """The requests that some work makes, by name."""
+    corpus.asked.clear()
+    with suppress(GatewayError):
+        runner.run(work)
+    return sorted(set(corpus.asked))
 
 
 def command(name: str, corpus: Corpus) -> Command:
@@ -266,7 +274,7 @@ def command(name: str, corpus: Corpus) -> Command:
     return SetLeverage(SYMBOL, 5)
 
 
-async def carried_out(venue: Binance, wanted: Command) -> list[Event]:
+async def carried_out(venue: Venue, wanted: Command) -> list[Event]:
     """What execution tells of a command."""
     told: list[Event] = []
     reconciliation = Reconciliation(venue, venue.instruments, lambda symbol: None, lambda: 0, "rgaaaaa-")
@@ -281,11 +289,12 @@ async def carried_out(venue: Binance, wanted: Command) -> list[Event]:
 
 
 @THOROUGH
-@given(data=st.data(), name=st.sampled_from(sorted(COMMANDS)))
+@given(data=st.data(), what=st.sampled_from(COMMANDS))
 def test_a_spoiled_reply_to_an_order_leaves_its_outcome_unknown_or_as_it_was(
-    data: st.DataObject, name: str, corpus: Corpus, venue: Binance, runner: asyncio.Runner
+    data: st.DataObject, what: str, corpus: Corpus, venue: Venue, runner: asyncio.Runner
 ) -> None:
-    wanted = command(COMMANDS[name], corpus)
+    wanted = command(what, corpus)
+    name = data.draw(st.sampled_from(requests_of(runner, corpus, carried_out(venue, wanted))))
     one_reply(venue, corpus, name, data.draw(spoiled(corpus.replies[name])))
     try:
         told = runner.run(carried_out(venue, wanted))
@@ -306,19 +315,28 @@ def test_a_spoiled_reply_to_an_order_leaves_its_outcome_unknown_or_as_it_was(
         assert all(isinstance(e, Unresolved) or e.status is OrderStatus.CANCELED for e in orders)
 
 
-ASKED = ("GET balance", "GET positionRisk", "GET symbolConfig", "GET openAlgoOrders", "GET openOrders",
-         "GET userTrades", "GET order", "GET income")  # fmt: skip
+def positions(kind: str, reply: Any) -> list[tuple[Any, Any]]:
+    """Symbol and size of each position in a reply, as they stand there."""
+    if kind == "binance":
+        return [(row.get("symbol"), row.get("positionAmt")) for row in reply]
+    return [(row.get("symbol"), row.get("size")) for row in reply["result"]["list"]]
+
+
+HOLDINGS = {"binance": "GET v3/positionRisk", "bybit": "GET position/list category=linear settleCoin=USDT"}
 
 
 @THOROUGH
-@given(data=st.data(), name=st.sampled_from(ASKED))
+@given(data=st.data())
 def test_a_spoiled_reply_is_no_truth_about_the_account(
-    data: st.DataObject, name: str, corpus: Corpus, venue: Binance, runner: asyncio.Runner
+    data: st.DataObject, corpus: Corpus, venue: Venue, runner: asyncio.Runner
 ) -> None:
+    since = corpus.newest - 9 * HOURLY.ms
+    reconciliation = Reconciliation(venue, venue.instruments, lambda symbol: (0, since), lambda: since, "rgaaaaa-")
+    forget(venue)
+    name = data.draw(st.sampled_from(requests_of(runner, corpus, reconciliation.ask())))
     reply = data.draw(spoiled(corpus.replies[name]))
     one_reply(venue, corpus, name, reply)
-    venue._client_ids.clear()
-    reconciliation = Reconciliation(venue, venue.instruments, lambda symbol: (0, 1), lambda: 1, "rgaaaaa-")
+    forget(venue)
     try:
         told = runner.run(reconciliation.ask())
     except GatewayError:
@@ -335,37 +353,49 @@ def test_a_spoiled_reply_is_no_truth_about_the_account(
     (symbol,) = truth.symbols
     if not isinstance(reply, type(corpus.replies[name])):
         pytest.fail(f"{name} {reply!r} was read as {truth}")
-    if name == "GET positionRisk" and symbol.quantity == 0:
-        said = [r for r in reply if r.get("symbol") == SYMBOL]
-        assert all(Decimal(str(r["positionAmt"])) == 0 for r in said), "flat, though it says otherwise"
-    if name == "GET balance":
-        assert truth.cash == sum(int(Decimal(str(r["balance"])) * CASH) for r in reply if r["asset"] == "USDT")
+    if name == HOLDINGS[corpus.kind] and symbol.quantity == 0:
+        said = [size for name, size in positions(corpus.kind, reply) if name == SYMBOL]
+        assert all(isinstance(size, str) and Decimal(size) == 0 for size in said), "flat, though it says otherwise"
+
+
+def forget(venue: Venue) -> None:
+    """Have a venue ask again for what it keeps."""
+    getattr(venue, "_client_ids", {}).clear()
 
 
 @THOROUGH
-@given(data=st.data(), name=st.sampled_from(("GET klines", "GET fundingRate")))
+@given(data=st.data(), what=st.sampled_from(("klines", "funding rates")))
 def test_spoiled_history_is_asked_for_again_or_whole(
-    data: st.DataObject, name: str, corpus: Corpus, venue: Binance, runner: asyncio.Runner
+    data: st.DataObject, what: str, corpus: Corpus, venue: Venue, runner: asyncio.Runner
 ) -> None:
-    one_reply(venue, corpus, name, data.draw(spoiled(corpus.replies[name])))
     backfill = Backfill(venue)
+
+    def ask() -> Any:
+        return backfill.newest(SYMBOL, "1h", 8) if what == "klines" else backfill.funding(SYMBOL, 0)
+
+    (name,) = requests_of(runner, corpus, ask())
+    one_reply(venue, corpus, name, data.draw(spoiled(corpus.replies[name])))
     try:
-        if name == "GET klines":
-            candles, forming = runner.run(backfill.newest(SYMBOL, "1h", 8))
-            assert all(c.open_time % HOURLY.ms == 0 for c in candles)
-            assert forming <= corpus.replies[name][-1][0]
-        else:
-            funding = runner.run(backfill.funding(SYMBOL, 0))
-            assert all(math.isfinite(rate) for rate in funding.rate.tolist())
+        told = runner.run(ask())
     except GatewayError:
-        pass
+        return
     finally:
         venue.gateway.tap.fetch = corpus.fetch
+    if what == "klines":
+        candles, forming = told
+        assert all(c.open_time % HOURLY.ms == 0 for c in candles)
+        assert forming <= corpus.newest
+    else:
+        assert all(math.isfinite(rate) for rate in told.rate.tolist())
 
 
-def test_what_is_not_spoiled_is_read_as_it_is(corpus: Corpus, venue: Binance, runner: asyncio.Runner) -> None:
+def test_what_is_not_spoiled_is_read_as_it_is(corpus: Corpus, venue: Venue, runner: asyncio.Runner) -> None:
     (taken,) = runner.run(carried_out(venue, command("submit", corpus)))
-    assert taken == OrderUpdated(SYMBOL, ENTRY, OrderStatus.FILLED, QUANTITY)
+    filled = OrderUpdated(SYMBOL, ENTRY, OrderStatus.FILLED, QUANTITY)
+    assert taken == filled if venue.profile.answers_with_fill else OrderUpdated(SYMBOL, ENTRY, OrderStatus.ACCEPTED)
+    *executed, told = runner.run(carried_out(venue, command("ask order", corpus)))
+    assert told == filled
+    assert [type(e) for e in executed] == [Filled]
     *_, read_back = runner.run(carried_out(venue, command("place stop", corpus)))
     assert isinstance(read_back, StopUpdated)
     assert read_back.read_back

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from daemon.events import Meaning
+from daemon import chores
+from daemon.events import InstrumentRead, Meaning
 from daemon.gateway import NotSent, OutcomeUnknown, Refused, sent_ns
+from daemon.inbox import Inbox
 from daemon.venues.venue import Venue
 from market.catalogue import instrument
 from tests.daemon.conftest import until
@@ -136,6 +138,16 @@ async def test_the_instant_an_order_leaves_is_noted_just_before_the_wire(exchang
     await venue.gateway.call("fapiPrivatePostOrder", BUY)
     assert len(sent) == 1
     assert before < sent[0] < time.monotonic_ns()
+
+
+async def test_what_a_symbol_is_at_the_start_is_told_so_that_an_old_suspension_ends(
+    exchange: Exchange, connect: Connect
+) -> None:
+    venue, _ = await connect(exchange(warmup=10, bars=10).url)
+    inbox = Inbox()
+    reading = asyncio.create_task(chores.read_instruments(venue, inbox, 60))
+    assert await inbox.get() == InstrumentRead(venue.instruments["BTCUSDT"], trading=True)
+    reading.cancel()
 
 
 async def test_31_over_the_limit_nothing_is_asked_until_the_exchange_said_and_orders_may_leave(

@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from daemon.commands import AskOrder, Command, MarketOrder, PlaceStop, Predict, SetLeverage, Submit
+from daemon.commands import (
+    AskOrder,
+    CancelStop,
+    Command,
+    MarketOrder,
+    PlaceStop,
+    Predict,
+    Reconcile,
+    SetLeverage,
+    Submit,
+)
 from daemon.engine import Engine
 from daemon.events import (
     CandleClosed,
@@ -194,3 +204,36 @@ def test_a_stop_that_is_refused_for_hours_leaves_a_state_of_bounded_size(play: P
             out = refuse(play, command)
         out = out if of(out, PlaceStop) else play.tell(Tick(), after=1_000)
     assert len(play.engine.state.books["BTCUSDT"].stops) <= 52
+
+
+def truth(quantity: int, cost: int = 0, stops: tuple[RestingStop, ...] = ()) -> Reconciled:
+    return Reconciled(10_000 * CASH, (SymbolTruth("BTCUSDT", quantity, cost, 0, 20, True, stops),))
+
+
+def test_a_position_that_answers_lose_for_a_moment_keeps_its_stop(play: Play) -> None:
+    stop = play.enter()
+    play.tell(stop)
+    lot = play.engine.state.books["BTCUSDT"].lot
+    assert lot is not None
+    resting = (RestingStop(stop.client_id, stop.side, stop.trigger, stop.quantity),)
+    out = [c for _ in range(5) for c in play.tell(truth(0, stops=resting), after=100)]
+    assert of(out, CancelStop) == []
+    assert len(of(out, Reconcile)) == 1  # at once, and then in its own time
+    assert of(over_time(play, 3_000), Reconcile)
+    play.tell(truth(lot.quantity, lot.cost, resting))
+    assert play.engine.desks["BTCUSDT"].at_rest
+
+
+def test_a_position_that_stays_gone_is_gone(play: Play) -> None:
+    stop = play.enter()
+    play.tell(stop)
+    play.tell(truth(0))
+    over_time(play, 3_000)
+    play.tell(truth(0))
+    assert play.engine.state.books["BTCUSDT"].lot is None
+
+
+def test_nothing_is_entered_while_a_position_is_in_doubt(play: Play) -> None:
+    play.tell(truth(100, BTC.notional(PRICE, 100)))
+    assert of(play.candle(0, p_long=0.7), SetLeverage) == []
+    assert of(play.tell(truth(0)), SetLeverage)

@@ -144,6 +144,18 @@ async def test_an_entry_that_the_disk_does_not_take_in_time_is_never_sent(
     assert bench.went == []
 
 
+async def test_an_entry_that_waits_is_recalled_and_what_protects_is_not(bench: Bench, lock: sqlite3.Connection) -> None:
+    bench.step(entry())
+    bench.step(CancelStop("BTCUSDT", "stop-0"))
+    bench.outbox.recall()
+    (failed,) = bench.failed
+    assert isinstance(failed, Failed)
+    assert (failed.client_id, "restricted" in failed.message) == ("entry-1", True)
+    lock.rollback()
+    await until(lambda: bench.went == [CancelStop("BTCUSDT", "stop-0")], "the other command")
+    assert bench.outbox.held == 0
+
+
 async def test_an_entry_gives_way_to_a_stop_of_its_symbol(bench: Bench, lock: sqlite3.Connection) -> None:
     bench.step(entry())
     began = time.monotonic()

@@ -102,6 +102,16 @@ SCENARIOS = (
         apart="ban",
     ),
     Scenario(
+        31, "429, then 418", "as it starts again with a position open",
+        [
+            Start(), Play(), Killed(),
+            Arm(refused({"path": "/fapi/v1/exchangeInfo"}, -1003, TOO_MANY, 429, count=2)),
+            Start(), Holds(1, 1), Play(2),
+        ],
+        "turned away is not refused: it knocks again, with back-off",
+        apart="ban",
+    ),
+    Scenario(
         32, "rate budget shared with another bot", "the budget is used up by the other",
         [Start(), Play(), Hand("use_weight", weight=2_390), Play(4),
          Hand("rate_limits", on=False)],
@@ -115,6 +125,15 @@ SCENARIOS = (
         apart="ban",
     ),
     *(killed_at(step, fault) for step, fault in KILLED_AT.items()),
+    Scenario(
+        33, "kill -9 between entry and stop", "the next life is told no klines at first",
+        [
+            Start(), Play(), Killed(),
+            Arm(refused({"path": "/fapi/v1/klines"}, -1000, "An unknown error occurred.", 503, after=1, count=3)),
+            Start(), Holds(1, 1), Play(2),
+        ],
+        "what is open is looked after; the market is asked for until it answers",
+    ),
     terminated_at("the entry is sent", strike("request", ENTRY, "signal", number=int(signal.SIGTERM))),
     terminated_at("the stop is sent", strike("request", STOP, "signal", number=int(signal.SIGTERM))),
     Scenario(
