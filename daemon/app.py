@@ -350,9 +350,7 @@ class Daemon:
         if verb not in OPERATORS:
             return {"error": f"unknown verb {verb!r}; known are status, {', '.join(OPERATORS)}"}
         if self.engine is None:
-            return {
-                "error": "the daemon has not reached the exchange yet: nothing was done; ask again, or act at the exchange"
-            }
+            return {"error": "the exchange is not reached yet: nothing was done; ask again, or act at the exchange"}
         if not self.inbox.offer(OperatorCommand(Order(verb), who)):
             return {"error": f"{len(self.inbox)} events wait already; ask again in a moment"}
         return {"taken": verb}
