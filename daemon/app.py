@@ -93,6 +93,7 @@ class Daemon:
         self.predictor, self.alerts = predictor, alerts
         self.journal = journal
         self._state = journal.state() or DaemonState()
+        self._decided_until = self._state.decided_until(config.decision.ms)
         self.leaving = self._state.attended - set(config.symbols)
         """Symbols that were removed from the configuration with something open: looked after until that is closed."""
         self.config = config.model_copy(update={"symbols": (*config.symbols, *sorted(self.leaving))})
@@ -208,10 +209,9 @@ class Daemon:
 
     async def _open_streams(self, engine: Engine, execution: Execution, inference: Inference) -> None:
         """The private stream first, so that nothing is lost between the account's truth and the first event."""
-        deadlines, state = self.config.deadlines, engine.state
-        settled = state.settled_bar + self.config.decision.ms if state.settled_bar >= 0 else -1
+        deadlines = self.config.deadlines
         feed = CandleFeed(
-            self.store, self._backfill, self._candle, deadlines.close_s, settled, record=self.recorder.take
+            self.store, self._backfill, self._candle, deadlines.close_s, self._decided_until, record=self.recorder.take
         )
 
         async def reconcile() -> None:

@@ -234,6 +234,15 @@ class DaemonState:
         """Symbols in which something is open or under way."""
         return {s for s, b in self.books.items() if b.lot or b.order or any(not stop.over for stop in b.stops.values())}
 
+    def decided_until(self, decision_ms: int) -> int:
+        """When the last candle closed that a former life has decided (ms), -1 for none.
+
+        To be asked before an engine takes the state up, which forgets a candle that was not decided yet.
+        """
+        under_way = self.deciding - decision_ms * self.predicting if self.deciding >= 0 else -1
+        last = max(self.settled_bar, under_way)
+        return last + decision_ms if last >= 0 else -1
+
     def dump(self) -> bytes:
         """The state as JSON."""
         return _ADAPTER.dump_json(self)

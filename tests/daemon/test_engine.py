@@ -261,6 +261,17 @@ def test_a_state_of_the_first_version_is_read_with_its_position_and_its_pause(pl
     assert (state.memory.state, state.memory.reason) == (TradingState.REDUCING, Reason.PAUSED)
 
 
+def test_a_life_that_ends_in_its_first_candle_hands_on_where_it_was(play: Play) -> None:
+    assert play.engine.state.decided_until(HOUR) == -1
+    play.boot()
+    play.tell(CandleClosed("BTCUSDT", "1h", Candle(START, 30_000.0, 30_000.0, 30_000.0, 30_000.0, 1.0)))
+    assert DaemonState.load(play.engine.state.dump()).decided_until(HOUR) == START  # not decided: it is told again
+    opinion = Opinion("BTCUSDT", Outlook(0.7, 0.3, 1))
+    play.tell(PredictionReady(START, (opinion,), "set-1"))
+    assert play.engine.state.settled_bar < 0
+    assert DaemonState.load(play.engine.state.dump()).decided_until(HOUR) == START + HOUR  # what follows is told of
+
+
 def test_a_restart_replaces_a_stop_that_is_gone(play: Play, tmp_path: Path) -> None:
     play.boot()
     stop = play.enter()
