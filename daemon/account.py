@@ -51,6 +51,7 @@ class Account:
         lot = self.desks[event.symbol].book.lot
         if lot and self._fund(lot, event.amount, event.time):
             self.state.unstated -= event.amount
+            lot.margin -= event.amount  # it comes out of the isolated margin; what is stated later says so itself
 
     def _fund(self, lot: Lot, amount: int, time: int) -> bool:
         """Book a funding payment of a position, once; a payment without a time cannot be told from another."""

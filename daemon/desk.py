@@ -148,7 +148,10 @@ class Desk:
         if left.quantity:
             book.lot = lots.increase(book.lot, left, order, self.instrument, self.decision, self.unknown_stop_bps)
             book.lot.coin_fees += coin_value
-            book.lot.margin, book.lot.stop_tries = book.margin, 0  # a larger one wants another stop, not tried yet
+            book.lot.margin = max(
+                book.margin, lots.initial_margin(book.lot)
+            )  # until it is stated behind this execution
+            book.lot.stop_tries = 0  # a larger one wants another stop, not tried yet
             self.exposed(at)
             if not order:
                 name = event.client_id or "no id"

@@ -26,6 +26,11 @@ def wallet_effect(lot: Lot | None) -> int:
     return lot.realized - lot.fees if lot else 0
 
 
+def initial_margin(lot: Lot) -> int:
+    """The isolated margin that was set aside for what is open, cash units; 0 where the leverage is not known."""
+    return fills.initial_margin(lot.cost, lot.leverage) if lot.leverage else 0
+
+
 def increase(
     lot: Lot | None, fill: Filled, order: Working | None, instrument: Instrument, decision: Timeframe, stop_bps: int
 ) -> Lot:

@@ -38,7 +38,7 @@ LOOK_S = 0.02
 ANY = "at any instant"
 MISCHIEF = (
     ("nothing", 45), ("a bar passes", 15), ("two bars pass", 10), ("bars pass until the stop fills", 12),
-    ("closed by hand", 8), ("stop cancelled by hand", 10),
+    ("closed by hand", 7), ("stop cancelled by hand", 9), ("liquidated", 5), ("deleveraged", 4),
 )  # fmt: skip
 TWICE = 0.2
 """Share of lives that are killed while they start, before the kill before was recovered from."""
@@ -221,6 +221,10 @@ class Season:
             case "closed by hand" if truth["positions"]:
                 symbol = choice.choice(sorted(truth["positions"]))
                 self.account.close_by_hand(symbol, truth["positions"][symbol]["quantity"])
+            case "liquidated" if truth["positions"]:
+                self.place.hand("liquidate", symbol=choice.choice(sorted(truth["positions"])))
+            case "deleveraged" if truth["positions"]:
+                self.place.hand("adl", symbol=choice.choice(sorted(truth["positions"])))
             case "stop cancelled by hand" if truth["stops"]:
                 self.account.cancel_stop_by_hand(choice.choice(truth["stops"])["client_id"])
             case _:

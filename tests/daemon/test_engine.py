@@ -28,6 +28,7 @@ from daemon.events import (
     Event,
     Failed,
     Filled,
+    FundingPaid,
     LeverageRead,
     Meaning,
     OperatorCommand,
@@ -205,6 +206,18 @@ def test_a_liquidation_costs_the_isolated_margin(play: Play) -> None:
     play.tell(PositionUpdated("BTCUSDT", 0, 0, "ORDER"))
     (trade,) = of(play.fill("autoclose-1", -1, lot.quantity, price=200_000, fee=0), RecordTrade)
     assert (trade.trade.reason, trade.trade.profit) == ("liquidation", -77 * CASH - 5)
+
+
+def test_a_liquidation_before_any_word_about_the_margin_costs_what_was_set_aside(play: Play) -> None:
+    play.boot()
+    play.enter()
+    lot = play.engine.state.books["BTCUSDT"].lot
+    assert lot is not None
+    aside = -(-lot.cost // lot.leverage)
+    play.tell(FundingPaid("BTCUSDT", 3 * CASH, START + 9 * HOUR))
+    (trade,) = of(play.fill("autoclose-1", -1, lot.quantity, price=200_000, fee=0), RecordTrade)
+    assert (trade.trade.reason, trade.trade.funding) == ("liquidation", 3 * CASH)
+    assert trade.trade.profit == -aside - 5  # what was left of it, and the funding that had come out of it
 
 
 def test_a_reversal_is_a_close_then_an_entry_and_the_old_stop_is_gone_first(play: Play) -> None:
