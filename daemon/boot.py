@@ -12,9 +12,9 @@ from daemon.backoff import Backoff
 from daemon.commands import Purpose
 from daemon.config import DaemonConfig, Mode
 from daemon.desk import Patience
-from daemon.engine import Settings
 from daemon.gateway import GatewayError, NotSent, OutcomeUnknown
 from daemon.identity import client_id
+from daemon.settings import Settings
 from daemon.state import DaemonState
 from daemon.streams import MarketStream
 from daemon.venues.profile import Profile

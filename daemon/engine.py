@@ -7,14 +7,14 @@ by action: exits first, then entries. Every event also lets each symbol's desk m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from math import isfinite
+from dataclasses import replace
 
 from daemon import steering
 from daemon.account import Account
 from daemon.approval import Standing
-from daemon.commands import Alert, Command, Predict, Reconcile, RecordDecisions, Settled
-from daemon.desk import Desk, Foreign, Patience
+from daemon.commands import Alert, Command, Predict, Reconcile, Settled
+from daemon.deciding import Deciding
+from daemon.desk import Desk
 from daemon.events import (
     BalanceUpdated,
     CandleClosed,
@@ -39,49 +39,19 @@ from daemon.events import (
     Transferred,
     Unresolved,
 )
+from daemon.settings import Settings
 from daemon.state import Arrivals, Book, DaemonState
 from daemon.trading import Trading
 from market.instruments import Instrument
 from market.timeframes import Timeframe, utc_text
-from strategy.decide import plan
-from strategy.live_config import Rules
 from strategy.plan import (
     MID,
     Action,
-    Decision,
     Enter,
     Exit,
-    Holding,
-    Reason,
-    Situation,
-    SymbolState,
 )
 
 PRIVATE = "private"
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What an engine is built for; `instruments` in configuration order, `batch_ms` how long late candles are awaited.
-
-    `leaving` are symbols that are no longer configured: their positions are looked after until they are closed.
-    `max_hold_bars` is the model set's longest holding in decision candles. `predict_ms` is how long inference may take,
-    `entry_ms` how old a decided entry may be when it is sent, and `settle_ms` how long a candle may hold up the next.
-    """
-
-    deployment: str
-    instruments: tuple[Instrument, ...]
-    timeframes: tuple[Timeframe, ...]
-    decision: Timeframe
-    rules: Rules
-    max_hold_bars: int
-    batch_ms: int = 10_000
-    predict_ms: int = 30_000
-    entry_ms: int = 30_000
-    settle_ms: int = 60_000
-    patience: Patience = field(default_factory=Patience)
-    foreign: Foreign = Foreign.ADOPT
-    leaving: frozenset[str] = frozenset()
 
 
 class Engine:
@@ -110,6 +80,7 @@ class Engine:
         }
         self.account = Account(self.state, self.desks)
         self.trading = Trading(self.state, self.desks)
+        self.deciding = Deciding(settings, self.state, self.desks, self.trading)
 
     def _on_this_grid(self, instrument: Instrument) -> None:
         """Ticks and steps of another grid mean nothing: what was counted in them is forgotten, the exchange asked."""
@@ -147,7 +118,7 @@ class Engine:
             case CandleClosed():
                 self._candle(event, at)
             case PredictionReady():
-                return self._decide(event)
+                return self.deciding.decide(event)
             case Filled() | FundingPaid() if not self.state.reconciled:
                 self.state.held.append(event)
             case Filled():
@@ -286,65 +257,6 @@ class Engine:
             state.closes[symbol] = (state.deciding, close)
         return [Predict(state.deciding, tuple(s for s in self.desks if s in arrivals.closes))]
 
-    def _decide(self, event: PredictionReady) -> list[Command]:
-        state, settings = self.state, self.settings
-        if event.bar != state.deciding or not state.predicting:
-            return []
-        state.predicting, state.model_set = False, event.model_set
-        opinions = {o.symbol: _in_numbers(o) for o in event.opinions}
-        state.opinions.update(opinions)
-        known = tuple(s for s in self.desks if s in state.closes)
-        # a newer candle of any symbol proves that this close is past; one that was fetched is of unknown age
-        closed = event.bar + settings.decision.ms
-        arrivals = state.waiting.get(closed)
-        late = any(c > closed for c in state.waiting) or not (arrivals and arrivals.live)
-        barred = Reason.DEAF if state.deaf else Reason.STALE if state.blind else Reason.LATE if late else None
-        barred = Reason.ACCOUNT_MODE if state.trouble else barred
-        situation = Situation(
-            bar=event.bar,
-            bar_ms=settings.decision.ms,
-            cash=state.cash,
-            symbols=tuple(self._symbol_state(s, opinions.get(s)) for s in known),
-            barred=barred,
-            account=state.memory,
-        )
-        answer = plan(situation, settings.rules, settings.max_hold_bars)
-        for symbol, memory in zip(known, answer.memories, strict=True):
-            self.desks[symbol].book.memory = memory
-        state.actions = list(answer.actions)
-        state.counts.decisions += len(answer.decisions)
-        decisions = tuple(self._explained(d, opinions) for d in answer.decisions)
-        closes = tuple((s, state.closes[s][1]) for s in known)
-        return [RecordDecisions(event.bar, answer.equity, decisions, closes), *self.trading.assessed(answer.account)]
-
-    def _explained(self, decision: Decision, opinions: dict[str, Opinion]) -> Decision:
-        opinion = opinions.get(decision.symbol)
-        if decision.reason is not Reason.NO_PREDICTION or opinion is None or not opinion.refusal:
-            return decision
-        return replace(decision, detail=opinion.refusal)
-
-    def _symbol_state(self, symbol: str, opinion: Opinion | None) -> SymbolState:
-        desk, lot = self.desks[symbol], self.desks[symbol].book.lot
-        holding = None
-        if lot:
-            holding = Holding(lot.side, lot.quantity, lot.cost, lot.margin, lot.entry_bar, lot.stop, lot.stop_bps)
-        return SymbolState(
-            instrument=desk.instrument,
-            close=self.state.closes[symbol][1],
-            outlook=opinion.outlook if opinion else None,
-            holding=holding,
-            memory=desk.book.memory,
-            barred=self._barred(desk),
-        )
-
-    def _barred(self, desk: Desk) -> Reason | None:
-        """Why nothing may be opened in a symbol."""
-        if desk.symbol in self.settings.leaving:
-            return Reason.REMOVED
-        if desk.symbol in self.state.suspended:
-            return Reason.SUSPENDED
-        return Reason.FOREIGN if desk.book.foreign else None
-
     # what is left to do
 
     def _advance(self, at: int) -> list[Command]:
@@ -391,7 +303,7 @@ class Engine:
             return []
         if state.predicting and taken >= settings.predict_ms:
             refusals = tuple(Opinion(s, None, "inference did not answer in time") for s in self.desks)
-            return self._decide(PredictionReady(state.deciding, refusals, state.model_set))
+            return self.deciding.decide(PredictionReady(state.deciding, refusals, state.model_set))
         if taken >= settings.entry_ms:
             text = "entry given up, it could not be sent in time"
             out += [Alert("warning", f"{a.symbol}: {text}") for a in self.trading.drop_entries()]
@@ -443,11 +355,3 @@ class Engine:
         bar, state.deciding, state.predicting, state.settled_bar = state.deciding, -1, False, state.deciding
         state.waiting = {c: a for c, a in state.waiting.items() if c - self.settings.decision.ms > bar}
         return bar
-
-
-def _in_numbers(opinion: Opinion) -> Opinion:
-    """An opinion that can be decided on and written down: what is not a number is missing."""
-    outlook, horizons = opinion.outlook, tuple(h for h in opinion.horizons if all(map(isfinite, h)))
-    if outlook is None or (isfinite(outlook.p_long) and isfinite(outlook.p_short)):
-        return replace(opinion, horizons=horizons)
-    return Opinion(opinion.symbol, None, "the prediction is not a number", horizons)

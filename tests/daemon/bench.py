@@ -33,7 +33,7 @@ from daemon.commands import (
     Settled,
     Submit,
 )
-from daemon.engine import Engine, Settings
+from daemon.engine import Engine
 from daemon.events import (
     BalanceUpdated,
     CandleClosed,
@@ -56,6 +56,7 @@ from daemon.events import (
 )
 from daemon.identity import client_id, prefix
 from daemon.journal import HARMLESS
+from daemon.settings import Settings
 from daemon.state import DaemonState
 from market import catalogue
 from market.aggregate import aggregate

@@ -17,9 +17,10 @@ from pydantic import TypeAdapter
 from daemon import events
 from daemon.boot import settings
 from daemon.config import load_config
-from daemon.engine import Engine, Settings
+from daemon.engine import Engine
 from daemon.journal import FILE, Journal, schema
 from daemon.journal.steps import Context, Step, write_step
+from daemon.settings import Settings
 from daemon.state import DaemonState
 from market import catalogue
 from market.candles import Candle

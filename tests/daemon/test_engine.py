@@ -21,7 +21,7 @@ from daemon.commands import (
     Settled,
     Submit,
 )
-from daemon.engine import Engine, Settings
+from daemon.engine import Engine
 from daemon.events import (
     BalanceUpdated,
     CandleClosed,
@@ -48,6 +48,7 @@ from daemon.events import (
     Unresolved,
 )
 from daemon.journal import Journal
+from daemon.settings import Settings
 from daemon.state import DaemonState
 from market.candles import Candle
 from market.instruments import CASH, Instrument

@@ -22,7 +22,7 @@ from daemon.backfill import Backfill
 from daemon.candle_feed import CandleFeed
 from daemon.candle_store import CandleStore
 from daemon.commands import AskOrder, AskStop, CancelStop, Command, PlaceStop, SetLeverage, Submit
-from daemon.engine import Engine, Settings
+from daemon.engine import Engine
 from daemon.events import (
     CandleClosed,
     Event,
@@ -43,6 +43,7 @@ from daemon.execution import Execution
 from daemon.gateway import GatewayError
 from daemon.inlet import Inlet
 from daemon.reconciliation import Reconciliation
+from daemon.settings import Settings
 from daemon.state import DaemonState, Lot
 from daemon.streams import MarketStream, PrivateStream
 from daemon.summary import Stopwatch
