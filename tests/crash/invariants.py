@@ -124,7 +124,9 @@ def _journal(truth: dict[str, Any], status: dict[str, Any], folder: Path, deposi
     try:
         with closing(sqlite3.connect(f"file:{folder / FILE}?mode=ro", uri=True)) as db:
             (sound,) = db.execute("PRAGMA integrity_check").fetchone()
-            (profit,) = db.execute("SELECT coalesce(sum(profit), 0) FROM trades").fetchone()
+            (profit,) = db.execute("SELECT coalesce(sum(profit + funding), 0) FROM trades").fetchone()
+            (paid,) = db.execute("SELECT coalesce(sum(amount), 0) FROM funding").fetchone()
+            (booked,) = db.execute("SELECT coalesce(sum(funding), 0) FROM trades").fetchone()
             (executions,) = db.execute("SELECT count(*) FROM fills").fetchone()
             (holes,) = db.execute("SELECT max(seq) - min(seq) + 1 - count(*) FROM events").fetchone()
             (orphans,) = db.execute(
@@ -142,10 +144,12 @@ def _journal(truth: dict[str, Any], status: dict[str, Any], folder: Path, deposi
     if executions != truth["fills"]:
         yield f"journal: {executions} executions on record, {truth['fills']} at the exchange"
     lots = [book.lot for book in state.books.values() if book.lot]
-    explained = profit + sum(wallet_effect(lot) - lot.funding for lot in lots)
+    explained = profit + sum(wallet_effect(lot) for lot in lots) - paid
     moved = cash(truth["cash"]) - deposit
     if explained != moved:
-        yield f"journal: trades and open positions explain {cash_text(explained)}, the wallet moved {cash_text(moved)}"
+        yield f"journal: its books explain {cash_text(explained)}, the wallet moved {cash_text(moved)}"
+    if paid != booked + sum(lot.funding for lot in lots):
+        yield f"funding: {cash_text(paid)} was paid, {cash_text(booked)} of it stands in trades"
 
 
 def _closing_side(quantity: str) -> str:
