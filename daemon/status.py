@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from daemon.alerts import Alerts
+from daemon.config import DaemonConfig
+from daemon.control import ControlServer
 from daemon.engine import Engine
+from daemon.inbox import Inbox
+from daemon.inlet import Inlet
+from daemon.journal import Journal
+from daemon.outbox import Outbox
+from daemon.recorder import Recorder
 from market.instruments import cash_text
 from market.timeframes import utc_text
+from models.inference import Predictor
+from strategy.live_config import Rules
 from strategy.plan import UNTIL_RESUMED, AccountMemory
 
-if TYPE_CHECKING:
-    from daemon.app import Daemon
+
+class Observed(Protocol):
+    """What is looked at of a daemon."""
+
+    engine: Engine | None
+    outbox: Outbox | None
+    config: DaemonConfig
+    rules: Rules
+    tightened: tuple[str, ...]
+    predictor: Predictor
+    journal: Journal
+    recorder: Recorder
+    alerts: Alerts
+    control: ControlServer
+    inbox: Inbox
+    inlet: Inlet
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop."""
 
 
-def status(daemon: Daemon) -> dict[str, Any]:
+def status(daemon: Observed) -> dict[str, Any]:
     """Everything at once, amounts in decimal text and times in UTC."""
     engine, config = daemon.engine, daemon.config
     if engine is None:
@@ -37,7 +65,7 @@ def status(daemon: Daemon) -> dict[str, Any]:
     }
 
 
-def queues(daemon: Daemon) -> dict[str, int]:
+def queues(daemon: Observed) -> dict[str, int]:
     """What waits in each bounded queue now, and what became of what found one full."""
     outbox = daemon.outbox
     return {

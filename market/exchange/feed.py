@@ -17,7 +17,6 @@ import numpy as np
 from market import fills
 from market.aggregate import aggregate
 from market.candles import Candles
-from market.exchange.source import Outlook
 from market.funding import Funding
 from market.instruments import Instrument
 from market.timeframes import Timeframe
@@ -49,6 +48,25 @@ class Kline:
     trades: float
     taker_base: float
     taker_quote: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What is known of a symbol's funding and index now.
+
+    Attributes
+    ----------
+    rate : int
+        The rate last told, 1e-8 of the notional.
+    next_time : int
+        The next funding instant, UTC ms.
+    index : int or None
+        The index price in ticks, where somebody tells of one.
+    """
+
+    rate: int
+    next_time: int
+    index: int | None = None
 
 
 class Series:

@@ -7,33 +7,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from market.instruments import Instrument
 from market.timeframes import Timeframe
 
 if TYPE_CHECKING:
-    from market.exchange.feed import Kline
-
-
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """What is known of a symbol's funding and index now.
-
-    Attributes
-    ----------
-    rate : int
-        The rate last told, 1e-8 of the notional.
-    next_time : int
-        The next funding instant, UTC ms.
-    index : int or None
-        The index price in ticks, where somebody tells of one.
-    """
-
-    rate: int
-    next_time: int
-    index: int | None = None
+    from market.exchange.feed import Kline, Outlook
 
 
 class Elsewhere(Exception):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from market.exchange.feed import OFFERED, Kline
+from market.exchange.feed import OFFERED, Kline, Outlook
 from market.exchange.mirror.wire import Funded, Mark
-from market.exchange.source import Elsewhere, Outlook
+from market.exchange.source import Elsewhere
 from market.instruments import Instrument
 from market.timeframes import Timeframe
 
