@@ -37,6 +37,10 @@ config_option = click.option(
     "--config", "path", type=click.Path(path_type=Path), default=CONFIGS / "sandbox.yaml", show_default=True,
     help="Configuration file.",
 )  # fmt: skip
+rehearsal_option = click.option(
+    "--rehearsal", is_flag=True, expose_value=False, callback=lambda context, _, on: context.meta.update(rehearsal=on),
+    help="Of the last rehearsal (make run), which has a state directory of its own.",
+)  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 candles_option = click.option("--candles", type=click.IntRange(1), help="End after so many decided candles.")
 
@@ -87,14 +91,29 @@ def rehearse(
     path: Path, candles: int | None, as_json: bool, data: tuple[Path, ...], funding: tuple[Path, ...], speed: str,
     seed: int,
 ) -> None:  # fmt: skip
-    """Start the local exchange, on the synthetic market or DATA, and trade on it; the journal starts anew."""
+    """Start the local exchange, on the synthetic market or DATA, and trade on it.
+
+    Its journal is kept in a directory of its own, named like state_dir with -rehearsal after it, until the next
+    rehearsal starts; what `run` recorded in state_dir stays. status, why, gaps, books and the rest find it by
+    --rehearsal.
+    """
     config = _config(path)
     if config.mode is not Mode.SANDBOX:
         raise Told(f"{path} says mode: {config.mode}; a rehearsal is for mode: sandbox", CONFIGURATION)
     from daemon.runner import run_rehearsal
 
     pace = ["--speed", speed, "--seed", str(seed)]
-    _end(lambda: run_rehearsal(config, candles, as_json, list(data), list(funding), pace))
+
+    def rehearsed() -> int:
+        code = run_rehearsal(config, candles, as_json, list(data), list(funding), pace)
+        if not as_json:
+            found = "" if path == CONFIGS / "sandbox.yaml" else f" --config {path}"
+            click.echo(
+                f"its journal is in {config.rehearsal_dir}; look at it with `python -m daemon why{found} --rehearsal`"
+            )
+        return code
+
+    _end(rehearsed)
 
 
 @main.command()
@@ -130,6 +149,7 @@ def paper(path: Path, candles: int | None, as_json: bool, where: str) -> None:
 
 @main.command()
 @config_option
+@rehearsal_option
 @json_option
 def status(path: Path, as_json: bool) -> None:
     """What a running daemon is doing."""
@@ -146,6 +166,7 @@ def status(path: Path, as_json: bool) -> None:
 
 @main.command()
 @config_option
+@rehearsal_option
 @json_option
 @click.option("--symbol", help="Only this one.")
 @click.option("-n", "count", type=click.IntRange(1), default=10, show_default=True, help="How many, newest first.")
@@ -165,6 +186,7 @@ def why(path: Path, as_json: bool, symbol: str | None, count: int) -> None:
 
 @main.command()
 @config_option
+@rehearsal_option
 @json_option
 @click.option("--symbol", help="Only this one.")
 @click.option("-n", "count", type=click.IntRange(1), default=50, show_default=True, help="How many, newest first.")
@@ -182,6 +204,7 @@ def gaps(path: Path, as_json: bool, symbol: str | None, count: int) -> None:
 
 @main.command()
 @config_option
+@rehearsal_option
 @json_option
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write to.")
 @click.option("--format", "form", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
@@ -218,6 +241,7 @@ def books(path: Path, as_json: bool, out: Path, form: str, start: datetime | Non
 
 @main.command()
 @config_option
+@rehearsal_option
 @json_option
 def pause(path: Path, as_json: bool) -> None:
     """No more entries; open positions go on being looked after."""
@@ -226,6 +250,7 @@ def pause(path: Path, as_json: bool) -> None:
 
 @main.command()
 @config_option
+@rehearsal_option
 @json_option
 def resume(path: Path, as_json: bool) -> None:
     """Entries again."""
@@ -234,6 +259,7 @@ def resume(path: Path, as_json: bool) -> None:
 
 @main.command()
 @config_option
+@rehearsal_option
 @json_option
 @click.option("--timeout", "timeout_s", type=click.FloatRange(0), default=30.0, show_default=True, help="Seconds.")
 def flatten(path: Path, as_json: bool, timeout_s: float) -> None:
@@ -296,11 +322,24 @@ def _config(path: Path) -> DaemonConfig:
         raise Told("\n".join(error.lines), CONFIGURATION) from error
 
 
+def _state_dir(path: Path) -> Path:
+    """The state directory that is asked about: the configuration's, or with --rehearsal the rehearsal's beside it."""
+    config = _config(path)
+    return config.rehearsal_dir if click.get_current_context().meta.get("rehearsal") else config.state_dir
+
+
+def _rehearsed(path: Path) -> str:
+    """A hint, where a rehearsal was beside the state directory."""
+    folder = _config(path).rehearsal_dir
+    asked = click.get_current_context().meta.get("rehearsal")
+    return "" if asked or not (folder / FILE).exists() else f"\n{folder} is a rehearsal's: --rehearsal asks about that"
+
+
 def _from_journal(path: Path, read: Callable[[Journal], T]) -> T:
     """What `read` finds in the journal of a configuration's state directory."""
-    folder = _config(path).state_dir
+    folder = _state_dir(path)
     if not (folder / FILE).is_file():
-        raise Told(f"{folder} holds no journal; no daemon ever ran there", DATA)
+        raise Told(f"{folder} holds no journal; no daemon ever ran there{_rehearsed(path)}", DATA)
     try:
         journal = Journal(folder)
         try:
@@ -313,9 +352,9 @@ def _from_journal(path: Path, read: Callable[[Journal], T]) -> T:
 
 def _ask(path: Path, verb: str) -> dict[str, Any]:
     try:
-        reply = control.request(_config(path).state_dir, verb)
+        reply = control.request(_state_dir(path), verb)
     except control.NotRunning as error:
-        raise Told(str(error), NOT_RUNNING) from error
+        raise Told(f"{error}{_rehearsed(path)}", NOT_RUNNING) from error
     except control.NoAnswer as error:
         raise Told(str(error), TIMEOUT) from error
     if "error" in reply:

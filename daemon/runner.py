@@ -84,17 +84,18 @@ def run_daemon(config: DaemonConfig, candles: int | None, as_json: bool, connect
 def run_rehearsal(
     config: DaemonConfig, candles: int | None, as_json: bool, data: list[Path], funding: list[Path], pace: list[str]
 ) -> int:
-    """Run a daemon and a local exchange for it; what the last rehearsal recorded is removed."""
+    """Run a daemon and a local exchange for it, in a directory of their own: the last rehearsal's journal gives way."""
+    config = config.model_copy(update={"state_dir": config.rehearsal_dir})
 
     async def work() -> int:
-        for name in (FILE, CANDLES):
-            for file in config.state_dir.glob(f"{name}*"):
-                file.unlink()
         predictor = _predictor(config)
         symbols = [symbol_of(path) or config.symbols[0] for path in data] or list(config.symbols)
         lookback = predictor.lookback + MARGIN_CANDLES + 1
         options = exchange_options(data, symbols, funding, config.decision, lookback)
         async with local_exchange([*options, *pace], config.state_dir / EXCHANGE_LOG) as url:
+            for name in (FILE, CANDLES):
+                for file in config.state_dir.glob(f"{name}*"):
+                    file.unlink()
             exchange = config.exchange.model_copy(update={"url": url})
             ours = config.model_copy(update={"exchange": exchange, "symbols": tuple(symbols)})
             return await _attended(ours, predictor, candles, as_json)

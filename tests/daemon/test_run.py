@@ -374,6 +374,25 @@ def test_a_rehearsal_starts_its_own_exchange_and_prints_a_line_a_decision(config
     lines = [line for line in ended.stdout.splitlines() if " · equity " in line]
     assert len(lines) >= 4
     assert "equity 10,000.00" in lines[0]
+    assert f"its journal is in {config.parent / 'state-rehearsal'}" in ended.stdout.splitlines()[-1]
+
+
+def test_a_rehearsal_leaves_the_journal_of_run_alone_and_keeps_its_own_until_the_next(configure: Configure) -> None:
+    config = configure("http://127.0.0.1:9")
+    state = config.parent / "state"
+    state.mkdir()
+    (state / "journal.sqlite").write_bytes(b"what run recorded")
+    assert command("rehearse", config, "--candles", "2", "--speed", "18000", "--json").exit_code == 0
+    assert (state / "journal.sqlite").read_bytes() == b"what run recorded"
+    decided = json.loads(command("why", config, "--rehearsal", "--json").stdout)
+    assert decided
+    (state / "journal.sqlite").unlink()
+    lost = command("why", config)
+    assert (lost.exit_code, "--rehearsal asks about that" in lost.stderr) == (7, True)
+    broken = config.parent / "klines.parquet"
+    broken.write_bytes(b"no parquet")
+    assert command("rehearse", config, "--data", str(broken)).exit_code == 7
+    assert json.loads(command("why", config, "--rehearsal", "--json").stdout) == decided
 
 
 def test_a_rehearsal_that_is_killed_takes_its_exchange_with_it(configure: Configure) -> None:
