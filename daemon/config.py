@@ -204,6 +204,15 @@ def credentials(exchange: Exchange) -> tuple[str, str]:
     return _secret(exchange.key, exchange.key_name), _secret(exchange.secret, exchange.secret_name)
 
 
+def whence(config: DaemonConfig) -> str:
+    """Where key and secret were taken from, for messages."""
+    exchange = config.exchange
+    pairs = (("key", exchange.key, exchange.key_name), ("secret", exchange.secret, exchange.secret_name))
+    where = [f"exchange.{key} in {config.file}" if written else name for key, written, name in pairs]
+    told = " and ".join(where)
+    return told if exchange.key and exchange.secret else f"{told} (environment, or systemd credential)"
+
+
 def alert_urls(alerts: Alerts) -> list[str]:
     """The alert channels, `env:NAME` replaced by what the variable holds."""
     return [_secret(None, url.removeprefix("env:")) if url.startswith("env:") else url for url in alerts.urls]

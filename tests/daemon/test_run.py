@@ -293,6 +293,53 @@ def test_a_signal_ends_it_while_it_waits_for_the_exchange(configure: Configure, 
     assert daemon.wait()[0] == 0
 
 
+def test_an_exchange_of_another_dialect_is_told_from_one_that_is_not_there(
+    exchange: Exchange, configure: Configure, start: Start, tmp_path: Path
+) -> None:
+    place = exchange(warmup=WARMUP, bars=100, venue="bybit")
+    daemon = start(configure(place.url), "--json")
+    told = "the address answers 404 (not found), not as Binance USDT-M does; check exchange.url and exchange.id"
+    until(lambda: told in (tmp_path / "daemon.log").read_text(), "it says that something else answers")
+    assert "cannot be reached" not in (tmp_path / "daemon.log").read_text()
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.wait()[0] == 0
+
+
+@pytest.mark.parametrize("wrong", ["key", "secret"])
+def test_a_key_that_the_exchange_does_not_take_is_named_with_its_place(
+    exchange: Exchange, configure: Configure, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    place = exchange(warmup=WARMUP, bars=100)
+    keys = {"key": "local", "secret": "local"} | {wrong: "other"}
+    written = configure(place.url, exchange=keys | {"url": place.url})
+    ended = command("run", written)
+    assert ended.exit_code == 4
+    assert f"Check exchange.key in {written} and exchange.secret in {written}" in ended.stderr
+    monkeypatch.setenv("REGIMEN_API_KEY", keys["key"])
+    monkeypatch.setenv("REGIMEN_API_SECRET", keys["secret"])
+    ended = command("run", configure(place.url, exchange={"url": place.url}))
+    assert ended.exit_code == 4
+    assert "Check REGIMEN_API_KEY and REGIMEN_API_SECRET (environment, or systemd credential)" in ended.stderr
+
+
+def test_a_state_directory_that_cannot_be_one_is_named_by_its_key(configure: Configure) -> None:
+    config = configure("http://127.0.0.1:9", state_dir="rules.yaml/state")
+    for verb in ("run", "rehearse"):
+        ended = command(verb, config)
+        assert ended.exit_code == 4
+        assert f"{config}: state_dir: " in ended.stderr
+        assert f"{config.parent / 'rules.yaml'} is a file; name a folder" in ended.stderr
+        assert "Errno" not in ended.stderr
+
+
+def test_a_model_set_that_is_not_there_is_named_by_its_key_and_where_it_was_looked_for(configure: Configure) -> None:
+    config = configure("http://127.0.0.1:9", mode="paper", model_set="champion", model_sets="elsewhere")
+    ended = command("paper", config)
+    assert ended.exit_code == 7
+    assert f"{config} says model_set: champion; it is looked for in {config.parent / 'elsewhere'}" in ended.stderr
+    assert "make train DATA=BTCUSDT-um-1h.parquet" in ended.stderr
+
+
 def test_a_broken_configuration_ends_with_code_4_and_every_line(configure: Configure) -> None:
     config = configure("http://127.0.0.1:9", symbls=["X"])
     ended = command("run", config)
