@@ -19,6 +19,7 @@ from configs.schema import schema_is_current, write_schema
 from daemon import control
 from daemon.config import DaemonConfig, Mode, load_config
 from daemon.journal import FILE, Journal, JournalError
+from market import arguments
 from market.instruments import cash_text
 from market.timeframes import utc_text
 from strategy.live_config import LiveConfig
@@ -45,6 +46,13 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON obj
 candles_option = click.option("--candles", type=click.IntRange(1), help="End after so many decided candles.")
 
 
+def _pace(context: click.Context, parameter: click.Parameter, text: str) -> str:
+    """A speed as the local exchange reads it; nobody is there to move a rehearsal by hand."""
+    if arguments.speed(context, parameter, text) is None:
+        raise click.BadParameter("manual needs somebody who moves it; write real, or so many times real pace")
+    return text
+
+
 class Told(click.ClickException):
     """A failure that says what, where and what to do, with its exit code."""
 
@@ -57,7 +65,7 @@ class Told(click.ClickException):
             click.echo(line, err=True)
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Trades a model set, candle by candle."""
 
@@ -85,7 +93,9 @@ def run(connect: Connect | None, path: Path, candles: int | None, as_json: bool,
 @json_option
 @click.option("--data", type=click.Path(path_type=Path, exists=True), multiple=True, help="Parquet klines to replay.")
 @click.option("--funding", type=click.Path(path_type=Path, exists=True), multiple=True, help="Their funding rates.")
-@click.option("--speed", default=REHEARSAL_SPEED, show_default=True, help="Times real pace.")
+@click.option(
+    "--speed", callback=_pace, default=REHEARSAL_SPEED, show_default=True, help="real, or so many times real pace."
+)
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the synthetic market.")
 def rehearse(
     path: Path, candles: int | None, as_json: bool, data: tuple[Path, ...], funding: tuple[Path, ...], speed: str,
@@ -130,7 +140,8 @@ def rehearse(
 @click.option(
     "--mirror",
     "where",
-    default="binanceusdm",
+    callback=arguments.mirrored,
+    default=arguments.MIRRORED,
     show_default=True,
     help="The exchange whose prices are followed, or the address of a local one.",
 )
@@ -196,6 +207,8 @@ def gaps(path: Path, as_json: bool, symbol: str | None, count: int) -> None:
     if as_json:
         click.echo(json.dumps(rows))
         return
+    if not rows:
+        click.echo("no gaps" + (f" in {symbol}" if symbol else ""))
     for row in rows:
         became = f"{row['how']}, {utc_text(row['closed_ms'])}" if row["how"] else "being filled"
         span = f"{utc_text(row['start'])} to {utc_text(row['end'])}"
@@ -223,6 +236,8 @@ def books(path: Path, as_json: bool, out: Path, form: str, start: datetime | Non
     first, last = (
         None if when is None else round(when.replace(tzinfo=UTC).timestamp() * 1000) for when in (start, end)
     )
+    if first is not None and last is not None and first >= last:
+        raise click.UsageError(f"--from {utc_text(first)} is not before --to {utc_text(last)}")
     try:
         found = _from_journal(path, lambda journal: read(journal, first, last))
         files = write(found, out, form)
@@ -244,8 +259,8 @@ def books(path: Path, as_json: bool, out: Path, form: str, start: datetime | Non
 @rehearsal_option
 @json_option
 def pause(path: Path, as_json: bool) -> None:
-    """No more entries; open positions go on being looked after."""
-    _command(path, "pause", as_json)
+    """No more entries until `resume`; open positions go on being looked after."""
+    _command(path, "pause", as_json, "no entries until `resume`; positions keep their stops and leave by the rules")
 
 
 @main.command()
@@ -253,8 +268,8 @@ def pause(path: Path, as_json: bool) -> None:
 @rehearsal_option
 @json_option
 def resume(path: Path, as_json: bool) -> None:
-    """Entries again."""
-    _command(path, "resume", as_json)
+    """Entries again, whatever restricted them; the loss that the trading state names is accepted."""
+    _command(path, "resume", as_json, "active: entries again, from the next decision on")
 
 
 @main.command()
@@ -263,14 +278,16 @@ def resume(path: Path, as_json: bool) -> None:
 @json_option
 @click.option("--timeout", "timeout_s", type=click.FloatRange(0), default=30.0, show_default=True, help="Seconds.")
 def flatten(path: Path, as_json: bool, timeout_s: float) -> None:
-    """Close every position at market now, and pause; returns once all is flat."""
-    _command(path, "flatten", as_json)
+    """The kill switch: halt trading and close every position at market, until `resume`; returns once all is flat."""
+    _command(path, "flatten", as_json, "halted: nothing is opened until `resume`, and all is being closed at market")
     deadline = time.monotonic() + timeout_s
     while left := _ask(path, "status").get("positions"):
         if time.monotonic() > deadline:
             names = ", ".join(p["symbol"] for p in left)
             raise Told(f"not flat after {timeout_s:g} s: {names}; look at `python -m daemon status`", TIMEOUT)
         time.sleep(0.1)
+    if not as_json:
+        click.echo("everything is closed")
 
 
 @main.command()
@@ -362,9 +379,9 @@ def _ask(path: Path, verb: str) -> dict[str, Any]:
     return reply
 
 
-def _command(path: Path, verb: str, as_json: bool) -> None:
+def _command(path: Path, verb: str, as_json: bool, consequence: str) -> None:
     reply = _ask(path, verb)
-    click.echo(json.dumps(reply) if as_json else f"{verb}: taken")
+    click.echo(json.dumps(reply) if as_json else consequence)
 
 
 def _plain(value: object) -> str:

@@ -243,7 +243,9 @@ def test_status_why_pause_resume_and_flatten_on_a_running_daemon(
     play(place, daemon, 1)
     status = json.loads(command("status", config, "--json").stdout)
     assert (status["phase"], status["state"], status["positions"][0]["protected"]) == ("trading", "active", True)
-    assert command("flatten", config).exit_code == 0
+    flat = command("flatten", config)
+    assert (flat.exit_code, flat.stdout.splitlines()[-1]) == (0, "everything is closed")
+    assert "nothing is opened until `resume`" in flat.stdout
     assert place.state()["positions"] == {}
     told = json.loads(command("status", config, "--json").stdout)
     assert (told["state"], told["reason"], told["until"]) == ("halted", "flattened by the operator", None)
@@ -256,6 +258,7 @@ def test_status_why_pause_resume_and_flatten_on_a_running_daemon(
     daemon.process.send_signal(signal.SIGTERM)
     daemon.wait()
     assert command("status", config).exit_code == 3
+    assert command("gaps", config).stdout == "no gaps\n"
     assert " signal (P(long) " in command("why", config).stdout
 
 
@@ -338,6 +341,24 @@ def test_a_model_set_that_is_not_there_is_named_by_its_key_and_where_it_was_look
     assert ended.exit_code == 7
     assert f"{config} says model_set: champion; it is looked for in {config.parent / 'elsewhere'}" in ended.stderr
     assert "make train DATA=BTCUSDT-um-1h.parquet" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("verb", "options", "told"),
+    [
+        ("rehearse", ("--speed", "fast"), "'fast': write manual, real, or a positive number"),
+        ("rehearse", ("--speed", "manual"), "manual needs somebody who moves it"),
+        ("paper", ("--mirror", "nonsense"), "'nonsense': write binanceusdm, or an address"),
+        ("books", ("--out", "b", "--from", "2024-02-01", "--to", "2024-01-01"), "is not before --to 2024-01-01T00:00Z"),
+    ],
+)
+def test_an_option_that_means_nothing_is_the_command_s_own_usage_error(
+    configure: Configure, verb: str, options: tuple[str, ...], told: str
+) -> None:
+    ended = command(verb, configure("http://127.0.0.1:9"), *options)
+    assert ended.exit_code == 2
+    assert f"Usage: main {verb}" in ended.stderr
+    assert told in ended.stderr
 
 
 def test_a_broken_configuration_ends_with_code_4_and_every_line(configure: Configure) -> None:
