@@ -117,7 +117,7 @@ def rehearse(
     def rehearsed() -> int:
         code = run_rehearsal(config, candles, as_json, list(data), list(funding), pace)
         if not as_json:
-            found = "" if path == CONFIGS / "sandbox.yaml" else f" --config {path}"
+            found = "" if path.resolve() == CONFIGS / "sandbox.yaml" else f" --config {path}"
             click.echo(
                 f"its journal is in {config.rehearsal_dir}; look at it with `python -m daemon why{found} --rehearsal`"
             )

@@ -287,6 +287,7 @@ def test_an_exchange_that_is_not_there_is_waited_for(
     again = exchange(warmup=WARMUP, bars=100, port=port)
     play(again, daemon, 1)
     assert daemon.wait()[0] == 0
+    assert "a decision at each close of 1h; the next is due at 20" in (tmp_path / "daemon.log").read_text()
 
 
 def test_a_signal_ends_it_while_it_waits_for_the_exchange(configure: Configure, start: Start, tmp_path: Path) -> None:
