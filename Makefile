@@ -48,7 +48,7 @@ parity: $(VENV)/.serving ## replay BARS real hours through daemon and VENUE=bina
 	@$(PY) -m tests.parity --bars $(BARS) --venue $(VENUE) $(if $(DATA),--data $(DATA)) \
 	  $(if $(FUNDING),--funding $(FUNDING)) $(ARGS)
 
-faults: $(VENV)/.full ## play every numbered fault, or ONLY=17,18, through daemon and exchange; writes docs/faults.md and .json
+faults: $(VENV)/.full ## play every numbered fault through daemon and exchange; writes docs/faults.md and .json; ONLY=17,18 plays some, writes nothing
 	@$(PY) -m tests.faults $(if $(ONLY),--only $(ONLY)) --seed $(SEED) $(ARGS)
 
 crash: $(VENV)/.full ## kill the daemon N times (500) at every step, restart it, and check that nothing is naked, doubled or lost

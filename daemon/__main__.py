@@ -19,6 +19,7 @@ from configs.schema import schema_is_current, write_schema
 from daemon import control
 from daemon.config import DaemonConfig, Mode, load_config
 from daemon.journal import FILE, Journal, JournalError
+from market import arguments
 from market.instruments import cash_text
 from market.timeframes import utc_text
 from strategy.live_config import LiveConfig
@@ -37,8 +38,19 @@ config_option = click.option(
     "--config", "path", type=click.Path(path_type=Path), default=CONFIGS / "sandbox.yaml", show_default=True,
     help="Configuration file.",
 )  # fmt: skip
+rehearsal_option = click.option(
+    "--rehearsal", is_flag=True, expose_value=False, callback=lambda context, _, on: context.meta.update(rehearsal=on),
+    help="Of the last rehearsal (make run), which has a state directory of its own.",
+)  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 candles_option = click.option("--candles", type=click.IntRange(1), help="End after so many decided candles.")
+
+
+def _pace(context: click.Context, parameter: click.Parameter, text: str) -> str:
+    """A speed as the local exchange reads it; nobody is there to move a rehearsal by hand."""
+    if arguments.speed(context, parameter, text) is None:
+        raise click.BadParameter("manual needs somebody who moves it; write real, or so many times real pace")
+    return text
 
 
 class Told(click.ClickException):
@@ -53,7 +65,7 @@ class Told(click.ClickException):
             click.echo(line, err=True)
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Trades a model set, candle by candle."""
 
@@ -81,20 +93,37 @@ def run(connect: Connect | None, path: Path, candles: int | None, as_json: bool,
 @json_option
 @click.option("--data", type=click.Path(path_type=Path, exists=True), multiple=True, help="Parquet klines to replay.")
 @click.option("--funding", type=click.Path(path_type=Path, exists=True), multiple=True, help="Their funding rates.")
-@click.option("--speed", default=REHEARSAL_SPEED, show_default=True, help="Times real pace.")
+@click.option(
+    "--speed", callback=_pace, default=REHEARSAL_SPEED, show_default=True, help="real, or so many times real pace."
+)
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the synthetic market.")
 def rehearse(
     path: Path, candles: int | None, as_json: bool, data: tuple[Path, ...], funding: tuple[Path, ...], speed: str,
     seed: int,
 ) -> None:  # fmt: skip
-    """Start the local exchange, on the synthetic market or DATA, and trade on it; the journal starts anew."""
+    """Start the local exchange, on the synthetic market or DATA, and trade on it.
+
+    Its journal is kept in a directory of its own, named like state_dir with -rehearsal after it, until the next
+    rehearsal starts; what `run` recorded in state_dir stays. status, why, gaps, books and the rest find it by
+    --rehearsal.
+    """
     config = _config(path)
     if config.mode is not Mode.SANDBOX:
         raise Told(f"{path} says mode: {config.mode}; a rehearsal is for mode: sandbox", CONFIGURATION)
     from daemon.runner import run_rehearsal
 
     pace = ["--speed", speed, "--seed", str(seed)]
-    _end(lambda: run_rehearsal(config, candles, as_json, list(data), list(funding), pace))
+
+    def rehearsed() -> int:
+        code = run_rehearsal(config, candles, as_json, list(data), list(funding), pace)
+        if not as_json:
+            found = "" if path.resolve() == CONFIGS / "sandbox.yaml" else f" --config {path}"
+            click.echo(
+                f"its journal is in {config.rehearsal_dir}; look at it with `python -m daemon why{found} --rehearsal`"
+            )
+        return code
+
+    _end(rehearsed)
 
 
 @main.command()
@@ -111,7 +140,8 @@ def rehearse(
 @click.option(
     "--mirror",
     "where",
-    default="binanceusdm",
+    callback=arguments.mirrored,
+    default=arguments.MIRRORED,
     show_default=True,
     help="The exchange whose prices are followed, or the address of a local one.",
 )
@@ -130,6 +160,7 @@ def paper(path: Path, candles: int | None, as_json: bool, where: str) -> None:
 
 @main.command()
 @config_option
+@rehearsal_option
 @json_option
 def status(path: Path, as_json: bool) -> None:
     """What a running daemon is doing."""
@@ -146,6 +177,7 @@ def status(path: Path, as_json: bool) -> None:
 
 @main.command()
 @config_option
+@rehearsal_option
 @json_option
 @click.option("--symbol", help="Only this one.")
 @click.option("-n", "count", type=click.IntRange(1), default=10, show_default=True, help="How many, newest first.")
@@ -165,6 +197,7 @@ def why(path: Path, as_json: bool, symbol: str | None, count: int) -> None:
 
 @main.command()
 @config_option
+@rehearsal_option
 @json_option
 @click.option("--symbol", help="Only this one.")
 @click.option("-n", "count", type=click.IntRange(1), default=50, show_default=True, help="How many, newest first.")
@@ -174,6 +207,8 @@ def gaps(path: Path, as_json: bool, symbol: str | None, count: int) -> None:
     if as_json:
         click.echo(json.dumps(rows))
         return
+    if not rows:
+        click.echo("no gaps" + (f" in {symbol}" if symbol else ""))
     for row in rows:
         became = f"{row['how']}, {utc_text(row['closed_ms'])}" if row["how"] else "being filled"
         span = f"{utc_text(row['start'])} to {utc_text(row['end'])}"
@@ -182,6 +217,7 @@ def gaps(path: Path, as_json: bool, symbol: str | None, count: int) -> None:
 
 @main.command()
 @config_option
+@rehearsal_option
 @json_option
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write to.")
 @click.option("--format", "form", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
@@ -200,6 +236,8 @@ def books(path: Path, as_json: bool, out: Path, form: str, start: datetime | Non
     first, last = (
         None if when is None else round(when.replace(tzinfo=UTC).timestamp() * 1000) for when in (start, end)
     )
+    if first is not None and last is not None and first >= last:
+        raise click.UsageError(f"--from {utc_text(first)} is not before --to {utc_text(last)}")
     try:
         found = _from_journal(path, lambda journal: read(journal, first, last))
         files = write(found, out, form)
@@ -218,33 +256,38 @@ def books(path: Path, as_json: bool, out: Path, form: str, start: datetime | Non
 
 @main.command()
 @config_option
+@rehearsal_option
 @json_option
 def pause(path: Path, as_json: bool) -> None:
-    """No more entries; open positions go on being looked after."""
-    _command(path, "pause", as_json)
+    """No more entries until `resume`; open positions go on being looked after."""
+    _command(path, "pause", as_json, "no entries until `resume`; positions keep their stops and leave by the rules")
 
 
 @main.command()
 @config_option
+@rehearsal_option
 @json_option
 def resume(path: Path, as_json: bool) -> None:
-    """Entries again."""
-    _command(path, "resume", as_json)
+    """Entries again, whatever restricted them; the loss that the trading state names is accepted."""
+    _command(path, "resume", as_json, "active: entries again, from the next decision on")
 
 
 @main.command()
 @config_option
+@rehearsal_option
 @json_option
 @click.option("--timeout", "timeout_s", type=click.FloatRange(0), default=30.0, show_default=True, help="Seconds.")
 def flatten(path: Path, as_json: bool, timeout_s: float) -> None:
-    """Close every position at market now, and pause; returns once all is flat."""
-    _command(path, "flatten", as_json)
+    """The kill switch: halt trading and close every position at market, until `resume`; returns once all is flat."""
+    _command(path, "flatten", as_json, "halted: nothing is opened until `resume`, and all is being closed at market")
     deadline = time.monotonic() + timeout_s
     while left := _ask(path, "status").get("positions"):
         if time.monotonic() > deadline:
             names = ", ".join(p["symbol"] for p in left)
             raise Told(f"not flat after {timeout_s:g} s: {names}; look at `python -m daemon status`", TIMEOUT)
         time.sleep(0.1)
+    if not as_json:
+        click.echo("everything is closed")
 
 
 @main.command()
@@ -296,11 +339,24 @@ def _config(path: Path) -> DaemonConfig:
         raise Told("\n".join(error.lines), CONFIGURATION) from error
 
 
+def _state_dir(path: Path) -> Path:
+    """The state directory that is asked about: the configuration's, or with --rehearsal the rehearsal's beside it."""
+    config = _config(path)
+    return config.rehearsal_dir if click.get_current_context().meta.get("rehearsal") else config.state_dir
+
+
+def _rehearsed(path: Path) -> str:
+    """A hint, where a rehearsal was beside the state directory."""
+    folder = _config(path).rehearsal_dir
+    asked = click.get_current_context().meta.get("rehearsal")
+    return "" if asked or not (folder / FILE).exists() else f"\n{folder} is a rehearsal's: --rehearsal asks about that"
+
+
 def _from_journal(path: Path, read: Callable[[Journal], T]) -> T:
     """What `read` finds in the journal of a configuration's state directory."""
-    folder = _config(path).state_dir
+    folder = _state_dir(path)
     if not (folder / FILE).is_file():
-        raise Told(f"{folder} holds no journal; no daemon ever ran there", DATA)
+        raise Told(f"{folder} holds no journal; no daemon ever ran there{_rehearsed(path)}", DATA)
     try:
         journal = Journal(folder)
         try:
@@ -313,9 +369,9 @@ def _from_journal(path: Path, read: Callable[[Journal], T]) -> T:
 
 def _ask(path: Path, verb: str) -> dict[str, Any]:
     try:
-        reply = control.request(_config(path).state_dir, verb)
+        reply = control.request(_state_dir(path), verb)
     except control.NotRunning as error:
-        raise Told(str(error), NOT_RUNNING) from error
+        raise Told(f"{error}{_rehearsed(path)}", NOT_RUNNING) from error
     except control.NoAnswer as error:
         raise Told(str(error), TIMEOUT) from error
     if "error" in reply:
@@ -323,9 +379,9 @@ def _ask(path: Path, verb: str) -> dict[str, Any]:
     return reply
 
 
-def _command(path: Path, verb: str, as_json: bool) -> None:
+def _command(path: Path, verb: str, as_json: bool, consequence: str) -> None:
     reply = _ask(path, verb)
-    click.echo(json.dumps(reply) if as_json else f"{verb}: taken")
+    click.echo(json.dumps(reply) if as_json else consequence)
 
 
 def _plain(value: object) -> str:

@@ -10,9 +10,10 @@ from daemon.alerts import Alerts
 from daemon.backfill import Backfill
 from daemon.backoff import Backoff
 from daemon.commands import Purpose
-from daemon.config import DaemonConfig, Mode
+from daemon.config import DaemonConfig, Mode, whence
 from daemon.desk import Patience
-from daemon.gateway import GatewayError, NotSent, OutcomeUnknown
+from daemon.events import Meaning
+from daemon.gateway import GatewayError, NotSent, OutcomeUnknown, Refused, SpeaksOtherwise
 from daemon.identity import client_id
 from daemon.settings import Settings
 from daemon.state import DaemonState
@@ -45,7 +46,7 @@ async def reach(
     Refused
         If a symbol is not traded, or the account is in a mode the daemon does not trade.
     BootError
-        If the self-test finds something bad.
+        If the exchange does not take the key, or the self-test finds something bad.
     """
     backoff = Backoff()
     while not stopping.is_set():
@@ -53,9 +54,16 @@ async def reach(
             instruments = await venue.open(config.symbols, state.attended)
             await _self_test(venue, config, deployment)
             return instruments
+        except SpeaksOtherwise as error:
+            pause = backoff.next()
+            log.warning("%s; trying again in %.1f s", error, pause)
         except (OutcomeUnknown, NotSent) as error:
             pause = backoff.next()
             log.warning("the exchange cannot be reached (%s); trying again in %.1f s", error, pause)
+        except Refused as error:
+            if error.meaning is Meaning.BAD_KEY:
+                raise BootError(f"the exchange does not take the key: {error} Check {whence(config)}") from error
+            raise
         try:
             async with asyncio.timeout(pause):
                 await stopping.wait()
@@ -115,6 +123,8 @@ async def check_market(backfill: Backfill, config: DaemonConfig, state: DaemonSt
             f"the journal in {config.state_dir} has decided the candle of {utc_text(state.settled_bar)}, "
             f"but the exchange is at {utc_text(forming)}: it is of another market; give another state_dir"
         )
+    due = utc_text(forming + config.decision.ms)
+    log.info("a decision at each close of %s; the next is due at %s", config.decision_timeframe, due)
 
 
 async def demand_first_kline(market: MarketStream, state: DaemonState, patience_s: float, alerts: Alerts) -> None:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 import configs
 from configs import ConfigError
@@ -123,6 +123,7 @@ class DaemonConfig(_Section):
     on_stop: OnStop = Field(OnStop.PROTECT, description="protect leaves positions with their stops.")
     alerts: Alerts = Alerts()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    _file: Path | None = PrivateAttr(None)
 
     @field_validator("timeframes", "decision_timeframe")
     @classmethod
@@ -145,6 +146,16 @@ class DaemonConfig(_Section):
         if self.mode is Mode.LIVE and (self.exchange.key or self.exchange.secret):
             raise ValueError("exchange: keys of a real account do not belong in a file; use key_name and secret_name")
         return self
+
+    @property
+    def file(self) -> str:
+        """The file that it stands in, for messages."""
+        return str(self._file or "the configuration")
+
+    @property
+    def rehearsal_dir(self) -> Path:
+        """Where a rehearsal keeps its journal: beside the state directory, which it leaves alone."""
+        return self.state_dir.with_name(f"{self.state_dir.name}-rehearsal")
 
     @property
     def phase_in_force(self) -> Phase | None:
@@ -172,6 +183,7 @@ def load_config(path: Path) -> DaemonConfig:
     """
     config = configs.load(path, DaemonConfig)
     folder = path.resolve().parent
+    config._file = path
     return config.model_copy(
         update={
             "model_sets": (folder / config.model_sets.expanduser()).resolve(),
@@ -190,6 +202,15 @@ def credentials(exchange: Exchange) -> tuple[str, str]:
         If one of them is nowhere.
     """
     return _secret(exchange.key, exchange.key_name), _secret(exchange.secret, exchange.secret_name)
+
+
+def whence(config: DaemonConfig) -> str:
+    """Where key and secret were taken from, for messages."""
+    exchange = config.exchange
+    pairs = (("key", exchange.key, exchange.key_name), ("secret", exchange.secret, exchange.secret_name))
+    where = [f"exchange.{key} in {config.file}" if written else name for key, written, name in pairs]
+    told = " and ".join(where)
+    return told if exchange.key and exchange.secret else f"{told} (environment, or systemd credential)"
 
 
 def alert_urls(alerts: Alerts) -> list[str]:

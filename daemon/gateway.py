@@ -28,6 +28,8 @@ from daemon.venues.profile import Profile
 
 log = logging.getLogger("daemon.gateway")
 
+_NO_SUCH_PATH = re.compile(r"\w+ [A-Z]+ \S+ 404 ")
+"""How ccxt's text of an answer with HTTP 404 begins."""
 _QUERY = re.compile(r"\?\S+=\S*")
 
 sent_ns: ContextVar[list[int] | None] = ContextVar("sent_ns", default=None)
@@ -56,6 +58,10 @@ class NotSent(Refused):
 
 class OutcomeUnknown(GatewayError):
     """The request left and nobody knows what became of it."""
+
+
+class SpeaksOtherwise(OutcomeUnknown):
+    """Something answers at the address and does not know the request's path: another exchange, or none."""
 
 
 @contextmanager
@@ -276,6 +282,11 @@ class Gateway:
             return NotSent(code, message, Meaning.TOO_MANY_REQUESTS)
         if isinstance(error.__cause__, aiohttp.ClientConnectorError):
             return NotSent(0, f"not sent, the exchange cannot be reached: {message}")
+        if not code and _NO_SUCH_PATH.match(text):
+            told = (
+                f"the address answers 404 (not found), not as {profile.name} does; check exchange.url and exchange.id"
+            )
+            return SpeaksOtherwise(told)
         if code in profile.outcome_unknown or (not code and not isinstance(error, errors.AuthenticationError)):
             return OutcomeUnknown(message)
         return Refused(code, message, profile.meaning(code))

@@ -6,7 +6,8 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -84,17 +85,18 @@ def run_daemon(config: DaemonConfig, candles: int | None, as_json: bool, connect
 def run_rehearsal(
     config: DaemonConfig, candles: int | None, as_json: bool, data: list[Path], funding: list[Path], pace: list[str]
 ) -> int:
-    """Run a daemon and a local exchange for it; what the last rehearsal recorded is removed."""
+    """Run a daemon and a local exchange for it, in a directory of their own: the last rehearsal's journal gives way."""
+    config = config.model_copy(update={"state_dir": config.rehearsal_dir})
 
     async def work() -> int:
-        for name in (FILE, CANDLES):
-            for file in config.state_dir.glob(f"{name}*"):
-                file.unlink()
         predictor = _predictor(config)
         symbols = [symbol_of(path) or config.symbols[0] for path in data] or list(config.symbols)
         lookback = predictor.lookback + MARGIN_CANDLES + 1
         options = exchange_options(data, symbols, funding, config.decision, lookback)
         async with local_exchange([*options, *pace], config.state_dir / EXCHANGE_LOG) as url:
+            for name in (FILE, CANDLES):
+                for file in config.state_dir.glob(f"{name}*"):
+                    file.unlink()
             exchange = config.exchange.model_copy(update={"url": url})
             ours = config.model_copy(update={"exchange": exchange, "symbols": tuple(symbols)})
             return await _attended(ours, predictor, candles, as_json)
@@ -117,13 +119,38 @@ def run_paper(config: DaemonConfig, where: str, candles: int | None, as_json: bo
 def _told(config: DaemonConfig, as_json: bool, work: Callable[[], Coroutine[Any, Any, int]]) -> int:
     """Under the lock and with logs set up, every known failure becomes one message and one exit code."""
     try:
-        with Lock(config.state_dir):
+        with _held(config):
             logs.set_up(config.log_level, config.state_dir / LOG_FILE if _pictured(as_json) else None)
             return asyncio.run(work())
     except (KeyboardInterrupt, asyncio.CancelledError):
         return INTERRUPTED
     except tuple(kind for kind, _ in CODES) as error:
         raise Ended(str(error), next(code for kind, code in CODES if isinstance(error, kind))) from error
+
+
+@contextmanager
+def _held(config: DaemonConfig) -> Iterator[None]:
+    """The state directory, made where it is not there, under its lock.
+
+    Raises
+    ------
+    ConfigError
+        If there can be no such directory.
+    LockError
+        If another daemon holds it.
+    """
+    lock = Lock(config.state_dir)
+    try:
+        lock.take()
+    except OSError as error:
+        in_the_way = next((p for p in (config.state_dir, *config.state_dir.parents) if p.is_file()), None)
+        because = f"{in_the_way} is a file" if in_the_way else f"{error.filename}: {error.strerror}"
+        told = f"{config.file}: state_dir: {config.state_dir} cannot be used: {because}"
+        raise ConfigError([f"{told}; name a folder that can be made and written to"]) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _pictured(as_json: bool) -> bool:
@@ -140,14 +167,33 @@ def _predictor(config: DaemonConfig) -> Predictor:
     ConfigError
         If it does not fit the configuration.
     """
-    predictor = Predictor.load(resolve(config.model_set, config.model_sets))
+    try:
+        folder = resolve(config.model_set, config.model_sets)
+    except ModelSetError as error:
+        raise ModelSetError(error.what, error.where, f"{error.remedy}\n{_how_to_get_one(config)}") from error
+    predictor = Predictor.load(folder)
     if predictor.timeframe != config.decision:
         told = f"model set {predictor.id} reads {predictor.timeframe} candles"
         raise ConfigError([f"{told}, decision_timeframe is {config.decision}; make them agree"])
     if config.mode is Mode.LIVE and predictor.model_set.path.parent.name == STARTER:
         told = f"model set {predictor.id} is the starter set, which knows the synthetic market alone"
-        raise ConfigError([f"{told}; train and promote one before trading on a real account"])
+        raise ConfigError([f"{told}; train one, and name it as model_set, before trading on a real account"])
     return predictor
+
+
+def _how_to_get_one(config: DaemonConfig) -> str:
+    """Which key asked for the model set, where it was looked for, and how to train one for a real market."""
+    told = f"{config.file} says model_set: {config.model_set}"
+    told += f"; it is looked for in {config.model_sets} (model_sets, relative to that file)"
+    if config.mode is Mode.SANDBOX:
+        return told
+    symbol, timeframe = config.symbols[0], config.decision_timeframe
+    return (
+        f"{told}\nThe starter set knows the synthetic market alone. Train a set on this one, and name its id, or "
+        f"latest, as model_set:\n"
+        f"  python -m market history --symbol {symbol} --timeframe {timeframe} --from 2021-01-01\n"
+        f"  make train DATA={symbol}-um-{timeframe}.parquet"
+    )
 
 
 async def _attended(

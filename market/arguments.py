@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import click
 
 from market.timeframes import Timeframe, TimeframeError
+
+MIRRORED = "binanceusdm"
+"""The exchange that can be mirrored."""
 
 
 def timeframe(ctx: click.Context, param: click.Parameter, text: str | None) -> Timeframe | None:
@@ -26,3 +30,23 @@ def instant(ctx: click.Context, param: click.Parameter, text: str | None) -> int
     except ValueError as error:
         raise click.BadParameter(f"{text!r}: write a UTC time such as 2024-01-01 or 2024-01-01T12:00") from error
     return round((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def speed(ctx: click.Context, param: click.Parameter, text: str) -> float | None:
+    """How fast history is played, times real pace; None for by hand."""
+    if text in ("manual", "real"):
+        return None if text == "manual" else 1.0
+    try:
+        times = float(text)
+    except ValueError:
+        times = 0.0
+    if not 0 < times < float("inf"):
+        raise click.BadParameter(f"{text!r}: write manual, real, or a positive number for so many times real pace")
+    return times
+
+
+def mirrored(ctx: click.Context, param: click.Parameter, text: str | None) -> str | None:
+    """Whom a mirror follows: the exchange, or the address of a local one."""
+    if text is not None and text != MIRRORED and not re.fullmatch(r"https?://[^/\s]+/?", text):
+        raise click.BadParameter(f"{text!r}: write {MIRRORED}, or an address such as http://127.0.0.1:18080")
+    return text

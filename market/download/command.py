@@ -98,6 +98,7 @@ def download(
             raise click.UsageError(f"{path} is named after {named}, and --symbol is {symbol}; give another file")
         if path is not None and not path.parent.is_dir():
             raise click.UsageError(f"no folder {path.parent}; make it first")
+    _check_times(start, end)
     steps = Steps()
     try:
         if state_dir is not None:
@@ -121,6 +122,16 @@ def download(
         click.echo(json.dumps(told))
     else:
         _print(told)
+
+
+def _check_times(start: int | None, end: int | None) -> None:
+    """A stretch that no source can have is judged before one is asked."""
+    if start is None:
+        return
+    if end is not None and start >= end:
+        raise click.UsageError(f"--from {utc_text(start)} is not before --to {utc_text(end)}")
+    if start > time.time_ns() // 1_000_000:
+        raise click.UsageError(f"--from {utc_text(start)} is in the future")
 
 
 def _span(symbol: str, timeframe: Timeframe, start: int | None, end: int | None, api: Api | None) -> Span:

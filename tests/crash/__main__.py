@@ -116,8 +116,8 @@ def described(kill: Kill) -> str:
     return f"kill {kill.number} at {kill.point}, then {kill.mischief}"
 
 
-@click.command()
-@click.option("--kills", default=500, show_default=True, type=click.IntRange(1), help="How many.")
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--kills", "-N", "kills", default=500, show_default=True, type=click.IntRange(1), help="How many.")
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Of the points and the markets.")
 @click.option("--symbols", default="BTCUSDT,ETHUSDT", show_default=True, help="Comma-separated.")
 @click.option("--jobs", default=2, show_default=True, type=click.IntRange(1, 16), help="Exchanges side by side.")

@@ -243,7 +243,9 @@ def test_status_why_pause_resume_and_flatten_on_a_running_daemon(
     play(place, daemon, 1)
     status = json.loads(command("status", config, "--json").stdout)
     assert (status["phase"], status["state"], status["positions"][0]["protected"]) == ("trading", "active", True)
-    assert command("flatten", config).exit_code == 0
+    flat = command("flatten", config)
+    assert (flat.exit_code, flat.stdout.splitlines()[-1]) == (0, "everything is closed")
+    assert "nothing is opened until `resume`" in flat.stdout
     assert place.state()["positions"] == {}
     told = json.loads(command("status", config, "--json").stdout)
     assert (told["state"], told["reason"], told["until"]) == ("halted", "flattened by the operator", None)
@@ -256,6 +258,7 @@ def test_status_why_pause_resume_and_flatten_on_a_running_daemon(
     daemon.process.send_signal(signal.SIGTERM)
     daemon.wait()
     assert command("status", config).exit_code == 3
+    assert command("gaps", config).stdout == "no gaps\n"
     assert " signal (P(long) " in command("why", config).stdout
 
 
@@ -284,6 +287,7 @@ def test_an_exchange_that_is_not_there_is_waited_for(
     again = exchange(warmup=WARMUP, bars=100, port=port)
     play(again, daemon, 1)
     assert daemon.wait()[0] == 0
+    assert "a decision at each close of 1h; the next is due at 20" in (tmp_path / "daemon.log").read_text()
 
 
 def test_a_signal_ends_it_while_it_waits_for_the_exchange(configure: Configure, start: Start, tmp_path: Path) -> None:
@@ -291,6 +295,71 @@ def test_a_signal_ends_it_while_it_waits_for_the_exchange(configure: Configure, 
     until(lambda: "cannot be reached" in (tmp_path / "daemon.log").read_text(), "it waits")
     daemon.process.send_signal(signal.SIGTERM)
     assert daemon.wait()[0] == 0
+
+
+def test_an_exchange_of_another_dialect_is_told_from_one_that_is_not_there(
+    exchange: Exchange, configure: Configure, start: Start, tmp_path: Path
+) -> None:
+    place = exchange(warmup=WARMUP, bars=100, venue="bybit")
+    daemon = start(configure(place.url), "--json")
+    told = "the address answers 404 (not found), not as Binance USDT-M does; check exchange.url and exchange.id"
+    until(lambda: told in (tmp_path / "daemon.log").read_text(), "it says that something else answers")
+    assert "cannot be reached" not in (tmp_path / "daemon.log").read_text()
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.wait()[0] == 0
+
+
+@pytest.mark.parametrize("wrong", ["key", "secret"])
+def test_a_key_that_the_exchange_does_not_take_is_named_with_its_place(
+    exchange: Exchange, configure: Configure, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    place = exchange(warmup=WARMUP, bars=100)
+    keys = {"key": "local", "secret": "local"} | {wrong: "other"}
+    written = configure(place.url, exchange=keys | {"url": place.url})
+    ended = command("run", written)
+    assert ended.exit_code == 4
+    assert f"Check exchange.key in {written} and exchange.secret in {written}" in ended.stderr
+    monkeypatch.setenv("REGIMEN_API_KEY", keys["key"])
+    monkeypatch.setenv("REGIMEN_API_SECRET", keys["secret"])
+    ended = command("run", configure(place.url, exchange={"url": place.url}))
+    assert ended.exit_code == 4
+    assert "Check REGIMEN_API_KEY and REGIMEN_API_SECRET (environment, or systemd credential)" in ended.stderr
+
+
+def test_a_state_directory_that_cannot_be_one_is_named_by_its_key(configure: Configure) -> None:
+    config = configure("http://127.0.0.1:9", state_dir="rules.yaml/state")
+    for verb in ("run", "rehearse"):
+        ended = command(verb, config)
+        assert ended.exit_code == 4
+        assert f"{config}: state_dir: " in ended.stderr
+        assert f"{config.parent / 'rules.yaml'} is a file; name a folder" in ended.stderr
+        assert "Errno" not in ended.stderr
+
+
+def test_a_model_set_that_is_not_there_is_named_by_its_key_and_where_it_was_looked_for(configure: Configure) -> None:
+    config = configure("http://127.0.0.1:9", mode="paper", model_set="champion", model_sets="elsewhere")
+    ended = command("paper", config)
+    assert ended.exit_code == 7
+    assert f"{config} says model_set: champion; it is looked for in {config.parent / 'elsewhere'}" in ended.stderr
+    assert "make train DATA=BTCUSDT-um-1h.parquet" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("verb", "options", "told"),
+    [
+        ("rehearse", ("--speed", "fast"), "'fast': write manual, real, or a positive number"),
+        ("rehearse", ("--speed", "manual"), "manual needs somebody who moves it"),
+        ("paper", ("--mirror", "nonsense"), "'nonsense': write binanceusdm, or an address"),
+        ("books", ("--out", "b", "--from", "2024-02-01", "--to", "2024-01-01"), "is not before --to 2024-01-01T00:00Z"),
+    ],
+)
+def test_an_option_that_means_nothing_is_the_command_s_own_usage_error(
+    configure: Configure, verb: str, options: tuple[str, ...], told: str
+) -> None:
+    ended = command(verb, configure("http://127.0.0.1:9"), *options)
+    assert ended.exit_code == 2
+    assert f"Usage: main {verb}" in ended.stderr
+    assert told in ended.stderr
 
 
 def test_a_broken_configuration_ends_with_code_4_and_every_line(configure: Configure) -> None:
@@ -374,6 +443,25 @@ def test_a_rehearsal_starts_its_own_exchange_and_prints_a_line_a_decision(config
     lines = [line for line in ended.stdout.splitlines() if " · equity " in line]
     assert len(lines) >= 4
     assert "equity 10,000.00" in lines[0]
+    assert f"its journal is in {config.parent / 'state-rehearsal'}" in ended.stdout.splitlines()[-1]
+
+
+def test_a_rehearsal_leaves_the_journal_of_run_alone_and_keeps_its_own_until_the_next(configure: Configure) -> None:
+    config = configure("http://127.0.0.1:9")
+    state = config.parent / "state"
+    state.mkdir()
+    (state / "journal.sqlite").write_bytes(b"what run recorded")
+    assert command("rehearse", config, "--candles", "2", "--speed", "18000", "--json").exit_code == 0
+    assert (state / "journal.sqlite").read_bytes() == b"what run recorded"
+    decided = json.loads(command("why", config, "--rehearsal", "--json").stdout)
+    assert decided
+    (state / "journal.sqlite").unlink()
+    lost = command("why", config)
+    assert (lost.exit_code, "--rehearsal asks about that" in lost.stderr) == (7, True)
+    broken = config.parent / "klines.parquet"
+    broken.write_bytes(b"no parquet")
+    assert command("rehearse", config, "--data", str(broken)).exit_code == 7
+    assert json.loads(command("why", config, "--rehearsal", "--json").stdout) == decided
 
 
 def test_a_rehearsal_that_is_killed_takes_its_exchange_with_it(configure: Configure) -> None:

@@ -32,7 +32,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, text: str | Non
     return wanted or known
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--only", callback=_numbers, help="Numbers of the faults to play, comma-separated [all].")
 @click.option("--variant", default="", help="Only scenarios whose variant holds this text.")
 @click.option(

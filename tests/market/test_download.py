@@ -232,6 +232,24 @@ def test_a_file_named_after_another_symbol_is_not_touched(tmp_path: Path) -> Non
     assert "named after BTCUSDT" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("times", "told"),
+    [
+        (
+            ("--from", "2024-02-01", "--to", "2024-01-01"),
+            "--from 2024-02-01T00:00Z is not before --to 2024-01-01",
+        ),
+        (("--from", "2999-01-01"), "--from 2999-01-01T00:00Z is in the future"),
+    ],
+)
+def test_times_that_no_source_has_are_judged_before_one_is_asked(
+    tmp_path: Path, times: tuple[str, ...], told: str
+) -> None:
+    result = run(*times, "--api-url", "http://127.0.0.1:9", "--out", tmp_path / "o.parquet")
+    assert result.exit_code == 2
+    assert told in result.stderr
+
+
 @given(st.sets(st.integers(0, 200)), st.integers(0, 100), st.integers(1, 100))
 def test_missing_spans_are_what_is_wanted_and_not_there(present: set[int], start: int, length: int) -> None:
     step = HOUR.ms

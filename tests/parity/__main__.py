@@ -11,6 +11,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -117,6 +118,25 @@ def _series(data: Path | None, funding: Path | None, rows: int, symbol: str | No
     return sources.Series(series.instrument, hours[len(hours) - rows :], series.funding)
 
 
+def described(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the daemon's summary says, line by line: what, and how much."""
+    naked, order, decision = (summary[key] for key in ("seconds_naked", "latency_ms", "decision_latency_ms"))
+
+    def spread(low: float | None, high: float | None, unit: str, samples: int, name: str) -> str:
+        return "none" if low is None else f"median {low:g} {unit}, {name} {high:g} {unit}, {samples:,} times"
+
+    return [
+        ("candles decided", f"{summary['candles']:,}, {summary['missed_candles']} missed"),
+        ("decisions", f"{summary['decisions']:,}, {summary['orders']:,} orders, {summary['trades']:,} trades"),
+        ("equity, wallet", f"{summary['equity']} and {summary['cash']} USDT"),
+        ("model set", str(summary["model_set"])),
+        ("without a stop", spread(naked["median"], naked["worst"], "s", naked["samples"], "worst")),
+        ("candle to decision", spread(decision["p50"], decision["p99"], "ms", decision["samples"], "p99")),
+        ("candle to order", spread(order["p50"], order["p99"], "ms", order["samples"], "p99")),
+        ("memory", f"{summary['memory_mb']} MB at most"),
+    ]
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--bars", default=2_000, show_default=True, type=click.IntRange(100), help="Hours to replay.")
 @click.option("--data", type=click.Path(path_type=Path), help="Klines [real BTC beside the checkout, else synthetic].")
@@ -183,10 +203,9 @@ def main(
         lacks = missing_kinds(expected.trades, bars, gap_stops(expected.trades, series.instrument))
     liquidations = sum(t.reason == LIQUIDATION for t in expected.trades)
     stops = sum(t.reason == STOP for t in expected.trades)
-    screen.print(
-        f"{bars} hours of {name} in {outcome.seconds:.0f} s; {stops} stops, {liquidations} liquidations; "
-        f"daemon: {outcome.summary}", highlight=False,
-    )  # fmt: skip
+    screen.print(f"{bars:,} hours of {name} in {outcome.seconds:.0f} s; {stops} stops, {liquidations} liquidations")
+    for what, told in described(outcome.summary):
+        screen.print(f"{what:20} {told}", highlight=False)
     if difference or lacks:
         click.echo(difference or f"the run proves too little, it lacks: {'; '.join(lacks)}")
         sys.exit(1)

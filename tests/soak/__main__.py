@@ -23,8 +23,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 GROWTH = 0.05
 
 
-@click.command()
-@click.option("--frames", default=1_000_000, show_default=True, type=click.IntRange(1_000), help="Kline frames.")
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--frames", "-N", "frames", default=1_000_000, show_default=True, type=click.IntRange(1_000), help="Kline frames."
+)
 @click.option("--symbols", default=10, show_default=True, type=click.IntRange(1, 15), help="How many.")
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Of the markets and the faults.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Work folder [var/soak].")

@@ -15,6 +15,7 @@ BINANCE = Profile(
         -1003: Meaning.TOO_MANY_REQUESTS,
         -1015: Meaning.TOO_MANY_REQUESTS,
         -1021: Meaning.CLOCK_SKEW,
+        -1022: Meaning.BAD_KEY,
         -2011: Meaning.NO_SUCH_ORDER,
         -2013: Meaning.NO_SUCH_ORDER,
         -2014: Meaning.BAD_KEY,
