@@ -14,7 +14,7 @@ from daemon.venues.venue import Venue
 
 log = logging.getLogger("daemon.chores")
 
-TICK_S = 0.25
+TICK_S = 0.1
 CLOCK_SYNC_S = 1_800.0
 SLOW_S = 1.0
 """A write that takes longer than so many seconds is told of."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.faults.scenario import Act, Fault
-from tests.faults.stage import MAIN, NotSurvived, Stage, until
+from tests.faults.stage import MAIN, WAIT_S, NotSurvived, Stage, until
 from tests.local_exchange import PATIENCE
 
 ENTRY = {"method": "POST", "path": "/fapi/v1/order", "params": {"reduceOnly": None}}
@@ -55,15 +55,16 @@ class Start:
 
 @dataclass(frozen=True)
 class Play:
-    """So many candles, each settled before the next."""
+    """So many candles, each settled before the next, within so many seconds."""
 
     bars: int = 1
+    seconds: float = WAIT_S
 
     def __call__(self, stage: Stage) -> None:
         for _ in range(self.bars):
             stage.listening()
             stage.exchange.advance()
-            stage.await_settled()
+            stage.await_settled(self.seconds)
 
 
 @dataclass(frozen=True)

@@ -242,12 +242,13 @@ class Stage:
 
         until(hears, lambda: f"a daemon that hears; its log ends:\n{self.host.tail()}")
 
-    def await_settled(self) -> None:
+    def await_settled(self, seconds: float = WAIT_S) -> None:
         """Wait until the candle that closed last was decided, done, and its position protected."""
         last = self.last_closed()
         until(
             lambda: self.host.settled() >= last or self.host.over(),
             lambda: f"the candle of {last} settled; the log ends:\n{self.host.tail()}",
+            seconds,
         )
         if self.host.over():
             raise NotSurvived(f"the daemon ended with {self.host.ended()}; the log ends:\n{self.host.tail()}")

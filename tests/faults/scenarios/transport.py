@@ -113,7 +113,8 @@ SCENARIOS = (
     ),
     Scenario(
         32, "rate budget shared with another bot", "the budget is used up by the other",
-        [Start(), Play(), Hand("use_weight", weight=2_390), Play(4),
+        [Start(), Play(), Hand("use_weight", weight=2_390),
+         Play(4, seconds=100),  # the budget is counted anew with each minute
          Hand("rate_limits", on=False)],
         "what was refused was not done: it is tried again in its own time, protection first",
         exchange={"rate_limits": True}, apart="ban",
@@ -161,7 +162,7 @@ SCENARIOS = (
     ),
     Scenario(
         36, "torn state file, disk full", "the journal's log is cut in the middle",
-        [Start(), Play(2), Killed(), Tear("journal.sqlite-wal", 0.6), Start(), Play(3)],
+        [Start(), Play(5), Killed(), Tear("journal.sqlite-wal", 0.6), Start(), Play(3)],
         "SQLite drops the torn end; what the exchange knows better is taken from there",
     ),
     Scenario(
