@@ -78,10 +78,13 @@ class Reconciliation:
     async def _missed(self) -> list[Missed]:
         """What happened since the last that is known; at one instant executions come last, as they do there."""
         found: list[Missed] = []
-        if known_until := self._known_until():
-            found += await self._venue.moved_since(max(0, known_until - OVERLAP_MS))
-        for symbol in self._instruments:
-            last = self._last_fill(symbol)
+        known = {symbol: self._last_fill(symbol) for symbol in self._instruments}
+        if until := self._known_until():
+            found += await self._venue.moved_since(max(0, until - OVERLAP_MS))
+        elif first := min((last[1] for last in known.values() if last), default=0):
+            # a first life that was killed before its second truth: all that it knows are its executions
+            found += await self._venue.moved_since(first)
+        for symbol, last in known.items():
             fills = await self._venue.fills_since(symbol, last, FIRST_LOOK)
             # without a known one, the account's life before this deployment is not ours to book
             found += fills if last is not None else [f for f in fills if f.client_id.startswith(self._own_prefix)]

@@ -32,6 +32,7 @@ from daemon.events import (
     Event,
     Failed,
     Filled,
+    FundingPaid,
     LeverageRead,
     OrderStatus,
     OrderUpdated,
@@ -252,6 +253,19 @@ async def test_reconciliation_tells_only_executions_that_are_not_known(bench: Be
     bench.events.clear()
     await bench.execution.reconcile("test")
     assert [type(e) for e in bench.events] == [Reconciled]
+
+
+async def test_reconciliation_asks_for_funding_since_the_first_execution_where_nothing_else_is_known(
+    bench: Bench,
+) -> None:
+    await bench.buy()
+    bought = bench.place.state()["market_time"]
+    await bench.place.turn(9)  # across a funding instant, unheard
+    bench.known["BTCUSDT"] = (0, bought)
+    bench.events.clear()
+    await bench.execution.reconcile("test")
+    told = [e for e in bench.events if isinstance(e, Filled | FundingPaid | Reconciled)]
+    assert [type(e) for e in told] == [Filled, FundingPaid, Reconciled]
 
 
 async def test_a_prediction_is_made_off_the_loop_and_names_its_model_set(bench: Bench) -> None:
