@@ -10,5 +10,5 @@ from training.spec import TrainingSpec
 
 
 def test_it_leaves_out_what_such_an_exchange_does_not_tell_and_nothing_else() -> None:
-    spec = load(ROOT.parent / "configs" / "training" / "no_flow.yaml", TrainingSpec)
+    spec = load(ROOT.parent / "configs" / "training" / "no-flow.yaml", TrainingSpec)
     assert set(spec.features.exclude) == {f.name for f in REGISTRY.features if TAKER_FLOW & set(f.needs)}
