@@ -575,3 +575,22 @@ def test_a_stop_that_went_ahead_of_the_journal_is_found_again_after_a_kill(
     state = place.state()
     assert [s["client_id"] for s in state["stops"]] == [stop["client_id"]]
     assert json.loads(command("status", config, "--json").stdout)["positions"][0]["protected"]
+
+
+def test_a_symbol_that_left_the_configuration_is_looked_after_until_it_is_flat(
+    exchange: Exchange, configure: Configure, start: Start
+) -> None:
+    place = exchange(symbols="BTCUSDT,ETHUSDT", warmup=WARMUP, bars=100)
+    first = start(configure(place.url, symbols=["BTCUSDT", "ETHUSDT"]))
+    play(place, first, 1)
+    assert set(place.state()["positions"]) == {"BTCUSDT", "ETHUSDT"}
+    first.process.send_signal(signal.SIGTERM)
+    assert first.wait()[0] == 0
+    second = start(configure(place.url, symbols=["BTCUSDT"]))
+    play(place, second, 1)
+    held = place.state()
+    assert "ETHUSDT" in held["positions"]
+    assert [s["symbol"] for s in held["stops"]].count("ETHUSDT") == 1
+    play(place, second, 4)  # its time is up after three candles, and it is not entered again
+    assert set(place.state()["positions"]) == {"BTCUSDT"}
+    assert {row["symbol"] for row in Journal(second.folder).decisions(4)} == {"BTCUSDT", "ETHUSDT"}
