@@ -594,3 +594,28 @@ def test_a_symbol_that_left_the_configuration_is_looked_after_until_it_is_flat(
     play(place, second, 4)  # its time is up after three candles, and it is not entered again
     assert set(place.state()["positions"]) == {"BTCUSDT"}
     assert {row["symbol"] for row in Journal(second.folder).decisions(4)} == {"BTCUSDT", "ETHUSDT"}
+
+
+def test_a_start_without_a_kline_within_its_deadline_has_failed(
+    exchange: Exchange, configure: Configure, start: Start
+) -> None:
+    place = exchange(warmup=WARMUP, bars=100)
+    mute = {"name": "no klines", "on": "connection", "match": {"path": "/market/*"}, "count": None}
+    place.arm(mute | {"do": {"action": "mute"}})
+    daemon = start(configure(place.url, deadlines={"first_kline_s": 3, "first_data_s": 1}))
+    assert daemon.wait()[0] == 1
+    assert "no kline within 3 s of the start" in (daemon.folder.parent / "daemon.log").read_text()
+
+
+def test_terms_that_change_while_it_runs_are_read_again(exchange: Exchange, configure: Configure, start: Start) -> None:
+    place = exchange(warmup=WARMUP, bars=100)
+    daemon = start(configure(place.url, deadlines={"instruments_s": 0.5}))
+    log = daemon.folder.parent / "daemon.log"
+    play(place, daemon, 1)
+    place.hand("halt", symbol="BTCUSDT")
+    until(lambda: "BTCUSDT is not traded any more" in log.read_text(), "the halt told")
+    place.hand("resume", symbol="BTCUSDT")
+    until(lambda: "BTCUSDT trades again" in log.read_text(), "the resumption told")
+    place.hand("terms", symbol="BTCUSDT", funding_hours=4)
+    until(lambda: "the exchange changed the terms of BTCUSDT" in log.read_text(), "the new interval told")
+    play(place, daemon, 1)
