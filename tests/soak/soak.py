@@ -65,7 +65,7 @@ class Soak:
         self.folder, self.frames = folder, frames
         self.symbols = tuple(f"{name}USDT" for name in MADE_UP[:symbols])
         folder.mkdir(parents=True, exist_ok=True)
-        bars = 3 * frames // (2 * TELLS * symbols) + 500  # what is played while a stream is cut or silent tells nobody
+        bars = 4 * frames // (TELLS * symbols) + 2_000  # what is played while a stream is cut or silent tells nobody
         self.place = LocalExchange(
             symbols=self.symbols, timeframe="1m", warmup=WARMUP_HOURS * 60, bars=bars, seed=seed, cash=DEPOSIT,
             fault_seed=seed,
