@@ -9,8 +9,6 @@ from typing import TypeVar
 
 from market.backoff import Backoff
 
-__all__ = ["Backoff", "insist"]
-
 T = TypeVar("T")
 
 log = logging.getLogger("daemon.backoff")

@@ -8,7 +8,6 @@ import logging
 from daemon import selftest
 from daemon.alerts import Alerts
 from daemon.backfill import Backfill
-from daemon.backoff import Backoff
 from daemon.commands import Purpose
 from daemon.config import DaemonConfig, Mode, whence
 from daemon.desk import Patience
@@ -20,6 +19,7 @@ from daemon.state import DaemonState
 from daemon.streams import MarketStream
 from daemon.venues.profile import Profile
 from daemon.venues.venue import Venue
+from market.backoff import Backoff
 from market.instruments import Instrument
 from market.timeframes import Timeframe, utc_text
 from models.features import REGISTRY

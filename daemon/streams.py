@@ -15,11 +15,11 @@ from typing import Any
 
 from ccxt.base.errors import BaseError
 
-from daemon.backoff import Backoff
 from daemon.candle_store import Pair
 from daemon.events import StreamLive, StreamStale
 from daemon.gateway import GatewayError
 from daemon.venues.venue import Venue
+from market.backoff import Backoff
 
 log = logging.getLogger("daemon.streams")
 

@@ -260,19 +260,11 @@ class Venue(ABC):
         """Executions after the one of this (trade id, time), oldest first; the newest `first_look` ones for None."""
 
     @abstractmethod
-    async def funding_since(self, symbol: str, start: int) -> list[FundingPaid]:
-        """Funding payments from `start` (ms) on, oldest first."""
-
-    @abstractmethod
-    async def transfers_since(self, start: int) -> list[Transferred]:
-        """Deposits and withdrawals in the instruments' quote currency from `start` (ms) on, oldest first."""
-
     async def moved_since(self, start: int) -> list[FundingPaid | Transferred]:
-        """All that moved the wallet beside executions from `start` (ms) on, oldest first."""
-        moved: list[FundingPaid | Transferred] = [*await self.transfers_since(start)]
-        for symbol in self.instruments:
-            moved += await self.funding_since(symbol, start)
-        return sorted(moved, key=lambda event: event.time)
+        """All that moved the wallet beside executions from `start` (ms) on, oldest first.
+
+        Funding payments, and deposits and withdrawals in the instruments' quote currency.
+        """
 
     @abstractmethod
     async def coin_price(self, coin: str) -> int | None:

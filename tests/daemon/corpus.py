@@ -113,8 +113,7 @@ async def record(place: LocalExchange, kind: str) -> Corpus:
         await venue.fills_since(SYMBOL, None, 50)
         await venue.fills_since(SYMBOL, (0, start), 50)
         await place.turn(9)  # across a funding instant
-        await venue.funding_since(SYMBOL, start)
-        await venue.transfers_since(start)
+        await venue.moved_since(start)
         await venue.funding_rates(SYMBOL, 0)
         corpus.newest = (await venue.klines(SYMBOL, "1h", 20))[-1].open_time
         await venue.open_stops("rgaaaaa")

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from daemon.backoff import Backoff
 from daemon.events import StreamLive, StreamStale
 from daemon.streams import MarketStream, PrivateStream, Stream
 from daemon.venues.venue import Venue
+from market.backoff import Backoff
 from tests.daemon.conftest import until
 from tests.local_exchange import PATIENCE, LocalExchange
 from tests.tcp_proxy import TcpProxy

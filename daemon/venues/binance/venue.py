@@ -208,23 +208,11 @@ class Binance(Venue):
         fills = [wire.trade_row(self.instruments[symbol], r, await self._client_id(symbol, r)) for r in found]
         return [f for f in fills if last is None or f.trade_id > last[0]]
 
-    async def funding_since(self, symbol: str, start: int) -> list[FundingPaid]:
-        found = await self._income(start, symbol=symbol, incomeType="FUNDING_FEE")
-        return [moved for moved in found if isinstance(moved, FundingPaid)]
-
-    async def transfers_since(self, start: int) -> list[Transferred]:
-        found = await self._income(start, incomeType="TRANSFER")
-        return [moved for moved in found if isinstance(moved, Transferred)]
-
     async def moved_since(self, start: int) -> list[FundingPaid | Transferred]:
-        return await self._income(start)  # one request for all, which weighs 30 however much it tells
-
-    async def _income(self, start: int, **query: str) -> list[FundingPaid | Transferred]:
-        """Funding and transfers of the account, page by page; profits and commissions come with executions."""
+        """One request for all, which weighs 30 however much it tells; profits and commissions come with executions."""
         found: list[Payload] = []
         while True:
-            asked = {"startTime": start, "limit": PAGE, **query}
-            page = rows(await self.gateway.call("fapiPrivateGetIncome", asked))
+            page = rows(await self.gateway.call("fapiPrivateGetIncome", {"startTime": start, "limit": PAGE}))
             found += [row for row in page if row not in found[-PAGE:]]
             if len(page) < PAGE or whole(page[-1]["time"]) == start:
                 return list(wire.moved(found, self.instruments))

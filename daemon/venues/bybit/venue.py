@@ -241,18 +241,24 @@ class Bybit(Venue):
             and (last is None or fill.trade_id != last[0])
         ]
 
-    async def funding_since(self, symbol: str, start: int) -> list[FundingPaid]:
+    async def moved_since(self, start: int) -> list[FundingPaid | Transferred]:
+        moved: list[FundingPaid | Transferred] = [*await self._transfers(start)]
+        for symbol in self.instruments:
+            moved += await self._funding(symbol, start)
+        return sorted(moved, key=lambda event: event.time)
+
+    async def _funding(self, symbol: str, start: int) -> list[FundingPaid]:
         told = await self._executed(symbol, start, execType="Funding")
         return [paid for paid in self._executions(symbol, told) if isinstance(paid, FundingPaid)]
 
-    async def transfers_since(self, start: int) -> list[Transferred]:
+    async def _transfers(self, start: int) -> list[Transferred]:
         """Moved to and from the account by hand: what arrives at the exchange lies elsewhere until it is."""
         found: list[Transferred] = []
         for kind in ("TRANSFER_IN", "TRANSFER_OUT"):
             query = {"accountType": "UNIFIED", "type": kind, "limit": 50}
             told = await self._by_week("privateGetV5AccountTransactionLog", start, **query)
             found += [wire.transferred(each) for each in told if each["currency"] in self._quotes]
-        return sorted(found, key=lambda moved: moved.time)
+        return found
 
     async def coin_price(self, coin: str) -> int | None:
         quote = next(iter(self._quotes))

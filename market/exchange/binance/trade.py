@@ -35,7 +35,7 @@ def place_order(venue: Venue, params: Params) -> Payload:
         client_id=params.text("newClientOrderId", ""),
         side=params.choice("side", SIDES, Code.BAD_SIDE),
         kind=kind,
-        quantity=params.quantity(),
+        quantity=params.quantity("quantity"),
         price=params.price("price") if kind == "LIMIT" else 0,
         time_in_force=params.one_of(
             "timeInForce", TIMES_IN_FORCE, Code.BAD_TIME_IN_FORCE, "GTC" if kind == "MARKET" else None
@@ -59,7 +59,7 @@ def amend_order(venue: Venue, params: Params) -> Payload:
     """Another price and quantity for an open limit order."""
     symbol = params.symbol()
     which = _which(params, "orderId", "origClientOrderId")
-    order = venue.desk.amend(symbol, *which, params.quantity(), params.price("price"))
+    order = venue.desk.amend(symbol, *which, params.quantity("quantity"), params.price("price"))
     return order_payload(venue.engine.instruments[symbol], order)
 
 
@@ -126,7 +126,7 @@ def place_algo_order(venue: Venue, params: Params) -> Payload:
         client_id=params.text("clientAlgoId", ""),
         side=params.choice("side", SIDES, Code.BAD_SIDE),
         kind=kind,
-        quantity=0 if close_position else params.quantity(),
+        quantity=0 if close_position else params.quantity("quantity"),
         trigger=params.price("triggerPrice"),
         time_in_force=params.one_of("timeInForce", TIMES_IN_FORCE, Code.BAD_TIME_IN_FORCE, "GTC"),
         reduce_only=params.flag("reduceOnly"),

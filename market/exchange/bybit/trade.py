@@ -52,7 +52,7 @@ def create(venue: Venue, params: Params) -> Result:
             client_id=link_id,
             side=side,
             kind=kind,
-            quantity=params.quantity(),
+            quantity=params.quantity("qty"),
             price=params.price("price") if kind == "LIMIT" else 0,
             time_in_force=words.TIMES_IN_FORCE[tif] if kind == "LIMIT" else "GTC",
             reduce_only=params.flag("reduceOnly"),
@@ -230,7 +230,7 @@ def _place_stop(venue: Venue, params: Params, symbol: str, link_id: str, side: i
         side=side,
         # the direction says which it is: whoever buys as it rises, or sells as it falls, stops
         kind="STOP_MARKET" if (side > 0) == (direction == words.RISES) else "TAKE_PROFIT_MARKET",
-        quantity=params.quantity(),
+        quantity=params.quantity("qty"),
         trigger=params.price("triggerPrice"),
         time_in_force="GTC",
         reduce_only=params.flag("reduceOnly") or params.flag("closeOnTrigger"),
