@@ -84,5 +84,5 @@ $(VENV)/.serving: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.full: $(VENV)/.serving
 	@echo "installing what training and the tests need" >&2
-	@$(PIP) '.[$(ACCEL),train,dev]'
+	@$(PIP) '.[$(ACCEL),train,cluster,dev]'
 	@touch $@

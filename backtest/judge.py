@@ -1,0 +1,107 @@
+"""`python -m backtest --model-set NAME`: what a set would have done over a history, printed or as JSON."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from backtest import report, sources
+from backtest.engine import run
+from backtest.options import Account, History, account_options, history_options
+from backtest.shown import Shown
+from backtest.statistics import statistics
+from market.timeframes import Timeframe
+from models import modelset
+from models.inference import Predictor
+from models.modelset import ModelSet
+from strategy.live_config import load_rules
+from strategy.phases import Phase, tighten
+
+ROOT = Path(__file__).resolve().parent.parent
+LIVE_RULES, DEMO_RULES = ROOT / "configs" / "live_config.yaml", ROOT / "configs" / "demo_config.yaml"
+
+
+@click.command()
+@click.option("--model-set", required=True, metavar="NAME", help="latest, champion, starter, or the id of a model set.")
+@click.option(
+    "--rules",
+    type=click.Path(path_type=Path),
+    help="Trading rules. Default: configs/live_config.yaml; for the starter set configs/demo_config.yaml.",
+)
+@click.option(
+    "--phase",
+    type=click.Choice([str(p) for p in Phase]),
+    help="Test under the caps of a phase, as a daemon configured for it trades.",
+)
+@history_options
+@account_options
+@click.option("--trades", default=10, type=click.IntRange(0), show_default=True, help="Show this many last trades.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output, with every trade.")
+def judge(
+    model_set: str,
+    rules: Path | None,
+    phase: str | None,
+    history: History,
+    account: Account,
+    trades: int,
+    as_json: bool,
+) -> None:
+    """Judge a model set: what the daemon would have done with it, by the local exchange's own fill rules.
+
+    \b
+    Examples
+      python -m backtest --model-set latest
+      python -m backtest --model-set champion --data BTCUSDT-15m.parquet --funding BTCUSDT-funding.parquet
+      python -m backtest --model-set latest --data BTCUSDT-1h.parquet --from 2024-01-01 --to 2025-01-01 --json
+
+    \b
+    Pessimistic throughout: a stop fills at the open that gapped through it, else at its trigger, always slipped; a
+    liquidation costs the whole margin. A position open at the end is shown apart.
+
+    Exit codes: 0 done, 2 usage, 4 rules file, 7 data or model set missing or broken, 130 interrupted.
+    """
+    errors = Console(stderr=True)
+    path = modelset.resolve(model_set)
+    judged = ModelSet.load(path)
+    predictor = Predictor.load(judged)
+    starter = path.is_relative_to(modelset.ROOT / modelset.STARTER)
+    if starter and model_set == modelset.LATEST:
+        errors.print(f"no trained model set yet: testing the starter set {path.name}", highlight=False)
+    written = load_rules(rules or (DEMO_RULES if starter else LIVE_RULES))
+    chosen, tightened = tighten(written, Phase(phase) if phase else None)
+    if phase:
+        errors.print(f"phase {phase} tightens the rules: {'; '.join(tightened) or 'nothing'}", highlight=False)
+    decision = Timeframe.parse(judged.manifest.data.timeframe)
+    with Shown(errors) as shown:
+        shown("reading history", 0, 1)
+        series = history.series(predictor.lookback, decision)
+        frames, refusals = sources.frames(series, predictor, decision, history.start, history.end, shown)
+        began = time.perf_counter()
+        result = run(
+            frames,
+            chosen,
+            account.costs,
+            judged.manifest.decision.max_hold_bars,
+            account.cash,
+            lambda n, of: shown("trading", n, of),
+        )
+        took = time.perf_counter() - began
+    setting = sources.Setting(
+        model_set=judged.id,
+        data=str(history),
+        instruments=tuple(s.instrument for s in series),
+        rules=chosen,
+        costs=account.costs,
+        market_return=sources.market_return(frames[0]),
+        refusals=refusals,
+    )
+    errors.print(f"{result.bars} bars in {took:.2f} s, {result.bars / took:,.0f} a second", highlight=False)
+    figures = statistics(result)
+    if as_json:
+        click.echo(json.dumps(report.as_json(setting, result, figures), indent=2))
+    else:
+        report.show(Console(), setting, result, figures, trades)

@@ -1,0 +1,126 @@
+"""Options: what the backtest's commands ask alike, which history and which account, each handed over as one object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from decimal import Decimal, InvalidOperation
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from backtest import sources
+from backtest.broker import Costs
+from market.arguments import instant
+from market.instruments import InstrumentError, cash
+from market.timeframes import Timeframe
+
+Command = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class History:
+    """Which candles are played: files with their funding and symbols, or the synthetic market; [start, end) in ms."""
+
+    files: tuple[Path, ...]
+    funding: tuple[Path, ...]
+    symbols: tuple[str, ...]
+    start: int | None
+    end: int | None
+    days: int
+    seed: int
+
+    def series(self, lookback: int, decision: Timeframe) -> list[sources.Series]:
+        """The symbols' histories; the synthetic one begins `lookback` decision candles before what is tested."""
+        if self.files:
+            return sources.from_files(self.files, self.funding, self.symbols)
+        return sources.from_synthetic(self.symbols, self.days, lookback, decision, self.seed)
+
+    def __str__(self) -> str:
+        return ", ".join(f.name for f in self.files) or f"synthetic market, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Account:
+    """What is traded with: cash at the start in cash units, and what an execution costs."""
+
+    cash: int
+    taker_fee: int
+    slippage: int
+
+    @property
+    def costs(self) -> Costs:
+        """Fee and slippage."""
+        return Costs(self.taker_fee, self.slippage)
+
+
+def _wallet(ctx: click.Context, param: click.Parameter, text: str) -> int:
+    """A sum to begin with, in cash units."""
+    try:
+        units = cash(text)
+    except InstrumentError as error:
+        raise click.BadParameter(str(error)) from error
+    if units <= 0:
+        raise click.BadParameter(f"{text} leaves nothing to trade with; write an amount above 0")
+    return units
+
+
+def _ppm(ctx: click.Context, param: click.Parameter, text: str) -> int:
+    """A small fraction, exact to 1e-6, in ppm: ``0.0005`` is 0.05 %."""
+    try:
+        ppm = Decimal(text) * 1_000_000
+        fits = 0 <= ppm <= 100_000 and ppm % 1 == 0
+    except InvalidOperation as error:
+        raise click.BadParameter(f"{text!r} is no number; write a fraction such as 0.0005") from error
+    if not fits:
+        raise click.BadParameter(f"{text} is not between 0 and 0.1 in steps of 0.000001")
+    return int(ppm)
+
+
+_FILE = click.Path(path_type=Path)
+_HISTORY = (
+    click.option("--data", "files", multiple=True, type=_FILE,
+                 help="Parquet file of klines; again for each further symbol. Without it, the synthetic market."),
+    click.option("--funding", multiple=True, type=_FILE, help="Parquet file of funding, per --data."),
+    click.option("--symbol", "symbols", multiple=True, help="Symbol, per --data. Default: as the file is named."),
+    click.option("--from", "start", callback=instant, metavar="TIME",
+                 help="First instant tested, UTC. Default: the first prediction."),
+    click.option("--to", "end", callback=instant, metavar="TIME",
+                 help="First instant no longer tested, UTC. Default: the data's end."),
+    click.option("--days", default=90, type=click.IntRange(1, 3650), show_default=True, help="Synthetic market: days."),
+    click.option("--seed", default=7, type=int, show_default=True, help="Synthetic market: seed."),
+)  # fmt: skip
+_ACCOUNT = (
+    click.option("--cash", default="10000", callback=_wallet, metavar="AMOUNT", show_default=True,
+                 help="Cash at the start, quote currency."),
+    click.option("--taker-fee", default="0.0005", callback=_ppm, metavar="FRACTION", show_default=True,
+                 help="Fee, fraction of the notional."),
+    click.option("--slippage", default="0.0001", callback=_ppm, metavar="FRACTION", show_default=True,
+                 help="Slippage, fraction of the price."),
+)  # fmt: skip
+
+
+def history_options(command: Command) -> Command:
+    """Ask for a history; the command gets it as `history`."""
+    return _together(command, "history", History, _HISTORY)
+
+
+def account_options(command: Command) -> Command:
+    """Ask for an account; the command gets it as `account`."""
+    return _together(command, "account", Account, _ACCOUNT)
+
+
+def _together(command: Command, name: str, kind: Any, options: tuple[Callable[[Command], Command], ...]) -> Command:
+    parts = [f.name for f in fields(kind)]
+
+    @wraps(command)
+    def gathered(**asked: Any) -> None:
+        together = kind(**{part: asked.pop(part) for part in parts})
+        command(**asked, **{name: together})
+
+    made: Command = gathered
+    for option in reversed(options):
+        made = option(made)
+    return made
