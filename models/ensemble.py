@@ -4,7 +4,7 @@ probabilities.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,6 +83,24 @@ def ask(manifest: Manifest, members: Mapping[str, Open], matrix: Floats, rows: I
         regime=np.round(regime + gone[:, None], DECIMALS),
         members={key: np.round(sigmoid(value) + gone, DECIMALS) for key, value in logits.items()},
         finite=finite,
+    )
+
+
+def joined(parts: Sequence[Answers]) -> Answers:
+    """The answers of several runs of rows as those of one."""
+    if len(parts) == 1:
+        return parts[0]
+
+    def of_each(name: str) -> dict[str, Floats]:
+        return {key: np.concatenate([getattr(p, name)[key] for p in parts]) for key in getattr(parts[0], name)}
+
+    return Answers(
+        p_long=np.concatenate([p.p_long for p in parts]),
+        p_short=np.concatenate([p.p_short for p in parts]),
+        heads=of_each("heads"),
+        regime=np.concatenate([p.regime for p in parts]),
+        members=of_each("members"),
+        finite=np.concatenate([p.finite for p in parts]),
     )
 
 
