@@ -86,14 +86,19 @@ class Resamples:
     def sums(self, columns: Floats) -> Floats:
         """Weighed sums (draws, K) of columns (N, K)."""
         total = np.zeros((self.draws, columns.shape[1]))
-        for start in range(0, self.count, 8 * _STRETCH):
-            part = slice(start, start + 8 * _STRETCH)
+        for start in range(0, self.count, _STRETCH):
+            part = slice(start, start + _STRETCH)
             total += self.weights[part].astype(np.float64).T @ columns[part]
         return total
 
+    def means(self, *columns: Floats) -> list[Drawn]:
+        """The mean of each column (N,)."""
+        draws = self.sums(np.column_stack(columns)) / self.count
+        return [Drawn(float(column.mean()), draws[:, at]) for at, column in enumerate(columns)]
+
     def mean(self, values: Floats) -> Drawn:
         """The mean of values (N,)."""
-        return Drawn(float(values.mean()), self.sums(values[:, None])[:, 0] / self.count)
+        return self.means(values)[0]
 
     def auc(self, outcome: Floats, score: Floats) -> Drawn:
         """Area under the ROC curve, ties half; NaN in draws whose outcomes are all alike.

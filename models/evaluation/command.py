@@ -65,4 +65,4 @@ def evaluate(
     if as_json:
         click.echo(json.dumps(found, indent=2, allow_nan=False))
     else:
-        report.show(Console(), found)
+        report.show(Console(width=max(Console().width, report.WIDTH)), found)

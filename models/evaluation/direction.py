@@ -77,8 +77,9 @@ def _probabilities(
     outcome: Floats, probability: Floats, resamples: Resamples, losses: dict[str, Drawn], name: str
 ) -> Json:
     p = np.clip(probability, EDGE, 1 - EDGE)
-    losses[name] = resamples.mean(-(outcome * np.log(p) + (1 - outcome) * np.log(1 - p)))
-    brier = resamples.mean((probability - outcome) ** 2)
+    brier, losses[name] = resamples.means(
+        (probability - outcome) ** 2, -(outcome * np.log(p) + (1 - outcome) * np.log(1 - p))
+    )
     return with_interval("brier", brier) | with_interval("log_loss", losses[name])
 
 

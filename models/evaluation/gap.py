@@ -12,14 +12,16 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
-from models.evaluation.outcomes import SECTIONS
-from models.evaluation.sample import STACK, Sample
+from models import walkforward
+from models.evaluation.outcomes import SECTIONS, SIDES, UP, of_returns
+from models.evaluation.sample import STACK, Sample, week
 from models.inference import Predictor
 from models.manifest import Manifest
 from models.resampling import CONFIDENCE, Drawn, Resamples
+from models.walkforward import WalkForward
 
 Json = dict[str, Any]
-INCONCLUSIVE, WEAKER, STRONGER = "inconclusive", "weaker here than recorded", "stronger here than recorded"
+INCONCLUSIVE, WEAKER, STRONGER = "inconclusive", "weaker than recorded", "stronger than recorded"
 _OTHER_SEED = 7919
 _SIGMAS = float(norm.ppf((1 + CONFIDENCE) / 2))
 """Half of such an interval in standard deviations; evidence is recorded at the same confidence."""
@@ -64,11 +66,33 @@ def _compared(before: Drawn, here: Drawn) -> Json:
 
 
 def _promised(predictor: Predictor, draws: int, seed: int) -> tuple[dict[str, Drawn], str, str]:
-    """Recorded AUC by key, where it is from, and why there is none."""
+    """Recorded AUC by question, where it is from, and why there is none."""
+    if predictor.manifest.walkforward is not None:
+        record = walkforward.read(predictor.model_set)
+        return _of_record(record, predictor, draws, seed), "the set's walk-forward record, its folds pooled", ""
     told = _of_evidence(predictor.manifest, draws, seed)
     if told:
         return told, "the set's evidence: out-of-fold AUC, its interval taken as a normal one's", ""
-    return {}, "none", "the set carries neither walk-forward predictions nor an out-of-fold AUC"
+    return {}, "none", "the set carries neither a walk-forward record nor an out-of-fold AUC; train it again"
+
+
+def _of_record(record: WalkForward, predictor: Predictor, draws: int, seed: int) -> dict[str, Drawn]:
+    """AUC of what the recipe said, fold by fold, of rows it had not seen; the test slice is left out."""
+    manifest, stack = predictor.manifest, record.logits[STACK]
+    folded = record.part != walkforward.TEST
+    found: dict[str, Drawn] = {}
+    resamples: Resamples | None = None
+    for h in manifest.horizons:
+        scores = {f"{h}/{side}": stack[f"{h}/{side}"] for side in SIDES}
+        scores[f"{h}/{UP}"] = stack[f"{h}/long"] - stack[f"{h}/short"]
+        came = of_returns(record.returns[h], h, manifest.data.labels.cost)
+        rows = folded & np.isfinite(record.returns[h])
+        if not rows.any():
+            continue
+        if resamples is None or resamples.count != rows.sum():
+            resamples = Resamples(int(rows.sum()), week(predictor.timeframe), draws, seed)
+        found |= {key: resamples.auc(came[key][rows], score[rows]) for key, score in scores.items()}
+    return found
 
 
 def _of_evidence(manifest: Manifest, draws: int, seed: int) -> dict[str, Drawn]:

@@ -23,6 +23,11 @@ def outcomes(manifest: Manifest, candles: Candles) -> dict[str, Floats]:
     }
 
 
+def questions(manifest: Manifest) -> tuple[str, ...]:
+    """All that is asked of a set: ``5/long``, ``5/short``, ``5/up``, …"""
+    return tuple(f"{h}/{what}" for h in manifest.horizons for what in (*SIDES, UP))
+
+
 def of_returns(moved: Floats, horizon: int, cost: float) -> dict[str, Floats]:
     """The same of forward returns (N,) over one horizon."""
     told = {SIDES[0]: moved > cost, SIDES[1]: -moved > cost, UP: moved > 0}

@@ -13,6 +13,7 @@ import numpy as np
 
 from market import synthetic
 from market.candles import Candles
+from market.instruments import InstrumentError
 from market.timeframes import Timeframe, utc_text
 from models.evaluation.data import DataError, History
 from models.manifest import Manifest, utc_ms
@@ -70,11 +71,11 @@ def judged(manifest: Manifest, history: History, start: int | None, end: int | N
         )
     met = _overlapping(manifest, *asked)
     fitted = tuple(name for name in met if name != TEST)
-    if history.symbol not in manifest.data.symbols:
-        return _of_another_symbol(manifest, history, asked, fitted)
-    if fitted and another_market(manifest, history.symbol, candles):
+    if met and another_market(manifest, history.symbol, candles):
         told = f"{manifest.id} was made on the synthetic market, and this is another: nothing of it was seen"
         return Judged(*asked, NONE, (told,))
+    if history.symbol not in manifest.data.symbols:
+        return _of_another_symbol(manifest, history, asked, fitted)
     if not fitted:
         return _unseen(asked, met)
     if allow:
@@ -95,20 +96,18 @@ def judged(manifest: Manifest, history: History, start: int | None, end: int | N
 
 
 def another_market(manifest: Manifest, symbol: str, candles: Candles) -> bool:
-    """Whether a set of the synthetic market is shown another one of the same symbol and time, such as the real one.
+    """Whether a set of the synthetic market is shown another one of the same time, such as the real one.
 
     Its market is made again and compared; where the manifest does not say how, it counts as the same.
     """
     said = _SYNTHETIC.fullmatch(manifest.data.source)
     if manifest.data.venue != "synthetic" or said is None:
         return False
-    own, _ = synthetic.generate(
-        symbol,
-        bars=manifest.data.rows,
-        timeframe=Timeframe.parse(manifest.data.timeframe),
-        seed=int(said[1]),
-        signal=float(said[2]),
-    )
+    timeframe, seed, signal = Timeframe.parse(manifest.data.timeframe), int(said[1]), float(said[2])
+    try:
+        own, _ = synthetic.generate(symbol, bars=manifest.data.rows, timeframe=timeframe, seed=seed, signal=signal)
+    except (InstrumentError, synthetic.SyntheticError):  # it lists no such symbol
+        return True
     _, ours, theirs = np.intersect1d(own.open_time, candles.open_time, assume_unique=True, return_indices=True)
     return bool(len(ours)) and not bool((own.close[ours] == candles.close[theirs]).any())
 

@@ -14,19 +14,25 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from market.candles import Candles, Floats, Ints
-from models import labels
+from models import baselines
+from models.baselines import Baselines, LinearScore, RegimeScore
 from models.evaluation.data import History
-from models.evaluation.outcomes import outcomes, regimes
+from models.evaluation.outcomes import outcomes, questions, regimes
 from models.evaluation.overlap import Judged
 from models.inference import Predictor
 from models.logits import sigmoid
-from models.manifest import REGIMES
+from models.manifest import REGIMES, Manifest
 
 REVERSAL, LOGISTIC, VOLATILITY, BASE_RATE = "minus_24h_return", "logistic", "volatility_and_clock", "base_rate"
 RIVALS = (REVERSAL, LOGISTIC, VOLATILITY, BASE_RATE)
 HAR, PERSISTENCE, MAJORITY = "har_and_calendar", "persistence", "majority"
 LEAST_ROWS = 2000
 """Rows before the judged range that a baseline can be fitted on."""
+MOST_ROWS = 20_000
+"""The last so many are used: enough for a straight line, and fitted in two seconds."""
+_WEAK, _STRONG = 0.01, 1.0
+"""Inverse of the ridge: many noisy features, and a few good columns."""
+_CLIP, _NEVER = 5.0, -30.0
 
 
 @dataclass(frozen=True)
@@ -86,94 +92,117 @@ class Rivals:
 def rivals(predictor: Predictor, history: History, range_: Judged) -> Rivals:
     """The baselines of a set over a history."""
     manifest, candles = predictor.manifest, history.candles
-    horizon = manifest.data.labels.regime_horizon
-    past = np.full(len(candles), np.nan)
-    past[horizon:] = labels.forward_volatility(candles, horizon)[:-horizon]
-    persistence = labels.regimes(past, manifest.ensemble.regime_edges)
-    return _fitted_before(predictor, history, range_, persistence)
+    matrix = predictor.matrix(candles, history.funding)
+    past = baselines.persistence(candles, manifest.data.labels.regime_horizon, manifest.ensemble.regime_edges)
+    reversal = baselines.minus_24h_return(candles)
+    sound = np.isfinite(reversal) & np.isfinite(past)
+    fitted, origin, reason = manifest.baselines, "what the set was trained on", ""
+    if fitted is None:
+        fit, origin, reason = _rows_before(predictor, history, range_, matrix, sound)
+        fitted = None if reason else fit_baselines(manifest, candles, matrix, fit)
+    if fitted is None:
+        turned = {key: {REVERSAL: -reversal if key.endswith("/short") else reversal} for key in questions(manifest)}
+        return Rivals(sound, past, "none", reason, turned)
+    clock = baselines.volatility_and_clock(candles)
+    scores = baselines.direction_scores(fitted, candles, matrix)
+    probabilities = {}
+    for key, by_name in scores.items():
+        by_name[BASE_RATE] = np.full(len(candles), fitted.base_rate[key])
+        probabilities[key] = {LOGISTIC: sigmoid(by_name[LOGISTIC]), VOLATILITY: sigmoid(by_name[VOLATILITY])}
+        probabilities[key][BASE_RATE] = by_name[BASE_RATE]
+    return Rivals(
+        known=sound & np.isfinite(clock).all(axis=1),
+        persistence=past,
+        origin=origin,
+        scores=scores,
+        probabilities=probabilities,
+        har=fitted.regime["har_and_calendar"].probabilities(clock),
+        shares=fitted.regime_shares,
+    )
 
 
-def _fitted_before(predictor: Predictor, history: History, range_: Judged, persistence: Floats) -> Rivals:
-    """Baselines fitted on the bars of the file before the judged range, if there are enough of them."""
+def _rows_before(
+    predictor: Predictor, history: History, range_: Judged, matrix: Floats, sound: NDArray[np.bool_]
+) -> tuple[Ints, str, str]:
+    """Rows of the file that baselines can be fitted on, what they are, and why they are too few."""
     manifest, candles = predictor.manifest, history.candles
-    matrix, clock = predictor.matrix(candles, history.funding), volatility_and_clock(candles)
-    reversal = minus_24h_return(candles)
-    came = outcomes(manifest, candles)
-    regime = regimes(manifest, candles)
-    sound = np.isfinite(reversal) & np.isfinite(persistence)
-    scores: dict[str, dict[str, Floats]] = {}
-    for key in came:
-        scores[key] = {REVERSAL: -reversal if key.endswith("/short") else reversal}
-    whole = sound & np.isfinite(clock).all(axis=1)
     before = candles.open_time < range_.start - manifest.data.purge * candles.timeframe.ms
-    known = np.isfinite(np.column_stack([*came.values(), regime])).all(axis=1)
-    fit = np.flatnonzero(whole & before & known & predictor.ready(candles, matrix))
-    if len(fit) < LEAST_ROWS:
-        reason = (
-            f"the set carries no fitted baselines, and {len(fit)} bars before the judged range are too few to fit "
-            f"them on ({LEAST_ROWS})"
-        )
-        return Rivals(sound, persistence, "none", reason, scores)
-    probabilities: dict[str, dict[str, Floats]] = {}
-    for key, outcome in came.items():
-        rate = np.full(len(candles), outcome[fit].mean())
-        probabilities[key] = {BASE_RATE: rate}
-        scores[key][BASE_RATE] = rate
-        for name, inputs, strength in ((LOGISTIC, matrix, 0.01), (VOLATILITY, clock, 1.0)):
-            scores[key][name] = _line(inputs, outcome, fit, strength)
-            probabilities[key][name] = sigmoid(scores[key][name])
-    shares = np.bincount(regime[fit].astype(np.int64), minlength=len(REGIMES)) / len(fit)
-    origin = f"{len(fit)} bars of the file before the judged range"
-    har = _classes(clock, regime, fit)
-    return Rivals(whole, persistence, origin, "", scores, probabilities, har, tuple(shares.tolist()))
+    told = np.column_stack([*outcomes(manifest, candles).values(), regimes(manifest, candles)])
+    clock = baselines.volatility_and_clock(candles)
+    complete = np.isfinite(np.column_stack([told, clock])).all(axis=1)
+    rows = np.flatnonzero(before & sound & complete & predictor.ready(candles, matrix))
+    if len(rows) >= LEAST_ROWS:
+        rows = rows[-MOST_ROWS:]
+        return rows, f"{len(rows):,} bars of the file before the judged range", ""
+    return (
+        rows,
+        "none",
+        (
+            f"the set is older than fitted baselines, and the file has {len(rows):,} usable bars before the judged "
+            f"range to fit them on ({LEAST_ROWS:,} needed): begin later with --from, or train the set again"
+        ),
+    )
 
 
-def _line(inputs: Floats, outcome: Floats, fit: Ints, strength: float) -> Floats:
-    """Logistic regression on the rows `fit`, scored on every row that is complete (N,)."""
-    scaler = StandardScaler().fit(inputs[fit])
-    complete = np.isfinite(inputs).all(axis=1)
-    scores = np.full(len(inputs), np.nan)
-    # Far outliers would rule a straight line.
-    scaled = np.clip(scaler.transform(inputs[complete]), -5, 5)
-    fitted = np.clip(scaler.transform(inputs[fit]), -5, 5)
-    scores[complete] = LogisticRegression(C=strength, max_iter=300).fit(fitted, outcome[fit]).decision_function(scaled)
-    return scores
+def fit_baselines(manifest: Manifest, candles: Candles, matrix: Floats, rows: Ints) -> Baselines:
+    """Fit every baseline to some rows of a history, as a set carries them.
+
+    Parameters
+    ----------
+    matrix : (N, F) float64
+        The set's features of the candles.
+    rows : (n,) int64
+        Rows at which features, labels and spans are all known.
+    """
+    clock = baselines.volatility_and_clock(candles)
+    came, regime = outcomes(manifest, candles), regimes(manifest, candles)[rows].astype(np.int64)
+    shares = np.bincount(regime, minlength=len(REGIMES)) / len(rows)
+    return Baselines(
+        direction={
+            key: {
+                "logistic": _line(matrix[rows], outcome[rows], _WEAK),
+                "volatility_and_clock": _line(clock[rows], outcome[rows], _STRONG),
+            }
+            for key, outcome in came.items()
+        },
+        base_rate={key: float(outcome[rows].mean()) for key, outcome in came.items()},
+        regime={"har_and_calendar": _classes(clock[rows], regime)},
+        regime_shares=(float(shares[0]), float(shares[1]), float(shares[2])),
+    )
 
 
-def _classes(inputs: Floats, regime: Floats, fit: Ints) -> Floats:
-    scaler = StandardScaler().fit(inputs[fit])
-    complete = np.isfinite(inputs).all(axis=1)
-    regression = LogisticRegression(C=1.0, max_iter=300).fit(scaler.transform(inputs[fit]), regime[fit])
-    found = np.full((len(inputs), len(REGIMES)), np.nan)
-    found[complete] = 0.0
-    at = regression.classes_.astype(np.int64)
-    found[np.ix_(complete, at)] = regression.predict_proba(scaler.transform(inputs[complete]))
-    return found
+def _line(inputs: Floats, outcome: Floats, strength: float) -> LinearScore:
+    """Logistic regression of an outcome on scaled and clipped columns."""
+    scaler = StandardScaler().fit(inputs)
+    scaled = np.clip(scaler.transform(inputs), -_CLIP, _CLIP)
+    if outcome.min() == outcome.max():  # nothing to tell apart
+        return _score(scaler, np.zeros(inputs.shape[1]), _NEVER if outcome[0] == 0 else -_NEVER)
+    found = LogisticRegression(C=strength, solver="newton-cholesky").fit(scaled, outcome)
+    return _score(scaler, found.coef_[0], float(found.intercept_[0]))
 
 
-DAY_HOURS = 24
-SPANS_HOURS = (1, 6, 24, 72, 168)
-HOUR_MS = 3_600_000
+def _classes(inputs: Floats, regime: Ints) -> RegimeScore:
+    """Multinomial regression of the regime; one that never came gets next to no probability."""
+    scaler = StandardScaler().fit(inputs)
+    coefficients, intercepts = np.zeros((len(REGIMES), inputs.shape[1])), np.full(len(REGIMES), _NEVER)
+    there = np.unique(regime)
+    if len(there) == 1:
+        intercepts[there] = 0.0
+    else:
+        scaled = np.clip(scaler.transform(inputs), -_CLIP, _CLIP)
+        found = LogisticRegression(C=_STRONG, solver="newton-cholesky").fit(scaled, regime)
+        both = len(there) == 2  # one line for two classes, the second one's
+        coefficients[there] = np.vstack([0 * found.coef_, found.coef_]) if both else found.coef_
+        intercepts[there] = np.append(0.0, found.intercept_) if both else found.intercept_
+    low, mid, high = (_score(scaler, coefficients[k], float(intercepts[k])) for k in range(len(REGIMES)))
+    return RegimeScore(low=low, mid=mid, high=high)
 
 
-def minus_24h_return(candles: Candles) -> Floats:
-    bars = max(1, DAY_HOURS * HOUR_MS // candles.timeframe.ms)
-    past = np.full(len(candles), np.nan)
-    past[bars:] = candles.close[bars:] / candles.close[:-bars] - 1
-    return -past
-
-
-def volatility_and_clock(candles: Candles) -> Floats:
-    squares = np.concatenate([[np.nan], np.diff(np.log(candles.close)) ** 2])
-    columns = []
-    for hours in SPANS_HOURS:
-        bars = max(1, hours * HOUR_MS // candles.timeframe.ms)
-        mean = np.full(len(candles), np.nan)
-        if len(candles) > bars:
-            mean[bars:] = np.correlate(squares[1:], np.ones(bars), "valid") / bars
-        columns.append(0.5 * np.log(mean + 1e-10))
-    hour = candles.open_time / HOUR_MS % 24
-    day = candles.open_time / HOUR_MS / 24 % 7
-    columns += [np.sin(2 * np.pi * hour / 24), np.cos(2 * np.pi * hour / 24)]
-    columns += [np.sin(2 * np.pi * day / 7), np.cos(2 * np.pi * day / 7)]
-    return np.column_stack(columns)
+def _score(scaler: StandardScaler, coefficients: Floats, intercept: float) -> LinearScore:
+    return LinearScore(
+        center=tuple(scaler.mean_.tolist()),
+        scale=tuple(scaler.scale_.tolist()),
+        clip=_CLIP,
+        coefficients=tuple(coefficients.tolist()),
+        intercept=intercept,
+    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from market.candles import Floats, Ints
-from market.timeframes import utc_text
+from market.timeframes import Timeframe, utc_text
 from models.ensemble import Answers
 from models.evaluation.data import DataError, History
 from models.evaluation.outcomes import UP, outcomes, regimes
@@ -87,7 +87,7 @@ def take(
         refused[NO_NUMBER] = int((~answers.finite).sum())
         rows = rows[answers.finite]
         answers = predictor.answers(matrix, rows)
-    block = max(1, BLOCK_HOURS * 3_600_000 // candles.timeframe.ms)
+    block = week(candles.timeframe)
     if len(rows) < LEAST_BLOCKS * block:
         why = "".join(f"\n  {reason} ({count})" for reason, count in refused.items())
         raise DataError(
@@ -104,6 +104,11 @@ def take(
         regime=regime[rows].astype(np.int64),
         refused=refused,
     )
+
+
+def week(timeframe: Timeframe) -> int:
+    """Bars in the 168 hours of a block."""
+    return max(1, BLOCK_HOURS * 3_600_000 // timeframe.ms)
 
 
 def family(member: str) -> str:
