@@ -18,8 +18,8 @@ from models.metrics import BLOCK, Interval
 
 CONFIDENCE = 0.9
 """Share of the draws that an interval holds, in the middle."""
-_STRETCH = 512
-"""Rows weighed at once: their weights stay in the processor's cache."""
+_CACHED = 2**17
+"""Weights looked at together: they stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ class Resamples:
         if not count:
             raise ValueError("no rows to take a sample of")
         self.count, self.draws = count, draws
+        self._stretch = max(16, _CACHED // draws)
         block = min(block, count)
         many = -(-count // block)
         starts = np.random.default_rng(seed).integers(0, count, size=(draws, many))
@@ -86,8 +87,8 @@ class Resamples:
     def sums(self, columns: Floats) -> Floats:
         """Weighed sums (draws, K) of columns (N, K)."""
         total = np.zeros((self.draws, columns.shape[1]))
-        for start in range(0, self.count, _STRETCH):
-            part = slice(start, start + _STRETCH)
+        for start in range(0, self.count, self._stretch):
+            part = slice(start, start + self._stretch)
             total += self.weights[part].astype(np.float64).T @ columns[part]
         return total
 
@@ -121,7 +122,7 @@ class Resamples:
         total, pairs = np.zeros(self.draws), np.zeros(self.draws)
         start = 0
         while start < self.count:
-            end = min(start + _STRETCH, self.count)
+            end = min(start + self._stretch, self.count)
             if tied and end < self.count:  # a run of equal scores is not parted
                 end = int(np.searchsorted(ranked, ranked[end - 1], "right"))
             weights = self.weights[order[start:end]]

@@ -129,11 +129,11 @@ def _unseen(asked: tuple[int, int], met: tuple[str, ...]) -> Judged:
 
 
 def _overlapping(manifest: Manifest, start: int, end: int) -> tuple[str, ...]:
-    """Slices whose bars lie within a purge of [start, end); the test slice without a purge."""
+    """Slices whose bars lie within a purge of [start, end), in time order; the test slice without a purge."""
     reach = manifest.data.purge * Timeframe.parse(manifest.data.timeframe).ms
     return tuple(
         name
-        for name, part in manifest.data.splits.items()
+        for name, part in sorted(manifest.data.splits.items(), key=lambda split: split[1].start)
         for purge in (0 if name == TEST else reach,)
         if start < utc_ms(part.end) + purge and end > utc_ms(part.start) - purge
     )
