@@ -58,8 +58,8 @@ class Resamples:
 
     Attributes
     ----------
-    weights : (N, draws) float32
-        How often each row is in each draw.
+    weights : (N, draws) int8
+        How often each row is in each draw: once on average, and never anywhere near 127 times.
     """
 
     def __init__(self, count: int, block: int = BLOCK, draws: int = 500, seed: int = 0) -> None:
@@ -72,7 +72,7 @@ class Resamples:
         starts = np.random.default_rng(seed).integers(0, count, size=(draws, many))
         lengths = np.full(many, block)
         lengths[-1] = count - (many - 1) * block  # the last one is cut, so that each draw has `count` rows
-        weights = np.zeros((count, draws), dtype=np.float32)
+        weights = np.zeros((count, draws), dtype=np.int8)
         every = np.arange(draws)
         for start, length in zip(starts.T, lengths, strict=True):
             weights[start, every] += 1
@@ -82,7 +82,7 @@ class Resamples:
             wrapped = end > count  # round to the beginning
             weights[0, every[wrapped]] += 1
             weights[end[wrapped] - count, every[wrapped]] -= 1
-        self.weights: NDArray[np.float32] = np.cumsum(weights, axis=0, out=weights)
+        self.weights: NDArray[np.int8] = np.cumsum(weights, axis=0, dtype=np.int8, out=weights)
 
     def sums(self, columns: Floats) -> Floats:
         """Weighed sums (draws, K) of columns (N, K)."""
@@ -125,7 +125,7 @@ class Resamples:
             end = min(start + self._stretch, self.count)
             if tied and end < self.count:  # a run of equal scores is not parted
                 end = int(np.searchsorted(ranked, ranked[end - 1], "right"))
-            weights = self.weights[order[start:end]]
+            weights = self.weights[order[start:end]].astype(np.float32)
             up = weights * ones[start:end]
             down = weights - up
             reached = np.cumsum(down, axis=0)
