@@ -9,6 +9,7 @@ import click
 
 from backtest.engine import BacktestError
 from backtest.judge import judge
+from backtest.options import ARGUMENTS
 from configs import ConfigError
 from market.history import HistoryError
 from market.instruments import InstrumentError
@@ -25,6 +26,7 @@ class _JudgeUnlessTold(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args or args[0] not in self.commands:
             args = [judge.name or "judge", *args]
+        ctx.meta[ARGUMENTS] = tuple(args)
         return super().parse_args(ctx, args)
 
 
