@@ -24,9 +24,9 @@ class _JudgeUnlessTold(click.Group):
     """Without the name of a command it is `judge`: `python -m backtest --model-set latest`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[ARGUMENTS] = tuple(args)
         if not args or args[0] not in self.commands:
             args = [judge.name or "judge", *args]
-        ctx.meta[ARGUMENTS] = tuple(args)
         return super().parse_args(ctx, args)
 
 

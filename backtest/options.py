@@ -21,6 +21,8 @@ from market.timeframes import Timeframe
 
 Command = Callable[..., None]
 
+SYNTHETIC = "synthetic market"
+
 ARGUMENTS = "backtest.arguments"
 """Where a click context's `meta` keeps the command line as it was given, for a report to tell."""
 
@@ -44,7 +46,7 @@ class History:
         return sources.from_synthetic(self.symbols, self.days, lookback, decision, self.seed)
 
     def __str__(self) -> str:
-        return ", ".join(f.name for f in self.files) or f"synthetic market, seed {self.seed}"
+        return ", ".join(f.name for f in self.files) or f"{SYNTHETIC}, seed {self.seed}"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The report page: one HTML file that holds all it needs, to be read, kept, sent and printed.
 
-`page.html` lays out what the modules here compute; `page.css` and `app.js` are put into it whole. The page loads
+`templates/` lays out what the modules here compute; `page.css` and `scripts/` are put into it whole. The page loads
 nothing, and its content security policy lets it do nothing else. The same inputs give the same bytes.
 """
 
@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from backtest.page import headline, importance, outcomes, svg, tables, words
-from backtest.page.curves import buy_and_hold, curves
+from backtest.page.curves import buy_and_hold, drawn
 from backtest.page.doubts import doubts
 from backtest.page.identity import commit, identity
 from backtest.page.inputs import Inputs, Played
@@ -50,13 +50,14 @@ def render(inputs: Inputs) -> str:
     )
     for module in (words, svg):
         loader.globals |= {name: f for name, f in vars(module).items() if callable(f) and not name.startswith("_")}
-    style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "app.js"))
+    style = (HERE / "page.css").read_text(encoding="utf-8")
+    script = "".join(file.read_text(encoding="utf-8") for file in sorted((HERE / "scripts").glob("*.js")))
     return loader.get_template("page.html").render(
         style=Markup(style),
         script=Markup(script),
         policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
         "base-uri 'none'; form-action 'none'",
-        data=Markup(json.dumps(curves(inputs), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")),
+        data=Markup(json.dumps(drawn(inputs), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")),
         month_names=_MONTHS,
         **_content(inputs),
     )

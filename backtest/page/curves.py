@@ -23,8 +23,8 @@ MOST_POINTS = 60_000
 _PPM = 1_000_000
 
 
-def curves(inputs: Inputs) -> dict[str, Any]:
-    """What `app.js` draws, as one JSON object; its keys are read there by name."""
+def drawn(inputs: Inputs) -> dict[str, Any]:
+    """What the charts draw, as one JSON object; `scripts/` reads its keys by name."""
     result, rules = inputs.result, inputs.setting.rules
     every = -(-len(result.curve_time) // MOST_POINTS)
     kept = np.arange(len(result.curve_time))[::-1][::every][::-1]  # the last point is kept
@@ -135,5 +135,5 @@ def _symbol(inputs: Inputs, frame: SymbolFrame, length: Timeframe) -> dict[str, 
 
 def _known_to_training(inputs: Inputs) -> list[list[int]]:
     """Stretches (ms) by whose outcomes the set was fitted, stopped, stacked or calibrated."""
-    splits = inputs.model_set.manifest.data.splits
+    splits = inputs.model_set.manifest.data.splits if inputs.known_market else {}
     return [[utc_ms(r.start), utc_ms(r.end)] for name, r in splits.items() if name != "test"]

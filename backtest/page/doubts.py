@@ -54,12 +54,17 @@ def _foreseen(inputs: Inputs, calibrations: Sequence[Calibration]) -> Iterator[D
             overlap = min(utc_ms(split.end), result.end_ms) - max(utc_ms(split.start), result.start_ms)
             seen += max(overlap, 0)
     share = seen / max(result.end_ms - result.start_ms, 1)
-    symbols = {i.symbol for i in inputs.setting.instruments} & set(manifest.data.symbols)
-    if share > 0 and symbols:
+    if not inputs.known_market:
+        yield Doubt(
+            f"fitted on {manifest.data.venue} {', '.join(manifest.data.symbols)}, tested on another market",
+            "What it knows of one need not hold in another; no tested hour was seen in training.",
+            grave=False,
+        )
+    elif share > 0:
         yield Doubt(
             f"{percent(share, 0)} of the tested time lies in what the set was fitted on, by its dates",
             "A set knows the answers there, and every figure that counts those hours is too good. Only hours after "
-            f"{_last_known(inputs)} are new to it (unless this is another market under the same name); use --from.",
+            f"{_last_known(inputs)} are new to it; use --from.",
             grave=share > 0.01,
         )
 

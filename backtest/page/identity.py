@@ -42,6 +42,7 @@ def identity(inputs: Inputs) -> list[tuple[str, Lines]]:
         *inputs.more.items(),
     ]
     trials = manifest.evidence.get("trials")
+    splits = sorted(manifest.data.splits.items(), key=lambda pair: pair[1].start)
     the_set: Lines = [
         ("id", manifest.id),
         ("name", made_from.name),
@@ -52,7 +53,7 @@ def identity(inputs: Inputs) -> list[tuple[str, Lines]]:
         ("trials counted", DASH if trials is None else str(trials)),
         ("trained on", f"{manifest.data.venue} {', '.join(manifest.data.symbols)}, {manifest.data.source}"),
         ("data SHA-256", manifest.data.sha256),
-        *((f"{name} split", f"{r.start} to {r.end}, {count(r.rows)} rows") for name, r in manifest.data.splits.items()),
+        *((f"{name} split", f"{r.start} to {r.end}, {count(r.rows)} rows") for name, r in splits),
         ("purge", f"{manifest.data.purge} bars"),
         ("features", f"{len(manifest.features.names)}, schema {manifest.features.schema_hash}"),
         ("expires", manifest.expires),

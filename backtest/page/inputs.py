@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtest.engine import Result
+from backtest.options import SYNTHETIC
 from backtest.sources import Setting
 from backtest.statistics import Statistics
 from backtest.tape import SymbolFrame
@@ -68,6 +69,13 @@ class Inputs:
     def hold_bars(self) -> int:
         """Decision candles the rules hold a position for, at most."""
         return self.setting.rules.max_hold_bars or self.model_set.manifest.decision.max_hold_bars
+
+    @property
+    def known_market(self) -> bool:
+        """Whether the set was fitted on this market: one of its symbols, and both synthetic or both real."""
+        made_of, symbols = self.model_set.manifest.data, {i.symbol for i in self.setting.instruments}
+        synthetic = self.setting.data.startswith(SYNTHETIC)
+        return bool(symbols & set(made_of.symbols)) and synthetic == (made_of.venue == "synthetic")
 
     def tested(self, frame: SymbolFrame) -> NDArray[np.bool_]:
         """Which of a frame's decision candles close within the range that was played."""

@@ -1,7 +1,7 @@
 """Long columns made short: integers, mostly small, as base64 of variable-length bytes.
 
 Each integer is zigzagged (0, -1, 1, -2, … become 0, 1, 2, 3, …) and written in groups of seven bits, lowest first, the
-eighth bit saying that more follow: the varints of Protocol Buffers. `app.js` reads them back.
+eighth bit saying that more follow: the varints of Protocol Buffers. `scripts/1-data.js` reads them back.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def interval(value: float | None, low: float, high: float, zero: bool) -> Markup
     )
     if value is not None:
         parts.append(tag("circle", "point", cx=plot.x(value), cy=11.0, r=3.5))
-    return picture(140, 22, f"from {number(low, 4)} to {number(high, 4)}", parts)
+    return picture(140, 22, f"from {number(low, 4)} to {number(high, 4)}", parts, "small")
 
 
 def bar(share: float, cls: str = "") -> Markup:
@@ -125,7 +125,7 @@ def reliability(bins: Sequence[Bin], title: str, base_rate: float, cls: str) -> 
     ends = [v for b in bins for v in (b.said, b.low, b.high)]
     low, high = max(min(ends) - 0.02, 0), min(max(ends) + 0.02, 1)
     plot = Plot(36, 8, 196, 172, low, high, low, high)
-    marks = ticks(low, high, 4)
+    marks = ticks(low, high, 5)
     parts = plot.grid(marks, marks, ".2f", ".2f")
     parts.append(tag("line", "honest", x1=plot.x(low), y1=plot.y(low), x2=plot.x(high), y2=plot.y(high)))
     parts.append(tag("line", "base", x1=36.0, x2=232.0, y1=plot.y(base_rate), y2=plot.y(base_rate)))
@@ -164,21 +164,21 @@ def histogram(said: Floats, entry: float | None, leave: float | None, title: str
 def threshold_chart(passed: Sequence[Passed], base_rate: float, entry: float | None, title: str, cls: str) -> Markup:
     """Above: of candles, how many would have passed each threshold, and of those, how many paid. Below: net profit."""
     xs = [p.threshold for p in passed]
-    plot = Plot(40, 10, 320, 110, xs[0], xs[-1], 0, 1)
+    plot = Plot(44, 10, 506, 150, xs[0], xs[-1], 0, 1)
     parts = plot.grid([], [0, 0.25, 0.5, 0.75, 1], "", ".0%")
     shares = [(p.threshold, p.share) for p in passed]
     area = plot.path(shares) + f"L{plot.x(xs[-1]):.1f} {plot.y(0):.1f}L{plot.x(xs[0]):.1f} {plot.y(0):.1f}Z"
     parts.append(tag("path", "area", d=area))
-    parts.append(tag("line", "base", x1=40.0, x2=360.0, y1=plot.y(base_rate), y2=plot.y(base_rate)))
+    parts.append(tag("line", "base", x1=44.0, x2=550.0, y1=plot.y(base_rate), y2=plot.y(base_rate)))
     paid = [(p.threshold, p.paid) for p in passed if p.paid is not None and p.count >= 20]
     if paid:
         parts.append(tag("path", f"line {cls}", d=plot.path(paid)))
     profits = [p.profit for p in passed]
     low, high = min(0.0, *profits), max(0.0, *profits)
-    below = Plot(40, 136, 320, 70, xs[0], xs[-1], low, high if high > low else low + 0.01)
-    parts += below.grid(ticks(xs[0], xs[-1], 6), ticks(below.y0, below.y1, 3), ".2f", ".0%")
-    parts.append(tag("line", "axis", x1=40.0, x2=360.0, y1=below.y(0), y2=below.y(0)))
-    width = min(below.width / max(len(xs), 1) * 0.7, 10)
+    below = Plot(44, 178, 506, 90, xs[0], xs[-1], low, high if high > low else low + 0.01)
+    parts += below.grid(ticks(xs[0], xs[-1], 6), ticks(below.y0, below.y1, 4), ".2f", ".0%")
+    parts.append(tag("line", "axis", x1=44.0, x2=550.0, y1=below.y(0), y2=below.y(0)))
+    width = min(below.width / max(len(xs), 1) * 0.7, 14)
     for p in passed:
         top, foot = below.y(max(p.profit, 0)), below.y(min(p.profit, 0))
         told = f"{number(p.threshold)}: {count(p.entries)} trades, {percent(p.profit, 1, True)}"
@@ -188,8 +188,8 @@ def threshold_chart(passed: Sequence[Passed], base_rate: float, entry: float | N
         )  # fmt: skip
     if entry is not None and xs[0] <= entry <= xs[-1]:
         at = plot.x(entry)
-        parts.append(tag("line", "mark", x1=at, x2=at, y1=8.0, y2=206.0))
-    return picture(370, 224, title, parts, "wide")
+        parts.append(tag("line", "mark", x1=at, x2=at, y1=8.0, y2=268.0))
+    return picture(560, 286, title, parts, "wide")
 
 
 def spark(worst: Worst) -> Markup:
@@ -216,7 +216,7 @@ def spark(worst: Worst) -> Markup:
         tag("path", "line ink", d=plot.path(zip(times, closes, strict=True))),
         tag("circle", f"dot {side}", cx=start, cy=plot.y(entry), r=3.5),
         tag("circle", "dot lost", cx=end, cy=plot.y(leave), r=3.5),
-    ])  # fmt: skip
+    ], "small")  # fmt: skip
 
 
 def still_equity(equity: Floats, hold: Floats, title: str) -> Markup:

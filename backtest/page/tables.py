@@ -122,11 +122,9 @@ def worst_trades(inputs: Inputs) -> list[Worst]:
 def _worst(closed: Closed, frame: SymbolFrame) -> Worst:
     trade = closed.trade
     held = frame.base.between(frame.base.timeframe.floor(trade.entry_time), max(trade.exit_time, trade.entry_time + 1))
-    entry = trade.entry_price * float(frame.instrument.tick)
-    extreme = entry
-    if len(held):
-        extreme = float(held.low.min()) if trade.side > 0 else float(held.high.max())
-    return Worst(closed, frame, min(trade.side * (extreme / entry - 1), 0.0))
+    entry, leave = (price * float(frame.instrument.tick) for price in (trade.entry_price, trade.exit_price))
+    seen = [leave, *(held.low if trade.side > 0 else held.high).tolist()]  # a gap is seen at the exit alone
+    return Worst(closed, frame, min(trade.side * (price / entry - 1) for price in seen))
 
 
 def ranked(counts: dict[str, int], key: Callable[[str], str] = str) -> list[tuple[str, int, float]]:

@@ -21,7 +21,7 @@ def number(value: float | None, digits: int = 2, sign: bool = False) -> str:
 def percent(fraction: float | None, digits: int = 1, sign: bool = False) -> str:
     """A fraction in per cent: ``+12.3 %``."""
     known = fraction is not None and math.isfinite(fraction)
-    return f"{number(100 * fraction, digits, sign)} %" if known and fraction is not None else DASH
+    return f"{number(100 * fraction, digits, sign)}\N{NO-BREAK SPACE}%" if known and fraction is not None else DASH
 
 
 def money(units: int | None, sign: bool = False) -> str:
@@ -39,11 +39,12 @@ def counted(value: int, one: str, many: str = "") -> str:
     return f"{count(value)} {one if value == 1 else many or one + 's'}"
 
 
-def measured(value: float | None) -> str:
+def measured(value: float | None, sign: bool = False) -> str:
     """A gate's figure, whose unit only its question knows: four digits that count."""
     if value is None or not math.isfinite(value):
         return DASH
-    text = f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    plus = "+" if sign else ""
+    text = f"{value:{plus},.0f}" if abs(value) >= 10_000 else f"{value:{plus}.4g}"
     return text.replace("-", MINUS)
 
 
