@@ -16,10 +16,9 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from backtest.page import headline, importance, outcomes, svg, tables, words
+from backtest.page import doubts, headline, identity, importance, outcomes, svg, tables, words
 from backtest.page.curves import buy_and_hold, drawn
-from backtest.page.doubts import doubts
-from backtest.page.identity import commit, identity
+from backtest.page.identity import commit
 from backtest.page.inputs import Inputs, Played
 
 __all__ = ["Inputs", "Played", "commit", "render", "write"]
@@ -73,7 +72,7 @@ def _content(inputs: Inputs) -> dict[str, Any]:
         "headline": headline.headline(inputs),
         "gates": headline.ordered(inputs.verdict) if inputs.verdict else [],
         "tally": headline.tally(inputs.verdict) if inputs.verdict else "",
-        "doubts": doubts(inputs, calibrations, months),
+        "doubts": doubts.doubts(inputs, calibrations, months),
         "months": months,
         "years": sorted({m.year for m in months}),
         "month_of": {(m.year, m.month): m for m in months},
@@ -85,7 +84,7 @@ def _content(inputs: Inputs) -> dict[str, Any]:
         "importances": importance.importances(inputs.model_set),
         "worst": tables.worst_trades(inputs),
         "ranked": tables.ranked,
-        "identity": identity(inputs),
+        "identity": identity.identity(inputs),
         "still": svg.still_equity(
             result.curve_equity / result.start_cash,
             buy_and_hold(inputs, result.curve_time),

@@ -164,7 +164,7 @@ def histogram(said: Floats, entry: float | None, leave: float | None, title: str
 def threshold_chart(passed: Sequence[Passed], base_rate: float, entry: float | None, title: str, cls: str) -> Markup:
     """Above: of candles, how many would have passed each threshold, and of those, how many paid. Below: net profit."""
     xs = [p.threshold for p in passed]
-    plot = Plot(44, 10, 506, 150, xs[0], xs[-1], 0, 1)
+    plot = Plot(44, 10, 506, 150, xs[0] - 0.01, xs[-1] + 0.01, 0, 1)
     parts = plot.grid([], [0, 0.25, 0.5, 0.75, 1], "", ".0%")
     shares = [(p.threshold, p.share) for p in passed]
     area = plot.path(shares) + f"L{plot.x(xs[-1]):.1f} {plot.y(0):.1f}L{plot.x(xs[0]):.1f} {plot.y(0):.1f}Z"
@@ -175,7 +175,7 @@ def threshold_chart(passed: Sequence[Passed], base_rate: float, entry: float | N
         parts.append(tag("path", f"line {cls}", d=plot.path(paid)))
     profits = [p.profit for p in passed]
     low, high = min(0.0, *profits), max(0.0, *profits)
-    below = Plot(44, 178, 506, 90, xs[0], xs[-1], low, high if high > low else low + 0.01)
+    below = Plot(44, 178, 506, 90, xs[0] - 0.01, xs[-1] + 0.01, low, high if high > low else low + 0.01)
     parts += below.grid(ticks(xs[0], xs[-1], 6), ticks(below.y0, below.y1, 4), ".2f", ".0%")
     parts.append(tag("line", "axis", x1=44.0, x2=550.0, y1=below.y(0), y2=below.y(0)))
     width = min(below.width / max(len(xs), 1) * 0.7, 14)

@@ -61,6 +61,7 @@ function symbol(raw) {
   return {
     name: raw.name, length: raw.length, digits: Math.max(0, Math.min(8, Math.round(-Math.log10(tick)))), time,
     open: open.map((v) => v * tick), high, low, close: close.map((v) => v * tick),
+    told: time.map((t) => t + raw.length), // a chance is told at its candle's close
     long: shares(raw.long), short: shares(raw.short), trades,
   };
 }

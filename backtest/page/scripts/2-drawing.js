@@ -70,7 +70,7 @@ function draw(chart) {
   if (!width) return;
   if (canvas.width !== Math.round(width * ratio)) canvas.width = Math.round(width * ratio);
   if (canvas.height !== Math.round(height * ratio)) canvas.height = Math.round(height * ratio);
-  const ctx = canvas.getContext("2d"), right = width - (width < 500 ? 46 : 62), floor = height - 20;
+  const ctx = canvas.getContext("2d"), right = width - (width < 500 ? 52 : 62), floor = height - 20;
   ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
   ctx.clearRect(0, 0, width, height);
   ctx.font = "11px system-ui, sans-serif";

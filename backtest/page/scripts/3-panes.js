@@ -2,7 +2,10 @@
 
 const equity = {
   title: "equity, start = 1", weight: 3, log: true,
-  extent: () => { const [a, b] = extent(curve.time, curve.equity, curve.hold, curve.champion); return [Math.min(a, 1), Math.max(b, 1)]; },
+  extent() {
+    const [a, b] = extent(curve.time, curve.equity, curve.hold, curve.champion);
+    return [Math.min(a, 1), Math.max(b, 1)];
+  },
   label: (v, span) => figure(v, span < 0.1 ? 3 : span < 20 ? 2 : 0),
   paint(pen) {
     flat(pen, 1, colour.mute);
@@ -38,10 +41,11 @@ function seen({ ctx, X, top, low }) {
 }
 function ribbon({ ctx, X, right, low }) {
   const top = low + 6, bar = X(curve.time[1]) - X(curve.time[0]);
-  if (!(bar < 2)) { // a rectangle a candle
-    for (let i = Math.max(first(curve.time, view.from), 0); i < curve.time.length && curve.time[i] <= view.to + bar; i++) {
-      const x = X(i ? curve.time[i - 1] : data.start);
-      if (curve.regime[i] >= 0) { ctx.fillStyle = colour[REGIMES[curve.regime[i]]]; ctx.fillRect(x, top, X(curve.time[i]) - x + 0.5, RIBBON); }
+  if (!(bar < 2)) { // a rectangle from each decision to the next
+    for (let i = Math.max(last(curve.time, view.from), 0); i < curve.time.length - 1 && curve.time[i] <= view.to; i++) {
+      if (curve.regime[i] < 0) continue;
+      ctx.fillStyle = colour[REGIMES[curve.regime[i]]];
+      ctx.fillRect(X(curve.time[i]), top, X(curve.time[i + 1]) - X(curve.time[i]) + 0.5, RIBBON);
     }
     return;
   }
@@ -90,11 +94,14 @@ function trades({ ctx, X, Y, right }, s) {
 }
 const chances = {
   title: "P(long pays), P(short pays); dashed: entry", weight: 1.2,
-  extent: () => { const [a, b] = extent(chosen().time, chosen().long, chosen().short); return [Math.min(a, data.long_entry, data.short_entry), Math.max(b, data.long_entry, data.short_entry)]; },
+  extent() {
+    const [a, b] = extent(chosen().told, chosen().long, chosen().short);
+    return [Math.min(a, data.long_entry, data.short_entry), Math.max(b, data.long_entry, data.short_entry)];
+  },
   label: (v) => figure(v, 2),
   paint(pen) {
     const s = chosen();
-    line(pen, s.time, s.short, colour.short, 1, true); line(pen, s.time, s.long, colour.long, 1, true);
+    line(pen, s.told, s.short, colour.short, 1, true); line(pen, s.told, s.long, colour.long, 1, true);
     flat(pen, data.long_entry, colour.long); flat(pen, data.short_entry, colour.short);
   },
 };
@@ -107,7 +114,7 @@ function ofEquity(t) {
 }
 function ofPrice(t) {
   const s = chosen(), i = Math.max(last(s.time, t), 0), d = s.digits, chance = (v) => (Number.isNaN(v) ? "none" : v.toFixed(3));
-  const regime = REGIMES[curve.regime[Math.min(first(curve.time, t), curve.regime.length - 1)]] ?? "not settled";
+  const regime = REGIMES[curve.regime[last(curve.time, t)]] ?? "not settled";
   const parts = [`${when(s.time[i])}  ${s.name} ${figure(s.open[i], d)} → ${figure(s.close[i], d)}`];
   parts.push(`P(long) ${chance(s.long[i])}, P(short) ${chance(s.short[i])}`, regime + " volatility");
   const trade = s.trades.find((x) => x.from <= t && x.to >= t);

@@ -56,13 +56,9 @@ const acts = {
     $("price").scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
     $("price-chart").focus({ preventScroll: true });
   },
-  async copy(button) {
-    const words = $("command").textContent;
-    try { await navigator.clipboard.writeText(words); } catch {
-      getSelection().selectAllChildren($("command"));
-      document.execCommand("copy");
-    }
-    button.textContent = "copied";
+  copy(button) { // by selection: the clipboard's own interface is shut to pages opened from a disk in some browsers
+    getSelection().selectAllChildren($("command"));
+    button.textContent = document.execCommand("copy") ? "copied" : "press Ctrl C";
     setTimeout(() => { button.textContent = "copy"; }, 1500);
   },
 };
@@ -77,6 +73,7 @@ const fresh = () => { colours(); charts.forEach(draw); };
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", fresh);
 let opened = [];
 addEventListener("beforeprint", () => {
+  if (root.dataset.print !== undefined) return;
   root.dataset.print = "";
   opened = [...document.querySelectorAll("details:not([open])")];
   opened.forEach((d) => { d.open = true; });
