@@ -67,9 +67,10 @@ def _content(inputs: Inputs) -> dict[str, Any]:
     calibrations = [outcomes.calibration(of) for of in outcomes.foretold(inputs)]
     months = tables.months(inputs.result)
     result, rules = inputs.result, inputs.setting.rules
+    held = buy_and_hold(inputs, result.curve_time)
     return {
         "inputs": inputs,
-        "headline": headline.headline(inputs),
+        "headline": headline.headline(inputs, float(held[-1]) - 1),
         "gates": headline.ordered(inputs.verdict) if inputs.verdict else [],
         "tally": headline.tally(inputs.verdict) if inputs.verdict else "",
         "doubts": doubts.doubts(inputs, calibrations, months),
@@ -86,10 +87,9 @@ def _content(inputs: Inputs) -> dict[str, Any]:
         "ranked": tables.ranked,
         "identity": identity.identity(inputs),
         "still": svg.still_equity(
-            result.curve_equity / result.start_cash,
-            buy_and_hold(inputs, result.curve_time),
-            "Equity of this set, and buy and hold",
+            result.curve_equity / result.start_cash, held, "Equity of this set, and buy and hold"
         ),
+        "held": float(held[-1]) - 1,
         "by_year": _by_year(months),
         "isfinite": np.isfinite,
     }

@@ -23,11 +23,12 @@ class Headline:
     decided: tuple[Gate, ...] = ()
 
 
-def headline(inputs: Inputs) -> Headline:
-    """What the verdict says; for a plain backtest, what happened and that nothing was decided."""
+def headline(inputs: Inputs, held: float) -> Headline:
+    """What the verdict says; for a plain backtest, what happened, beside `held`, the return of buy and hold."""
     verdict = inputs.verdict
     if verdict is None:
-        return Headline("No gate was run", "plain", f"{_happened(inputs)} Whether the set may trade was not asked.")
+        told = f"{_happened(inputs, held)} Whether the set may trade was not asked."
+        return Headline("No gate was run", "plain", told)
     against = f"against champion {verdict.champion}" if verdict.champion else "against flat, for want of a champion"
     failed, unclear, warned = (_those(verdict, says) for says in (Says.FAIL, Says.UNCLEAR, Says.WARNING))
     every = len(verdict.gates)
@@ -57,11 +58,11 @@ def _those(verdict: Verdict, says: Says) -> tuple[Gate, ...]:
     return tuple(g for g in verdict.gates if g.says is says)
 
 
-def _happened(inputs: Inputs) -> str:
+def _happened(inputs: Inputs, held: float) -> str:
     figures, days = inputs.figures, (inputs.result.end_ms - inputs.result.start_ms) / 86_400_000
     return (
         f"A plain backtest: {percent(figures.total_return, 1, True)} in {counted(round(days), 'day')} and "
         f"{counted(figures.all.trades, 'trade')}, Sharpe ratio {number(figures.sharpe)}, "
-        f"largest drawdown {percent(figures.max_drawdown)}; the price itself "
-        f"{percent(inputs.setting.market_return, 1, True)}."
+        f"largest drawdown {percent(figures.max_drawdown)}; buy and hold "
+        f"{percent(held, 1, True)}."
     )

@@ -134,6 +134,7 @@ def reliability(bins: Sequence[Bin], title: str, base_rate: float, cls: str) -> 
         parts.append(tag("line", f"whisker {cls}", x1=at, x2=at, y1=plot.y(b.low), y2=plot.y(b.high)))
         told = f"said {number(b.said, 3)}, came {number(b.came, 3)} ({count(b.count)} candles)"
         parts.append(tag("circle", f"dot {cls}", tag("title", inside=told), cx=at, cy=plot.y(b.came), r=4))
+    parts.append(text(f"{count(round(sum(b.count for b in bins) / len(bins)))} candles a point", 230, 176, "end"))
     return picture(240, 200, title, parts)
 
 
@@ -164,20 +165,20 @@ def histogram(said: Floats, entry: float | None, leave: float | None, title: str
 def threshold_chart(passed: Sequence[Passed], base_rate: float, entry: float | None, title: str, cls: str) -> Markup:
     """Above: of candles, how many would have passed each threshold, and of those, how many paid. Below: net profit."""
     xs = [p.threshold for p in passed]
-    plot = Plot(44, 10, 506, 150, xs[0] - 0.01, xs[-1] + 0.01, 0, 1)
+    plot = Plot(52, 10, 498, 150, xs[0] - 0.01, xs[-1] + 0.01, 0, 1)
     parts = plot.grid([], [0, 0.25, 0.5, 0.75, 1], "", ".0%")
     shares = [(p.threshold, p.share) for p in passed]
     area = plot.path(shares) + f"L{plot.x(xs[-1]):.1f} {plot.y(0):.1f}L{plot.x(xs[0]):.1f} {plot.y(0):.1f}Z"
     parts.append(tag("path", "area", d=area))
-    parts.append(tag("line", "base", x1=44.0, x2=550.0, y1=plot.y(base_rate), y2=plot.y(base_rate)))
+    parts.append(tag("line", "base", x1=52.0, x2=550.0, y1=plot.y(base_rate), y2=plot.y(base_rate)))
     paid = [(p.threshold, p.paid) for p in passed if p.paid is not None and p.count >= 20]
     if paid:
         parts.append(tag("path", f"line {cls}", d=plot.path(paid)))
     profits = [p.profit for p in passed]
     low, high = min(0.0, *profits), max(0.0, *profits)
-    below = Plot(44, 178, 506, 90, xs[0] - 0.01, xs[-1] + 0.01, low, high if high > low else low + 0.01)
+    below = Plot(52, 178, 498, 90, xs[0] - 0.01, xs[-1] + 0.01, low, high if high > low else low + 0.01)
     parts += below.grid(ticks(xs[0], xs[-1], 6), ticks(below.y0, below.y1, 4), ".2f", ".0%")
-    parts.append(tag("line", "axis", x1=44.0, x2=550.0, y1=below.y(0), y2=below.y(0)))
+    parts.append(tag("line", "axis", x1=52.0, x2=550.0, y1=below.y(0), y2=below.y(0)))
     width = min(below.width / max(len(xs), 1) * 0.7, 14)
     for p in passed:
         top, foot = below.y(max(p.profit, 0)), below.y(min(p.profit, 0))

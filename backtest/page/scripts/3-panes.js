@@ -27,7 +27,8 @@ const fall = {
 };
 const RIBBON = 14, REGIMES = ["low", "mid", "high"];
 const price = {
-  title: "price", weight: 3, foot: RIBBON + 4, log: true,
+  get title() { const ms = chosen().length; return `price, candles of ${ms < HOUR ? ms / 60000 + " min" : ms / HOUR + " h"}`; },
+  weight: 3, foot: RIBBON + 4, log: true,
   extent: () => [extent(chosen().time, chosen().low)[0], extent(chosen().time, chosen().high)[1]],
   label: (v, span) => figure(v, Math.max(0, Math.min(chosen().digits, Math.ceil(2 - Math.log10(span))))),
   paint(pen) { seen(pen); ribbon(pen); candles(pen, chosen()); trades(pen, chosen()); },
