@@ -160,8 +160,8 @@ def seen(manifest: Manifest, symbols: Sequence[str], start_ms: int, end_ms: int)
     if known <= 0 or not set(symbols) & set(manifest.data.symbols):
         return None
     return (
-        f"the set was made from {known / (end_ms - start_ms):.0%} of the time tested, where it knows the answers: sweep "
-        f"from {utc(until)[:10]} on"
+        f"the set was made from {known / (end_ms - start_ms):.0%} of the time tested, where it knows the answers: "
+        f"sweep from {utc(until)[:10]} on"
     )
 
 

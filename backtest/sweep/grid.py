@@ -6,7 +6,8 @@ A grid is a YAML file of the rules' dotted keys, each with a list of values or a
     entry.short: 0.44:0.50:0.02                           # both ends included
     regimes.{low,mid,high}.leverage: [[10, 5, 2], 3]      # varied together: one value for each, or one for all
 
-On the command line the same is ``--grid entry.long=0.50,0.52`` and ``--grid 'regimes.{low,mid,high}.leverage=10/5/2,3'``.
+On the command line the same is ``--grid entry.long=0.50,0.52`` and
+``--grid 'regimes.{low,mid,high}.leverage=10/5/2,3'``.
 """
 
 from __future__ import annotations
@@ -37,11 +38,8 @@ _BRACES = re.compile(r"\{([\w,]+)\}")
 
 Path_ = tuple[str, ...]
 
-_Keys: type[BaseModel] = create_model(
-    "LiveConfig",
-    __config__=LiveConfig.model_config,
-    **{name: (field.annotation, field) for name, field in LiveConfig.model_fields.items()},
-)
+_FIELDS: dict[str, Any] = {name: (field.annotation, field) for name, field in LiveConfig.model_fields.items()}
+_Keys: type[BaseModel] = create_model("LiveConfig", __config__=LiveConfig.model_config, **_FIELDS)
 """The rules' keys without the constraints between them: a value may fit one combination and not another."""
 
 

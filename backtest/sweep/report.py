@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -126,7 +127,7 @@ def _head(sweep: Sweep) -> Text:
 
 
 def _table(sweep: Sweep, top: int) -> Table:
-    """The best variants and the rules' own row; keys that are varied stand below each other to fit the screen."""
+    """The best variants, and the rules' own row below them."""
     choice, played = sweep.choice, sweep.played
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, title="Best by Sharpe ratio",
                   title_justify="left", min_width=30)  # fmt: skip
@@ -136,7 +137,7 @@ def _table(sweep: Sweep, top: int) -> Table:
     table.add_column("variant", overflow="fold")
     for rank, at in enumerate(choice.order[:top].tolist(), 1):
         parameters = sweep.grid.variants[at].parameters
-        named = "  ".join(f"{key} {_value(value)}" for key, value in parameters.items())
+        named = ", ".join(f"{_short(key)} {_value(value)}" for key, value in parameters.items())
         table.add_row(str(rank), *_cells(figures(played, at, float(choice.sharpe[at]), sweep.cash)), named)
     table.add_section()
     table.add_row("", *_cells(figures(sweep.base, 0, sweep.base_sharpe, sweep.cash)), f"the rules of {sweep.rules}")
@@ -165,6 +166,11 @@ def _worth(sweep: Sweep) -> str:
             f"trials{earlier}"
         )
     return "\n".join(lines)
+
+
+def _short(key: str) -> str:
+    """A key without its words in braces: ``regimes.leverage``."""
+    return ".".join(part for part in re.sub(r"\{[^}]*\}", "", key).split(".") if part)
 
 
 def _value(value: Any) -> str:
