@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,7 +67,7 @@ def sharpes(daily: Floats) -> Floats:
     return np.where(np.any(daily <= -1, axis=1), math.nan, annual_sharpe(daily))
 
 
-def choose(daily: Floats, tried: int, earlier: int = 0, earlier_sharpes: Sequence[float] = ()) -> Choice:
+def choose(daily: Floats, tried: int, earlier: int = 0) -> Choice:
     """Rank the variants and judge the choice.
 
     Parameters
@@ -78,9 +77,7 @@ def choose(daily: Floats, tried: int, earlier: int = 0, earlier_sharpes: Sequenc
     tried : int
         Trials of this sweep: the variants, and the base rules where they are none of them.
     earlier : int
-        Trials before this sweep.
-    earlier_sharpes : sequence of float
-        The annual Sharpe ratios of those, as far as they are known.
+        Trials before this sweep, of which no Sharpe ratio is known.
     """
     ratios = sharpes(daily)
     order = np.argsort(-np.where(np.isnan(ratios), -np.inf, ratios), kind="stable")
@@ -91,8 +88,7 @@ def choose(daily: Floats, tried: int, earlier: int = 0, earlier_sharpes: Sequenc
     except ValueError as error:
         no_pbo = str(error)
     if best is not None:
-        known = [*ratios.tolist(), *earlier_sharpes]
-        deflated = deflated_sharpe(daily[best], tried + earlier, known)
+        deflated = deflated_sharpe(daily[best], tried + earlier, ratios.tolist())
     warnings = _warnings(best, overfitted, no_pbo, deflated)
     return Choice(ratios, order, best, overfitted, no_pbo, deflated, tried, earlier, warnings)
 

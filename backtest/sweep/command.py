@@ -17,14 +17,16 @@ from backtest import sources
 from backtest.judge import DEMO_RULES, LIVE_RULES
 from backtest.options import Account, History, account_options, history_options
 from backtest.shown import Shown
-from backtest.sweep import choice, executors, playing, report
+from backtest.sweep import choice, counted, executors, playing, report
+from backtest.sweep.counted import span
 from backtest.sweep.grid import Grid
 from backtest.sweep.work import Played, Progress, Work
 from market.timeframes import Timeframe
-from models import modelset
+from models import modelset, trials
 from models.inference import Predictor
 from models.manifest import Manifest, utc, utc_ms
 from models.modelset import ModelSet
+from models.trials import Trial
 from strategy.live_config import LiveConfig, Rules
 
 SERIAL, THREADS, RAY = "serial", "threads", "ray"
@@ -98,28 +100,26 @@ def sweep(
     grid = Grid.of(grids, base)
     predictor = Predictor.load(judged)
     decision = Timeframe.parse(judged.manifest.data.timeframe)
+    own = base.rules()
     with Shown(errors) as shown:
         shown("reading history", 0, 1)
         series = history.series(predictor.lookback, decision)
         frames, refusals = sources.frames(series, predictor, decision, history.start, history.end, shown)
-        prepared = playing.prepare(frames)
-        work = Work(playing.simulate, prepared, account.costs, judged.manifest.decision.max_hold_bars, account.cash)
+        hold = judged.manifest.decision.max_hold_bars
+        work = Work(playing.simulate, playing.prepare(frames), account.costs, hold, account.cash)
         began = time.perf_counter()
-        own = base.rules()
-        played = _play(
-            executor,
-            work,
-            [own, *(v.rules for v in grid.variants)],
-            partial(shown, "trading variants"),
-            workers,
-            ray_address,
-        )
+        progress = partial(shown, "trading variants")
+        played = _play(executor, work, [own, *(v.rules for v in grid.variants)], progress, workers, ray_address)
         took = time.perf_counter() - began
-    start = min(int(f.base.open_time[0]) for f in frames)
-    end = max(int(f.base.open_time[-1]) for f in frames) + frames[0].base.timeframe.ms
+    start, end = span(frames)
     daily = choice.daily_returns(played, account.cash)
-    among = any(v.rules == own for v in grid.variants)
-    chosen = choice.choose(daily[1:], tried=len(grid.variants) + (not among))
+    tried, earlier = len(grid.variants) + all(v.rules != own for v in grid.variants), 0
+    if starter:
+        errors.print("sweeps of the starter set are not added to the ledger of trials", highlight=False)
+    else:
+        this = counted.trial(judged.id, base, grid, frames, account.costs, account.cash, tried)
+        earlier = _earlier(path.parent, this)
+    chosen = choice.choose(daily[1:], tried, earlier)
     if history.files and (warning := seen(judged.manifest, [s.instrument.symbol for s in series], start, end)):
         chosen = replace(chosen, warnings=(*chosen.warnings, warning))
     said = report.Sweep(
@@ -163,6 +163,15 @@ def seen(manifest: Manifest, symbols: Sequence[str], start_ms: int, end_ms: int)
         f"the set was made from {known / (end_ms - start_ms):.0%} of the time tested, where it knows the answers: "
         f"sweep from {utc(until)[:10]} on"
     )
+
+
+def _earlier(store: Path, this: Trial) -> int:
+    try:
+        return counted.count(store, this)
+    except OSError as error:
+        raise click.ClickException(
+            f"{store / trials.FILE}: {error.strerror}; a sweep whose trials are not counted proves nothing"
+        ) from error
 
 
 def _play(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _CHUNKS_A_WORKER = 8
 """Enough for workers of unlike speed to end together."""
 _LARGEST_CHUNK = 256
+_KNOCK_S = 5.0
 _NOT_SENT = ("/.git", "/.venv", "/var", "/build", "/docs", "/tests", "/benchmarks", "/models/sets", "/models/starter")
 
 
@@ -112,6 +114,19 @@ def _chunks(rules: Sequence[Rules], workers: int) -> list[Sequence[Rules]]:
     return [rules[at : at + size] for at in range(0, len(rules), size)]
 
 
+def _reach(address: str) -> None:
+    """Knock at the cluster's door: Ray itself would wait for it for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        return  # `auto`, which Ray finds out about at once
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
+    except OSError as error:
+        raise ExecutorError(
+            f"no Ray cluster answers at {address}: {error}; start one by `ray start --head`, or name another"
+        ) from error
+
+
 @contextmanager
 def _ray(workers: int | None, address: str | None) -> Iterator[Any]:
     """Ray, connected; ended afterwards if it was not there before."""
@@ -123,6 +138,8 @@ def _ray(workers: int | None, address: str | None) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
+    if address:
+        _reach(address)
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
         if address:
@@ -132,8 +149,7 @@ def _ray(workers: int | None, address: str | None) -> Iterator[Any]:
                 "local", num_cpus=workers or cores(), include_dashboard=False, _node_ip_address="127.0.0.1", **quiet
             )
     except (ConnectionError, ValueError, RuntimeError, OSError, TimeoutError) as error:
-        where = address or "this machine"
-        raise ExecutorError(f"Ray at {where} cannot be reached: {error}; start it by `ray start --head`") from error
+        raise ExecutorError(f"Ray cannot be started or reached at {address or 'this machine'}: {error}") from error
     try:
         yield ray
     finally:
