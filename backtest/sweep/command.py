@@ -13,11 +13,11 @@ import click
 from rich.console import Console
 
 import configs
-from backtest import sources
+from backtest import compiled, sources
 from backtest.judge import DEMO_RULES, LIVE_RULES
 from backtest.options import Account, History, account_options, history_options
 from backtest.shown import Shown
-from backtest.sweep import choice, counted, executors, playing, report
+from backtest.sweep import choice, counted, executors, report
 from backtest.sweep.counted import span
 from backtest.sweep.grid import Grid
 from backtest.sweep.work import Played, Progress, Work
@@ -106,7 +106,7 @@ def sweep(
         series = history.series(predictor.lookback, decision)
         frames, refusals = sources.frames(series, predictor, decision, history.start, history.end, shown)
         hold = judged.manifest.decision.max_hold_bars
-        work = Work(playing.simulate, playing.prepare(frames), account.costs, hold, account.cash)
+        work = Work(compiled.simulate, compiled.prepare(frames), account.costs, hold, account.cash)
         began = time.perf_counter()
         progress = partial(shown, "trading variants")
         played = _play(executor, work, [own, *(v.rules for v in grid.variants)], progress, workers, ray_address)

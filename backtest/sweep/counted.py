@@ -11,9 +11,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from backtest.bars import SymbolFrame
 from backtest.broker import Costs
 from backtest.sweep.grid import Grid
-from backtest.tape import SymbolFrame
 from models import trials
 from models.manifest import utc
 from models.trials import Trial

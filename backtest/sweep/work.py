@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
@@ -64,14 +64,15 @@ class Played:
     daily_equity: NDArray[np.int64]
 
     @classmethod
-    def of(cls, outcomes: Sequence[Outcome]) -> Played:
-        """The columns of some outcomes."""
-        counts = {name: np.array([getattr(o, name) for o in outcomes], dtype=np.int64) for name in _COUNTS}
-        return cls(
-            **counts,
-            max_drawdown=np.array([o.max_drawdown for o in outcomes]),
-            daily_equity=np.stack([o.daily_equity for o in outcomes]),
-        )
+    def of(cls, outcomes: Iterable[Outcome]) -> Played:
+        """The columns of some outcomes, of which nothing else is kept."""
+        counts, drawdowns, daily = [], [], []
+        for outcome in outcomes:
+            counts.append([getattr(outcome, name) for name in _COUNTS])
+            drawdowns.append(outcome.max_drawdown)
+            daily.append(outcome.daily_equity)
+        columns = dict(zip(_COUNTS, np.array(counts, dtype=np.int64).T, strict=True))
+        return cls(**columns, max_drawdown=np.array(drawdowns), daily_equity=np.stack(daily))
 
     def rows(self, some: slice) -> Played:
         """The columns of some of the variants."""
@@ -96,5 +97,5 @@ class Work:
     def play(self, rules: Sequence[Rules]) -> Played:
         """Play the history once for each of the rules."""
         return Played.of(
-            [self.simulate(self.prepared, each, self.costs, self.max_hold_bars, self.cash) for each in rules]
+            self.simulate(self.prepared, each, self.costs, self.max_hold_bars, self.cash) for each in rules
         )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from backtest import compiled
+from backtest.bars import SymbolFrame
 from backtest.broker import Costs
-from backtest.sweep import playing
 from backtest.sweep.work import Work
-from backtest.tape import SymbolFrame
 from market import catalogue, synthetic
 from market.instruments import CASH
 from market.timeframes import Timeframe
@@ -33,7 +33,7 @@ def frame(bars: int = 1_200, seed: int = 3) -> SymbolFrame:
 
 
 def work() -> Work:
-    return Work(playing.simulate, playing.prepare([frame()]), Costs(), 12, WALLET)
+    return Work(compiled.simulate, compiled.prepare([frame()]), Costs(), 12, WALLET)
 
 
 def some_rules(count: int = 9) -> list[Rules]:
