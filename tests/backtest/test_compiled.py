@@ -16,6 +16,7 @@ from backtest.compiled import layout
 from backtest.engine import Result
 from market.aggregate import aggregate
 from market.instruments import CASH, INT64_MAX
+from market.timeframes import Timeframe
 from models.prediction import PredictionHistory
 from strategy.live_config import HaltLimits, Rules
 from strategy.plan import TradingState
