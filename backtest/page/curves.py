@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from backtest.bars import SymbolFrame
 from backtest.engine import Result
 from backtest.page.inputs import Inputs
 from backtest.page.packing import packed, shares, steps
-from backtest.tape import SymbolFrame
 from market.aggregate import aggregate
 from market.candles import Floats, Ints
 from market.timeframes import Timeframe

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from backtest.bars import SymbolFrame
 from backtest.page.inputs import Inputs
 from backtest.page.words import DASH, count, minute, money
-from backtest.tape import SymbolFrame
 from market.candles import VALUES
 
 ROOT = Path(__file__).resolve().parents[2]

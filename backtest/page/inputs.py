@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from backtest.bars import SymbolFrame
 from backtest.engine import Result
 from backtest.options import SYNTHETIC
 from backtest.sources import Setting
 from backtest.statistics import Statistics
-from backtest.tape import SymbolFrame
 from backtest.verdict import Verdict
 from models.metrics import Interval
 from models.modelset import ModelSet

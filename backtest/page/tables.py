@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backtest.bars import SymbolFrame
 from backtest.broker import Closed
 from backtest.engine import Result
 from backtest.page.inputs import Inputs
 from backtest.statistics import REGIMES, Group, max_drawdown
-from backtest.tape import SymbolFrame
 
 WORST = 10
 

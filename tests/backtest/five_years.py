@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from backtest import page, sources
+from backtest.bars import SymbolFrame
 from backtest.broker import Costs
 from backtest.engine import run
 from backtest.statistics import statistics
-from backtest.tape import SymbolFrame
 from market import catalogue, synthetic
 from market.instruments import CASH
 from market.timeframes import Timeframe
