@@ -54,8 +54,8 @@ def compare(rows: list[Row], reps: int, seed: int, peers: Environment) -> Compar
             rule[bars] = outcomes(frame)
             frames[bars] = Path(folder) / f"{bars}.npz"
             frame.save(frames[bars])
-        waits = Bench(peers, frames, Path(folder)).measure(rows, reps)
-    return Comparison(rows, rule, waits)
+        compiling = Bench(peers, frames, Path(folder)).measure(rows, reps)
+    return Comparison(rows, rule, compiling)
 
 
 @click.command()

@@ -5,12 +5,24 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
 
 Answer = TypeVar("Answer")
 
 _ENOUGH_S, _MOST = 0.5, 15
+
+
+@dataclass(frozen=True)
+class Lap:
+    """CPU and wall seconds of some work: the medians, where it was repeated."""
+
+    cpu: float
+    wall: float
+    repeats: int = 1
+
+
+NOTHING = Lap(0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -21,38 +33,35 @@ class Measured:
     ----------
     version : str
         Of the engine.
-    setup_cpu : float
-        CPU seconds to turn the frame into what the engine reads.
-    run_cpu, run_wall : float
-        Seconds of the simulation with trade count and final equity, warm; the median where it was repeated.
-    repeats : int
-        How often it was repeated within the process.
+    setup : Lap
+        To turn the frame into what the engine reads.
+    run : Lap
+        The simulation with trade count and final equity, warm.
     trades, stops : int
         Trades closed, and those among them that a stop closed.
     equity : float
         At the last close.
-    jit_seconds : float or None
-        Wall seconds of the first call in the process, on a few bars; None where nothing is compiled.
+    jit : Lap or None
+        The first call in the process, on a few bars; None where nothing is compiled.
     """
 
     version: str
-    setup_cpu: float
-    run_cpu: float
-    run_wall: float
-    repeats: int
+    setup: Lap
+    run: Lap
     trades: int
     stops: int
     equity: float
-    jit_seconds: float | None = None
+    jit: Lap | None = None
 
+    def written(self) -> dict[str, Any]:
+        """The same as JSON has it."""
+        return asdict(self)
 
-@dataclass(frozen=True)
-class Lap:
-    """CPU and wall seconds, and over how many runs they are the median."""
-
-    cpu: float
-    wall: float
-    repeats: int = 1
+    @classmethod
+    def read(cls, told: dict[str, Any]) -> Measured:
+        """From what `written` gave."""
+        laps = {name: Lap(**told[name]) if told[name] else None for name in ("setup", "run", "jit")}
+        return cls(**(told | laps))
 
 
 def timed(work: Callable[[], Answer]) -> tuple[Answer, Lap]:
@@ -69,5 +78,5 @@ def timed_often(work: Callable[[], Answer]) -> tuple[Answer, Lap]:
     while sum(lap.wall for lap in laps) < _ENOUGH_S and len(laps) < _MOST:
         answer, lap = timed(work)
         laps.append(lap)
-    cpu, wall = (statistics.median(getattr(lap, what) for lap in laps) for what in ("cpu", "wall"))
+    cpu, wall = statistics.median(lap.cpu for lap in laps), statistics.median(lap.wall for lap in laps)
     return answer, Lap(cpu, wall, len(laps))

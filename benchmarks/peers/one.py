@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
@@ -20,7 +19,7 @@ def main(name: str, frame: str, answer: str) -> None:
     engine = ENGINES[name]
     module = import_module(f"benchmarks.peers.engines.{engine.module}")
     measured = getattr(module, engine.function)(Frame.load(Path(frame)))
-    Path(answer).write_text(json.dumps(asdict(measured)))
+    Path(answer).write_text(json.dumps(measured.written()))
 
 
 if __name__ == "__main__":

@@ -27,13 +27,18 @@ SCALE = 10**DIGITS
 """Ticks in one unit of price."""
 
 
+Column = Sequence[float]
+
+Columns = tuple[Column, Column, Column, Column, Column, Column]
+
+
 def play(
-    opens: Sequence[float],
-    lows: Sequence[float],
-    closes: Sequence[float],
-    signals: Sequence[float],
-    quantities: Sequence[float],
-    stops: Sequence[float],
+    opens: Column,
+    lows: Column,
+    closes: Column,
+    signals: Column,
+    quantities: Column,
+    stops: Column,
     cash: float,
 ) -> tuple[int, int, float, float]:
     """Trade the rule over bars, lists or arrays: numba compiles this same function.

@@ -15,7 +15,7 @@ import click
 from benchmarks.peers.comparison import Row
 from benchmarks.peers.engines import Engine
 from benchmarks.peers.environment import ROOT, Environment
-from benchmarks.peers.measured import Measured
+from benchmarks.peers.measured import Lap, Measured
 
 PATIENCE_S = 1_800
 
@@ -28,24 +28,24 @@ class Bench:
     frames: dict[int, Path]
     scratch: Path
 
-    def measure(self, rows: list[Row], reps: int) -> dict[str, list[float]]:
-        """Run every row `reps` times; returns each engine's waits for compiled code, in the order of its processes.
+    def measure(self, rows: list[Row], reps: int) -> dict[str, list[Lap]]:
+        """Run every row `reps` times; returns the first calls of each engine that compiles, process by process.
 
         Runs, or the reason for none, are written into the rows. An engine that compiles gets at least two processes.
         """
-        waits: dict[str, list[float]] = {}
+        compiling: dict[str, list[Lap]] = {}
         for rep in range(reps):
             turn = rep % len(rows)
             for row in rows[turn:] + rows[:turn]:
                 if not row.reason:
                     said = self._tell(row, f"run {rep + 1} of {reps}", self._once(row.engine, row.bars))
-                    _take(row, said, waits)
-        for name in [name for name, took in waits.items() if len(took) == 1]:
+                    _take(row, said, compiling)
+        for name in [name for name, laps in compiling.items() if len(laps) == 1]:
             row = next(row for row in rows if row.engine.name == name and row.runs)
             again = self._tell(row, "once more, for its compiled code", self._once(row.engine, row.bars))
-            if isinstance(again, Measured) and again.jit_seconds is not None:
-                waits[name].append(again.jit_seconds)
-        return waits
+            if isinstance(again, Measured) and again.jit is not None:
+                compiling[name].append(again.jit)
+        return compiling
 
     def _once(self, engine: Engine, bars: int) -> Measured | str:
         """One engine's run in a process of its own, or why there is none."""
@@ -64,7 +64,7 @@ class Bench:
             return f"no answer within {PATIENCE_S} s"
         if run.returncode or not answer.exists():
             return _complaint(run.stderr) or f"its process ended with {run.returncode}"
-        return Measured(**json.loads(answer.read_text()))
+        return Measured.read(json.loads(answer.read_text()))
 
     def _interpreter(self, engine: Engine) -> Path | str:
         """Where an engine runs, or why it cannot."""
@@ -77,7 +77,7 @@ class Bench:
         return self.peers.python
 
     def _tell(self, row: Row, which: str, said: Measured | str) -> Measured | str:
-        told = f"cannot run: {said}" if isinstance(said, str) else f"{said.run_cpu:.4f} CPU s"
+        told = f"cannot run: {said}" if isinstance(said, str) else f"{said.run.cpu:.4f} CPU s"
         click.echo(f"{row.bars:,} bars, {which}: {row.engine.name} {told}", err=True)
         return said
 
@@ -89,10 +89,10 @@ def _complaint(told: str) -> str:
     return (named or lines or [""])[-1]
 
 
-def _take(row: Row, said: Measured | str, waits: dict[str, list[float]]) -> None:
+def _take(row: Row, said: Measured | str, compiling: dict[str, list[Lap]]) -> None:
     if isinstance(said, str):
         row.reason, row.runs = said, []
         return
     row.runs.append(said)
-    if said.jit_seconds is not None:
-        waits.setdefault(row.engine.name, []).append(said.jit_seconds)
+    if said.jit is not None:
+        compiling.setdefault(row.engine.name, []).append(said.jit)

@@ -40,9 +40,7 @@ def as_json(said: Comparison, about: Machine) -> dict[str, object]:
         "bars": {name: row.bars for name, row in largest.items()},
         "ratios": {str(bars): said.ratios(bars) for bars in said.rule},
         "targets": [asdict(target) for target in said.targets()],
-        "jit_seconds": {
-            name: dict(zip(("first_run", "second_run"), said.wait(name), strict=True)) for name in said.waits
-        },
+        "jit_seconds": {name: asdict(said.wait(name)) for name in said.compiling},
         "agree": said.agree,
         "equity_tolerance": CENT,
         "rule": {
@@ -62,9 +60,9 @@ def _run(said: Comparison, row: Row) -> dict[str, object]:
     return told | {
         "version": last.version,
         "bars_per_cpu_second": round(row.rate or 0),
-        "cpu_seconds": row.median("run_cpu"),
-        "wall_seconds": row.median("run_wall"),
-        "setup_cpu_seconds": row.median("setup_cpu"),
+        "cpu_seconds": row.cpu,
+        "wall_seconds": row.wall,
+        "setup_cpu_seconds": row.setup_cpu,
         "processes": len(row.runs),
         "trades": last.trades,
         "stops": last.stops,
@@ -85,10 +83,10 @@ def as_text(said: Comparison, about: Machine) -> str:
         lines += [f"{row.engine.name:<16}not run: {row.reason}" for row in rows if not row.runs]
         lines += [f"{name}: {value:.2f}" for name, value in said.ratios(bars).items() if value is not None]
         lines.append("")
-    for name in said.waits:
-        first, second = said.wait(name)
-        later = "" if second is None else f", in a later one {second:.2f} s"
-        lines.append(f"{name}: first call in a first process {first:.2f} s{later}")
+    for name in said.compiling:
+        wait = said.wait(name)
+        later = f", in a later one {wait.second_run:.2f} s ({wait.second_run_cpu:.2f} CPU s)" if wait.second_run else ""
+        lines.append(f"{name}: first call in a first process {wait.first_run:.2f} s{later}")
     for target in said.targets():
         value = "" if target.value is None else f"{target.value:.2f}, "
         lines.append(f"target, {said.largest:,} bars: {target.name} {target.wanted}: {value}{_VERDICTS[target.met]}")
@@ -97,13 +95,13 @@ def as_text(said: Comparison, about: Machine) -> str:
 
 def _line(said: Comparison, row: Row) -> str:
     agreed, last = said.agreement(row), row.runs[-1]
-    verdict = "agrees"
+    verdict = "agrees" if row.engine.exact_equity else "counts agree"
     if not agreed.agrees:
         verdict = f"DIFFERS: trades {agreed.trades:+d}, stops {agreed.stops:+d}, equity {agreed.equity:+.2f}"
     elif row.engine.note:
         verdict += f" ({row.engine.note})"
     return (
-        f"{row.engine.name:<16}{row.rate:>14,.0f}{row.median('run_cpu'):>10.4f}{row.median('run_wall'):>10.4f}"
-        f"{row.median('setup_cpu'):>10.4f}{last.trades:>8}{last.stops:>7}{last.equity:>16,.2f}"
+        f"{row.engine.name:<16}{row.rate:>14,.0f}{row.cpu:>10.4f}{row.wall:>10.4f}"
+        f"{row.setup_cpu:>10.4f}{last.trades:>8}{last.stops:>7}{last.equity:>16,.2f}"
         f"{agreed.equity_to_rule:>+15,.2f}  {verdict}"
     )

@@ -67,6 +67,10 @@ def measure(frame: Frame) -> Measured:
     done = said["_trades"]
     stops = int((done["ExitPrice"] <= done["SL"] + 1e-9).sum())
     return Measured(
-        backtesting.__version__, setup.cpu, run.cpu, run.wall, run.repeats,
-        int(said["# Trades"]), stops, float(said["Equity Final [$]"]),
-    )  # fmt: skip
+        backtesting.__version__,
+        setup,
+        run,
+        int(said["# Trades"]),
+        stops,
+        float(said["Equity Final [$]"]),
+    )

@@ -119,5 +119,11 @@ def measure(frame: Frame) -> Measured:
     told, setup = timed(lambda: events(frame))
     (trades, stops, equity), run = timed_often(lambda: simulate(frame, told))
     return Measured(
-        version("hftbacktest"), setup.cpu, run.cpu, run.wall, run.repeats, int(trades), int(stops), equity, jit.wall
+        version("hftbacktest"),
+        setup,
+        run,
+        int(trades),
+        int(stops),
+        equity,
+        jit,
     )

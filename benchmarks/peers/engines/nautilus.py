@@ -127,6 +127,4 @@ def measure(frame: Frame) -> Measured:
     open_profit = engine.portfolio.unrealized_pnl(PERPETUAL)
     equity = engine.portfolio.account(VENUE).balance_total(USDT).as_double()
     equity += open_profit.as_double() if open_profit else 0.0
-    return Measured(
-        nautilus_trader.__version__, setup.cpu, run.cpu, run.wall, run.repeats, strategy.trades, strategy.stops, equity
-    )
+    return Measured(nautilus_trader.__version__, setup, run, strategy.trades, strategy.stops, equity)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 
 from benchmarks.peers.frame import Frame
-from benchmarks.peers.measured import Measured, timed, timed_often
+from benchmarks.peers.measured import NOTHING, Measured, timed, timed_often
 from benchmarks.peers.rule import CASH, play
 
 _compiled = numba.njit(cache=True)(play)
@@ -13,7 +13,7 @@ _compiled = numba.njit(cache=True)(play)
 
 def measure(frame: Frame) -> Measured:
     """Play the frame's columns as arrays."""
-    columns = (frame.open, frame.low, frame.close, frame.signal, frame.quantity, frame.stop)
-    _, jit = timed(lambda: _compiled(*(column[:300] for column in columns), float(CASH)))
+    few, columns = frame[:300].columns(), frame.columns()
+    _, jit = timed(lambda: _compiled(*few, float(CASH)))
     (trades, stops, equity, _), run = timed_often(lambda: _compiled(*columns, float(CASH)))
-    return Measured(numba.__version__, 0.0, run.cpu, run.wall, run.repeats, trades, stops, equity, jit.wall)
+    return Measured(numba.__version__, NOTHING, run, trades, stops, equity, jit)

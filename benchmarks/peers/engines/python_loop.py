@@ -11,7 +11,6 @@ from benchmarks.peers.rule import CASH, play
 
 def measure(frame: Frame) -> Measured:
     """Play the frame's columns as lists."""
-    columns = (frame.open, frame.low, frame.close, frame.signal, frame.quantity, frame.stop)
-    lists, setup = timed(lambda: [column.tolist() for column in columns])
+    lists, setup = timed(frame.lists)
     (trades, stops, equity, _), run = timed_often(lambda: play(*lists, CASH))
-    return Measured(platform.python_version(), setup.cpu, run.cpu, run.wall, run.repeats, trades, stops, equity)
+    return Measured(platform.python_version(), setup, run, trades, stops, equity)

@@ -13,8 +13,8 @@ from decimal import Decimal
 import numpy as np
 
 from backtest import engine
+from backtest.bars import SymbolFrame
 from backtest.broker import Costs
-from backtest.tape import SymbolFrame
 from benchmarks.peers.frame import HOUR_MS, Frame
 from benchmarks.peers.measured import Measured, timed, timed_often
 from benchmarks.peers.rule import CASH, ENTER, EXIT, FEE_PPM, LEVERAGE, NOTIONAL, SCALE, STOP_BPS
@@ -65,8 +65,15 @@ def symbol_frame(frame: Frame) -> SymbolFrame:
     candles = Candles(
         Timeframe.parse("1h"),
         np.append(frame.time_ms, frame.time_ms[-1] + HOUR_MS),
-        *(np.append(column, last) for column in (frame.open, frame.high, frame.low, frame.close)),
-        *(unknown,) * 5,
+        open=np.append(frame.open, last),
+        high=np.append(frame.high, last),
+        low=np.append(frame.low, last),
+        close=np.append(frame.close, last),
+        volume=unknown,
+        quote_volume=unknown,
+        trades=unknown,
+        taker_base=unknown,
+        taker_quote=unknown,
     )
     predictions = PredictionHistory(
         open_time=frame.time_ms,
@@ -96,9 +103,14 @@ def measure(frame: Frame) -> Measured:
     prepared, setup = timed(lambda: compiled.prepare([ours]))
     said, run = timed_often(lambda: compiled.simulate(prepared, rules(), COSTS, LONGEST_HOLD, CASH * instruments.CASH))
     return Measured(
-        _version(), setup.cpu, run.cpu, run.wall, run.repeats,
-        int(said.trades), int(said.stops), said.equity / instruments.CASH, jit.wall,
-    )  # fmt: skip
+        _version(),
+        setup,
+        run,
+        int(said.trades),
+        int(said.stops),
+        said.equity / instruments.CASH,
+        jit,
+    )
 
 
 def measure_plain(frame: Frame) -> Measured:
@@ -107,9 +119,13 @@ def measure_plain(frame: Frame) -> Measured:
     result, run = timed(lambda: engine.run(ours, rules(), COSTS, LONGEST_HOLD, CASH * instruments.CASH))
     stops = sum(trade.reason == trades.STOP for trade in result.trades)
     return Measured(
-        _version(), setup.cpu, run.cpu, run.wall, run.repeats,
-        len(result.closed), stops, result.equity / instruments.CASH,
-    )  # fmt: skip
+        _version(),
+        setup,
+        run,
+        len(result.closed),
+        stops,
+        result.equity / instruments.CASH,
+    )
 
 
 def _warm_imports() -> None:

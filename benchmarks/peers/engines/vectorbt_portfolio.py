@@ -9,7 +9,7 @@ import numpy as np
 import vectorbt
 
 from benchmarks.peers.frame import Frame
-from benchmarks.peers.measured import Measured, timed, timed_often
+from benchmarks.peers.measured import NOTHING, Measured, timed, timed_often
 from benchmarks.peers.rule import CASH, ENTER, EXIT, FEE, STOP_BPS
 
 STOP = STOP_BPS / 10_000
@@ -43,5 +43,11 @@ def measure(frame: Frame) -> Measured:
     closed = records[records["status"] == 1]
     stops = np.sum(closed["exit_price"] <= closed["entry_price"] * (1 - STOP) + 1e-9)
     return Measured(
-        vectorbt.__version__, 0.0, run.cpu, run.wall, run.repeats, len(closed), int(stops), float(equity), jit.wall
+        vectorbt.__version__,
+        NOTHING,
+        run,
+        len(closed),
+        int(stops),
+        float(equity),
+        jit,
     )
