@@ -99,7 +99,7 @@ class _State:
         account[at.CASH] = cash
         account[[at.WHY, at.SINCE, at.DAY, at.WEEK]] = -1
         memories = np.full((symbols, at.MEMORY), -1, dtype=np.int64)
-        memories[:, [at.SEEN, at.LIQUIDATED, at.PRICE]] = 0
+        memories[:, [at.SEEN, at.LIQUIDATED, at.NEXT_BAR]] = 0
         room = decisions if recorded else 0
         return cls(
             account=account,
@@ -225,8 +225,9 @@ def _played(
 def _left(prepared: Prepared, state: _State) -> tuple[tuple[OpenPosition, ...], int]:
     """The positions the data ended on, and the equity with them; the curve's last row is written."""
     left, equity = [], int(state.account[at.CASH])
-    rows = zip(prepared.instruments, state.positions.tolist(), state.memories[:, at.PRICE].tolist(), strict=True)
-    for instrument, held, price in rows:
+    last = prepared.market.bars[-1].tolist()
+    for instrument, held, bar in zip(prepared.instruments, state.positions.tolist(), last, strict=True):
+        price = bar[at.CLOSE] or bar[at.OPEN]
         if held[at.SIDE]:
             now = instrument.notional(price, held[at.QUANTITY])
             profit = fills.realized_profit(held[at.SIDE], held[at.COST], now)

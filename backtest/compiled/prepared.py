@@ -27,7 +27,8 @@ class Market(NamedTuple):
         Instants at which a bar of any symbol opens, how long it is (ms), and which decision is made when it has
         closed (-1 for none).
     bars : (N, S, 4)
-        Open, high, low, close in ticks; 0 where a symbol has no bar at the instant.
+        Open, high, low, close in ticks. Where a symbol has no bar at the instant, the open is where its price stands,
+        and the rest is 0.
     decision_open : (D,)
         Open time (ms) of the candle decided at.
     said : (D, S, 4)
@@ -96,7 +97,10 @@ def prepare(frames: Sequence[SymbolFrame]) -> Prepared:
     length = np.concatenate([b.length for b in every])[first]
     ticks = np.zeros((len(time), len(frames), 4), dtype=np.int64)
     for s, bars in enumerate(every):
-        ticks[np.searchsorted(time, bars.time), s] = bars.ticks
+        rows = np.searchsorted(time, bars.time)
+        before = np.searchsorted(bars.time, time, side="right") - 1
+        ticks[:, s, 0] = np.where(before >= 0, bars.ticks[before, 3], 0)
+        ticks[rows, s] = bars.ticks
     bar_ms = frames[0].decision.timeframe.ms
     closed_at = time + length
     at_close = np.flatnonzero(closed_at[:-1] % bar_ms == 0)

@@ -103,16 +103,7 @@ def terms(rules: Rules, costs: Costs, max_hold_bars: int) -> Terms:
 
 def compiled(function: F) -> F:
     """The function compiled at its first call, from the cache where it was compiled before; it releases the GIL."""
-    return _compiled(function, inlined=False)
-
-
-def inlined(function: F) -> F:
-    """As `compiled`, and made part of each caller: for what is asked at every bar."""
-    return _compiled(function, inlined=True)
-
-
-def _compiled(function: F, inlined: bool) -> F:
-    made: F = numba.njit(nogil=True, cache=_FOLDER is not None, forceinline=inlined, error_model="numpy")(function)
+    made: F = numba.njit(nogil=True, cache=_FOLDER is not None, error_model="numpy")(function)
     return made
 
 
