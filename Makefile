@@ -15,7 +15,7 @@ export ORT_DISABLE_TELEMETRY := 1
 PIP := $(PY) -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run paper test browser setup train lint format schema parity faults crash soak bench starter picture clean
+.PHONY: help run paper test browser setup train lint format schema parity faults crash soak bench peers starter picture clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -66,7 +66,10 @@ soak: $(VENV)/.full ## N frames (a million) of ten symbols at full speed in a st
 	@$(PY) -m tests.soak $(if $(N),--frames $(N)) --seed $(SEED) $(if $(JSON),--json) $(ARGS)
 
 bench: $(VENV)/.full ## every performance figure of the project
-	@for b in benchmarks/*.py; do echo "== $$b"; PYTHONPATH=. $(PY) $$b || exit 1; done
+	@for b in benchmarks/*.py; do echo "== $$b"; PYTHONPATH=. $(PY) -P $$b || exit 1; done
+
+peers: $(VENV)/.serving ## set up the backtest's peers in var/peers, for benchmarks/backtest.py (2 GB, a few minutes)
+	@$(PY) -m benchmarks.peers.environment
 
 starter: $(VENV)/.full ## make the starter set again, on the synthetic market
 	@$(PY) -m training run --spec configs/training/starter.yaml --synthetic --out models/starter $(ARGS)

@@ -7,6 +7,7 @@ journal (flushed to disk) and engine. `--json` for one object; `--bars N` for mo
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -14,6 +15,9 @@ from pathlib import Path
 import click
 import numpy as np
 import yaml
+
+# run as a file, this folder comes first, and its backtest.py would hide the package `backtest`
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from backtest import sources
 from market import catalogue, history, synthetic
