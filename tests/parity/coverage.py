@@ -68,10 +68,10 @@ class Coverage:
         by_entry = {(t.symbol, t.entry_time): t for t in trades}
         missed = 0
         for cut in cuts:
-            trade = by_entry.get((cut.symbol, cut.entry_time))
-            if trade is None or not cut.hit(trade):
+            struck = by_entry.get((cut.symbol, cut.entry_time))
+            if struck is None or not cut.hit(struck):
                 missed += 1
-            elif trade.funding:
+            elif struck.funding:
                 kinds["gap cut in, funding in its trade"][cut.symbol] += 1
         entered: dict[int, set[str]] = defaultdict(set)
         for trade in trades:

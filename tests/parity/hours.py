@@ -11,6 +11,7 @@ import numpy as np
 
 from backtest import sources
 from market import catalogue
+from market.aggregate import aggregate
 from market.candles import Candles
 from market.synthetic import generate
 from market.timeframes import Timeframe, utc_text
@@ -57,7 +58,7 @@ def recorded(data: Sequence[Path], funding: Sequence[Path], symbols: Sequence[st
     """Hours from files, one a symbol, made of shorter candles where the file has those."""
     hours = []
     for one in sources.from_files(data, funding, symbols):
-        base = one.base if one.base.timeframe == HOUR else sources.aggregate(one.base, HOUR)
+        base = one.base if one.base.timeframe == HOUR else aggregate(one.base, HOUR)
         hours.append(sources.Series(one.instrument, base, one.funding))
     return hours
 

@@ -15,6 +15,7 @@ from backtest import engine, sources
 from backtest.broker import Costs
 from backtest.engine import Result
 from backtest.tape import SymbolFrame
+from market.aggregate import aggregate
 from market.instruments import Instrument, cash
 from models.inference import Predictor
 from strategy.live_config import Halts, LiveConfig, Rules
@@ -98,12 +99,12 @@ def lively(rules: Path, series: Sequence[sources.Series], predictor: Predictor) 
     """
     told = []
     for one in series:
-        said = predictor.predict_history(one.instrument.symbol, sources.aggregate(one.base, HOUR), one.funding)
+        said = predictor.predict_history(one.instrument.symbol, aggregate(one.base, HOUR), one.funding)
         if not np.isfinite(said.p_long).any():
             raise QuietError(f"the set predicts nothing of {one.instrument.symbol}: {said.refusals}")
         told.append(said)
     config = configs.load(rules, LiveConfig).model_dump()
-    for name, said in (("long", [t.p_long for t in told]), ("short", [t.p_short for t in told])):
-        enter, leave = np.nanquantile(np.concatenate(said), ENTER_AND_LEAVE)
+    for name, columns in (("long", [t.p_long for t in told]), ("short", [t.p_short for t in told])):
+        enter, leave = np.nanquantile(np.concatenate(columns), ENTER_AND_LEAVE)
         config["entry"][name], config["exit"][name] = round(float(enter), 4), round(float(leave), 4)
     return LiveConfig.model_validate(config)

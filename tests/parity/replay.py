@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -192,7 +193,7 @@ def _drive(
     with _reading(work) as journal:
         for done in range(1, bars + 1):
             following = int(control.ask("advance", bars=1)["market_time"])
-            _until(lambda bar=opened: _settled(journal) >= bar, work, daemon, f"settle the candle of {opened} ms")
+            _until(partial(_settled, journal, opened), work, daemon, f"settle the candle of {opened} ms")
             opened = following
             if done % LOOK_EVERY == 0 or done == bars:
                 for trade in _trades(journal, made):
@@ -215,9 +216,9 @@ def _reading(work: Path) -> Iterator[sqlite3.Connection]:
         journal.close()
 
 
-def _settled(journal: sqlite3.Connection) -> int:
-    (bar,) = journal.execute("SELECT max(bar) FROM settled").fetchone()
-    return -1 if bar is None else int(bar)
+def _settled(journal: sqlite3.Connection, bar: int) -> bool:
+    (newest,) = journal.execute("SELECT max(bar) FROM settled").fetchone()
+    return newest is not None and newest >= bar
 
 
 def _trades(journal: sqlite3.Connection, after: int = 0) -> list[Trade]:

@@ -18,7 +18,6 @@ from market.trades import LIQUIDATION, STOP, Trade
 from tests.parity.hours import HOUR
 from tests.parity.portfolio import Portfolio
 
-PRICES = ("open", "high", "low", "close")
 GAP = 0.025
 """How far a gap through a stop opens from the entry, as a fraction: beyond any stop of the parity rules."""
 BEYOND_LIQUIDATION = 1.1
@@ -124,7 +123,13 @@ def shifted(candles: Candles, index: int, factor: float, instrument: Instrument)
         out[index:] = [float(t * instrument.tick) for t in instrument.ticks_column(values[index:] * factor).tolist()]
         return out
 
-    moved = replace(candles, **{name: scaled(getattr(candles, name)) for name in PRICES})
+    moved = replace(
+        candles,
+        open=scaled(candles.open),
+        high=scaled(candles.high),
+        low=scaled(candles.low),
+        close=scaled(candles.close),
+    )
     top = np.maximum.reduce([moved.open, moved.high, moved.low, moved.close])
     bottom = np.minimum.reduce([moved.open, moved.high, moved.low, moved.close])
     return replace(moved, high=top, low=bottom)
