@@ -1,11 +1,13 @@
 """`python -m tests.parity`: the same candles through the real daemon and both backtests, trade by trade.
 
-Prints `N trades, identical` and exits 0, or the first difference, or what the run lacks to be a proof, and exits 1.
+Prints `N trades, identical` and exits 0, or the first difference, or what the run lacks to be a proof, and exits 1;
+2 usage, 4 a set or rules that cannot be used, 7 data missing or too little, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -15,13 +17,28 @@ import click
 from rich.console import Console
 
 from backtest.engine import BacktestError
+from configs import ConfigError
 from market.arguments import instant
 from market.history import HistoryError
+from market.instruments import InstrumentError
+from models.modelset import ModelSetError
 from tests.parity.hours import HoursError
 from tests.parity.portfolio import QuietError
 from tests.parity.proof import Asked, Proof, prove
 from tests.parity.replay import CCXT_IDS, ROOT, ParityError, ReplayError
 from tests.parity.shown import Shown, counts, described, table
+
+FAILURE, CONFIGURATION, DATA, INTERRUPTED = 1, 4, 7, 130
+REFUSED: dict[type[Exception], int] = {
+    ReplayError: FAILURE,
+    ModelSetError: CONFIGURATION,
+    ConfigError: CONFIGURATION,
+    HoursError: DATA,
+    QuietError: DATA,
+    BacktestError: DATA,
+    HistoryError: DATA,
+}
+"""What ends a run before there is anything to compare, and the exit code of each."""
 
 
 def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
@@ -55,6 +72,7 @@ def main(keep: Path | None, as_json: bool, **asked: Any) -> None:
     happened to prove anything is listed at the end; a run that lacks some of it fails.
     """
     console = Console(stderr=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that daemon and exchange end with it
     with tempfile.TemporaryDirectory() as scratch:
         work = keep or Path(scratch)
         work.mkdir(parents=True, exist_ok=True)
@@ -63,9 +81,14 @@ def main(keep: Path | None, as_json: bool, **asked: Any) -> None:
                 proof = prove(Asked(**asked), work, shown)
         except ParityError as error:
             _fail(str(error), as_json)
-        except (ReplayError, HoursError, QuietError, BacktestError, HistoryError) as error:
+        except InstrumentError as error:
+            raise click.UsageError(str(error)) from error
+        except tuple(REFUSED) as error:
             click.echo(f"parity: {error}", err=True)
-            sys.exit(1)
+            sys.exit(next(code for kind, code in REFUSED.items() if isinstance(error, kind)))
+        except KeyboardInterrupt:
+            click.echo("parity: interrupted", err=True)
+            sys.exit(INTERRUPTED)
         told = as_told(proof)
         (work / "parity.json").write_text(json.dumps(told, indent=1))
     seconds, bars = proof.outcome.seconds, proof.outcome.summary["candles"]
@@ -98,7 +121,7 @@ def as_told(proof: Proof) -> dict[str, Any]:
 
 def _fail(why: str, as_json: bool, told: dict[str, Any] | None = None) -> NoReturn:
     click.echo(json.dumps(told or {"identical": False, "difference": why}) if as_json else why)
-    sys.exit(1)
+    sys.exit(FAILURE)
 
 
 if __name__ == "__main__":
