@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import click
 from rich.console import Console
 
-from backtest.engine import BacktestError
+from backtest.bars import BacktestError
 from configs import ConfigError
 from market.arguments import instant
 from market.history import HistoryError
@@ -109,7 +109,7 @@ def as_told(proof: Proof) -> dict[str, Any]:
         "bars": proof.outcome.summary["candles"],
         "symbols": proof.hours.symbols,
         "hours": str(proof.hours),
-        "engines": ["daemon", "plain", *(["compiled"] if proof.compiled else [])],
+        "engines": ["daemon", "plain", "compiled"],
         "difference": proof.difference,
         "lacks": proof.lacks,
         "covered": counts(proof.coverage),

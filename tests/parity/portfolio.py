@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from importlib import import_module
-from importlib.util import find_spec
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 import configs
-from backtest import engine, sources
+from backtest import compiled, engine, sources
+from backtest.bars import BacktestError, SymbolFrame
 from backtest.broker import Costs
 from backtest.engine import Result
-from backtest.tape import SymbolFrame
 from market.aggregate import aggregate
 from market.instruments import Instrument, cash
 from models.inference import Predictor
 from strategy.live_config import Halts, LiveConfig, Rules
 from tests.parity.hours import HOUR, Hours
+from tests.parity.replay import ParityError
 
 COSTS = Costs(taker_ppm=500, slippage_ppm=100)
 CASH = cash(1_000_000)
@@ -72,21 +71,24 @@ class Portfolio:
         """The plain engine's backtest of a range, the whole one by default."""
         return engine.run(self.frames(start, end), self.rules, COSTS, self.predictor.max_hold_bars, CASH)
 
-    def both(self) -> tuple[Result, Result | None]:
-        """The whole range by the plain engine and by the compiled one, from the same frames."""
-        frames, longest = self.frames(), self.predictor.max_hold_bars
-        compiled = compiled_engine()
-        plain = engine.run(frames, self.rules, COSTS, longest, CASH)
-        return plain, compiled and compiled(frames, self.rules, COSTS, longest, CASH)
+    def both(self, cash: int = CASH) -> tuple[Result, Result]:
+        """The whole range by the plain engine and by the compiled one, from the same frames.
 
-
-def compiled_engine() -> Callable[..., Result] | None:
-    """The compiled path's `run`, None while there is none."""
-    if find_spec("backtest.compiled") is None:
-        return None
-    module: Any = import_module("backtest.compiled")
-    run: Callable[..., Result] = module.run
-    return run
+        Raises
+        ------
+        ParityError
+            If the compiled path does not play this itself.
+        """
+        frames = self.frames()
+        terms = (self.rules, COSTS, self.predictor.max_hold_bars, cash)
+        plain = engine.run(frames, *terms)
+        # It hands over to the plain engine where int64 does not suffice, which would prove nothing here; without
+        # frames that one has nothing to play.
+        alone = replace(compiled.prepare(frames), frames=())
+        try:
+            return plain, compiled.run(alone, *terms)
+        except BacktestError as error:
+            raise ParityError("int64 does not suffice: the compiled path would have the plain one play this") from error
 
 
 def lively(rules: Path, series: Sequence[sources.Series], predictor: Predictor) -> LiveConfig:

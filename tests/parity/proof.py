@@ -18,7 +18,7 @@ from tests.parity.compare import daemon_difference, result_difference
 from tests.parity.coverage import Coverage, missing_halts
 from tests.parity.hours import Hours
 from tests.parity.portfolio import CASH, NARROW, Portfolio, lively
-from tests.parity.replay import ROOT, Outcome, Play, replay
+from tests.parity.replay import ROOT, Outcome, ParityError, Play, replay
 from tests.parity.sets import save_without_taker_flow
 from tests.parity.shown import Shown
 from tests.parity.splice import cut_in
@@ -66,15 +66,14 @@ class Asked:
 class Proof:
     """What came of it.
 
-    `difference` is where daemon, plain and compiled engine part, in words, and None if nowhere; `lacks` what never
-    happened and had to. `compiled` is whether there was a compiled engine to compare with.
+    `difference` is where daemon and plain engine part, in words, and None if nowhere; `lacks` what never happened and
+    had to. The compiled engine's result was found equal to the plain one's before the daemon was started.
     """
 
     hours: Hours
     outcome: Outcome
     plain: Result
     coverage: Coverage
-    compiled: bool
     difference: str | None
     lacks: list[str]
 
@@ -87,7 +86,7 @@ def prove(asked: Asked, work: Path, shown: Shown) -> Proof:
     HoursError, QuietError, BacktestError, HistoryError
         If there is nothing to play.
     ReplayError, ParityError
-        If daemon or exchange fail, or the daemon makes another trade than the backtest.
+        If daemon or exchange fail, or two parts make different trades.
     """
     work.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(work / "state", ignore_errors=True)
@@ -101,9 +100,9 @@ def prove(asked: Asked, work: Path, shown: Shown) -> Proof:
     portfolio = Portfolio(played, predictor, rules.rules())
     cuts = [] if asked.halts else cut_in(portfolio)
     plain, compiled = portfolio.both()
-    engines = "plain engine alone, there is no compiled one yet" if compiled is None else "plain and compiled engine"
-    shown.say(f"{len(cuts)} gaps cut in; {len(plain.trades):,} trades by the {engines}")
-    difference = compiled and result_difference(compiled, plain)
+    if difference := result_difference(compiled, plain):
+        raise ParityError(difference)
+    shown.say(f"{len(cuts)} gaps cut in; {len(plain.trades):,} trades by plain and compiled engine, identical")
     play = _written(asked, work, portfolio, rules, name, model_sets)
     outcome = replay(play, shown.played, plain.trades)
     coverage = Coverage.of(plain, played.symbols, cuts)
@@ -112,8 +111,7 @@ def prove(asked: Asked, work: Path, shown: Shown) -> Proof:
         outcome=outcome,
         plain=plain,
         coverage=coverage,
-        compiled=compiled is not None,
-        difference=difference or daemon_difference(outcome, plain, portfolio.instruments),
+        difference=daemon_difference(outcome, plain, portfolio.instruments),
         lacks=missing_halts(plain.restrictions) if asked.halts else coverage.lacks(asked.bars),
     )
 

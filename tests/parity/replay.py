@@ -40,7 +40,7 @@ class ReplayError(Exception):
 
 
 class ParityError(Exception):
-    """The daemon made another trade than the backtest; the run ends there instead of after the last bar."""
+    """Two made different trades of the same bars; the run ends there instead of after the last one."""
 
 
 Standing = dict[str, dict[str, list[str] | str]]

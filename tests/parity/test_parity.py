@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from backtest.engine import run
+from backtest import compiled
 from market.trades import LIQUIDATION, STOP, Trade
 from models import modelset
 from models.inference import Predictor
 from tests.parity.compare import first_difference, result_difference
 from tests.parity.coverage import IN_EVERY_SYMBOL, SOMEWHERE, TWO_AT_ONCE, Coverage
 from tests.parity.hours import SYMBOLS, last, synthetic
-from tests.parity.portfolio import CASH, COSTS, Portfolio, lively
+from tests.parity.portfolio import Portfolio, lively
+from tests.parity.replay import ParityError
 from tests.parity.splice import cut_in
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -102,11 +103,15 @@ def test_a_quiet_run_proves_nothing_and_says_what_it_lacks() -> None:
 
 
 def test_any_differing_field_of_two_backtests_is_a_difference(portfolio: Portfolio) -> None:
-    frames = portfolio.frames()
-    plain = run(frames, portfolio.rules, COSTS, portfolio.predictor.max_hold_bars, CASH)
-    assert result_difference(plain, portfolio.plain()) is None
+    plain, fast = portfolio.both()
+    assert result_difference(fast, plain) is None
     off_by_one = plain.curve_equity.copy()
     off_by_one[7] += 1
     assert "curve_equity" in (result_difference(replace(plain, curve_equity=off_by_one), plain) or "")
     assert "reasons" in (result_difference(replace(plain, reasons={}), plain) or "")
     assert "cash" in (result_difference(replace(plain, cash=plain.cash + 1), plain) or "")
+
+
+def test_the_compiled_path_may_not_hand_over_to_the_plain_one_in_a_proof(portfolio: Portfolio) -> None:
+    with pytest.raises(ParityError, match="int64"):
+        portfolio.both(cash=compiled.MOST_CASH + 1)
