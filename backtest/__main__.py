@@ -9,6 +9,8 @@ import click
 
 from backtest.bars import BacktestError
 from backtest.judge import judge
+from backtest.options import ARGUMENTS
+from backtest.sweep.command import sweep
 from configs import ConfigError
 from market.history import HistoryError
 from market.instruments import InstrumentError
@@ -16,13 +18,14 @@ from models.modelset import ModelSetError
 
 BAD_DATA = 7
 INTERRUPTED = 130
-COMMANDS = (judge,)
+COMMANDS = (judge, sweep)
 
 
 class _JudgeUnlessTold(click.Group):
     """Without the name of a command it is `judge`: `python -m backtest --model-set latest`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[ARGUMENTS] = tuple(args)
         if not args or args[0] not in self.commands:
             args = [judge.name or "judge", *args]
         return super().parse_args(ctx, args)

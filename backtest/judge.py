@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from backtest import report, sources
+from backtest import page, report, sources
 from backtest.engine import run
-from backtest.options import Account, History, account_options, history_options
+from backtest.options import Account, History, account_options, again, history_options, page_file
 from backtest.shown import Shown
 from backtest.statistics import statistics
 from market.timeframes import Timeframe
@@ -41,6 +41,14 @@ LIVE_RULES, DEMO_RULES = ROOT / "configs" / "live_config.yaml", ROOT / "configs"
 @account_options
 @click.option("--trades", default=10, type=click.IntRange(0), show_default=True, help="Show this many last trades.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output, with every trade.")
+@click.option(
+    "--report",
+    "page_path",
+    callback=page_file,
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    help="Write one self-contained page: verdict, charts, tables.",
+)
 def judge(
     model_set: str,
     rules: Path | None,
@@ -49,6 +57,7 @@ def judge(
     account: Account,
     trades: int,
     as_json: bool,
+    page_path: Path | None,
 ) -> None:
     """Judge a model set: what the daemon would have done with it, by the local exchange's own fill rules.
 
@@ -57,6 +66,7 @@ def judge(
       python -m backtest --model-set latest
       python -m backtest --model-set champion --data BTCUSDT-15m.parquet --funding BTCUSDT-funding.parquet
       python -m backtest --model-set latest --data BTCUSDT-1h.parquet --from 2024-01-01 --to 2025-01-01 --json
+      python -m backtest --model-set champion --data BTCUSDT-1h.parquet --report judged.html
 
     \b
     Pessimistic throughout: a stop fills at the open that gapped through it, else at its trigger, always slipped; a
@@ -101,6 +111,10 @@ def judge(
     )
     errors.print(f"{result.bars} bars in {took:.2f} s, {result.bars / took:,.0f} a second", highlight=False)
     figures = statistics(result)
+    if page_path:
+        inputs = page.Inputs(setting, result, figures, tuple(frames), judged, again(judged.id), commit=page.commit())
+        page.write(page_path, inputs)
+        errors.print(f"report: {page_path}", highlight=False)
     if as_json:
         click.echo(json.dumps(report.as_json(setting, result, figures), indent=2))
     else:

@@ -1,4 +1,4 @@
-"""`python -m models`: list the model sets, show one, verify them."""
+"""`python -m models`: list the model sets, show one, verify, evaluate and audit them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from models import catalogue, features
+from market.history import HistoryError
+from models import audit_command, catalogue, features, options
+from models.audit import AuditError
+from models.evaluation.command import evaluate
+from models.evaluation.data import DataError
 from models.features import schema as feature_schema
 from models.inference import Predictor
 from models.manifest import Manifest, utc_ms
-from models.modelset import ROOT, ModelSet, ModelSetError, resolve
+from models.modelset import ModelSet, ModelSetError
+from models.options import path_of
 
 FAILURE, BAD_DATA, INTERRUPTED = 1, 7, 130
-
-_root = click.option(
-    "--root", default=ROOT, type=click.Path(path_type=Path), help="Folder with the stores sets and starter."
-)
-_json = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -39,8 +39,8 @@ def models() -> None:
 
 
 @models.command("list")
-@_root
-@_json
+@options.root
+@options.as_json
 def list_(root: Path, as_json: bool) -> None:
     """List the sets, the newest last, with the pointers that name them."""
     found, faults = catalogue.entries(root), catalogue.broken_pointers(root)
@@ -56,11 +56,11 @@ def list_(root: Path, as_json: bool) -> None:
 
 @models.command()
 @click.argument("name", default="latest")
-@_root
-@_json
+@options.root
+@options.as_json
 def show(name: str, root: Path, as_json: bool) -> None:
     """Show what a set says about itself; its files are verified first."""
-    found = ModelSet.load(_path(name, root))
+    found = ModelSet.load(path_of(name, root))
     if as_json:
         click.echo(json.dumps({"path": str(found.path), **found.manifest.model_dump(mode="json")}, indent=2))
     else:
@@ -70,11 +70,11 @@ def show(name: str, root: Path, as_json: bool) -> None:
 @models.command()
 @click.argument("names", nargs=-1)
 @click.option("--provider", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where networks run.")
-@_root
-@_json
+@options.root
+@options.as_json
 def verify(names: tuple[str, ...], provider: Any, root: Path, as_json: bool) -> None:
     """Verify sets to the last byte, open their models, and ask them their golden inputs. Without NAMES: all of them."""
-    paths = [_path(n, root) for n in names] if names else [e.path for e in catalogue.entries(root)]
+    paths = [path_of(n, root) for n in names] if names else [e.path for e in catalogue.entries(root)]
     if not paths:
         raise ModelSetError("there are no model sets", root, "train one with `make train`")
     told = []
@@ -117,9 +117,8 @@ def schema(check: bool) -> None:
         sys.exit(FAILURE)
 
 
-def _path(name: str, root: Path) -> Path:
-    """A set by name, or by the path of its folder."""
-    return Path(name) if "/" in name else resolve(name, root)
+models.add_command(evaluate)
+models.add_command(audit_command.commands)
 
 
 def _entry(entry: catalogue.Entry) -> dict[str, Any]:
@@ -220,7 +219,7 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except ModelSetError as error:
+    except (ModelSetError, HistoryError, DataError, AuditError) as error:
         click.echo(f"models: {error}", err=True)
         sys.exit(error.exit_code)
 

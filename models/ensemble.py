@@ -4,13 +4,13 @@ probabilities.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from market.candles import Floats, Ints
-from models.logits import logit, sigmoid
+from models.logits import logit, sigmoid, softmax
 from models.manifest import REGIMES, Manifest, head
 from models.members import Open
 from models.stacking import stacked
@@ -58,7 +58,7 @@ def ask(manifest: Manifest, members: Mapping[str, Open], matrix: Floats, rows: I
         for name, member in members.items():
             found = member.answer(matrix, rows)
             if name == ensemble.regime:
-                regime = found if member.spec.output == "probability" else _softmax(found)
+                regime = found if member.spec.output == "probability" else softmax(found)
                 continue
             columns = found if member.spec.output == "logit" else logit(found)
             logits |= {f"{name}/{key}": columns[:, i] for i, key in enumerate(member.spec.heads)}
@@ -86,14 +86,26 @@ def ask(manifest: Manifest, members: Mapping[str, Open], matrix: Floats, rows: I
     )
 
 
+def joined(parts: Sequence[Answers]) -> Answers:
+    """The answers of several runs of rows as those of one."""
+    if len(parts) == 1:
+        return parts[0]
+
+    def of_each(name: str) -> dict[str, Floats]:
+        return {key: np.concatenate([getattr(p, name)[key] for p in parts]) for key in getattr(parts[0], name)}
+
+    return Answers(
+        p_long=np.concatenate([p.p_long for p in parts]),
+        p_short=np.concatenate([p.p_short for p in parts]),
+        heads=of_each("heads"),
+        regime=np.concatenate([p.regime for p in parts]),
+        members=of_each("members"),
+        finite=np.concatenate([p.finite for p in parts]),
+    )
+
+
 def _fused(manifest: Manifest, key: str, logits: Floats) -> Floats:
     """Members' logits (n, M) to the calibrated probability (n,) of one head."""
     stacker, calibrator = manifest.ensemble.stackers[key], manifest.ensemble.calibrators[key]
     total = stacked(logits, np.array(stacker.coefficients), stacker.intercept)
     return sigmoid(calibrator.slope * total + calibrator.intercept)
-
-
-def _softmax(logits: Floats) -> Floats:
-    odds: Floats = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares: Floats = odds / odds.sum(axis=1, keepdims=True)
-    return shares

@@ -15,7 +15,7 @@ from market.candles import Candles, Floats, Ints
 from market.funding import Funding
 from market.timeframes import Timeframe
 from models import features
-from models.ensemble import Answers, ask
+from models.ensemble import Answers, ask, joined
 from models.manifest import Golden, Manifest, head, utc_ms
 from models.members import Open, Provider, open_member
 from models.modelset import ModelSet, ModelSetError
@@ -25,6 +25,8 @@ TOLERANCE = 1e-5
 """Golden answers may differ by this much: another processor or library version rounds otherwise."""
 _CHUNK = 2048
 
+Trained = Callable[[Floats, Ints], Floats]
+"""A network before it was exported: logits (n, heads) for the given rows of an unscaled feature matrix (N, F)."""
 Progress = Callable[[int, int], None]
 """Called with rows asked about, and rows in all."""
 
@@ -123,12 +125,12 @@ class Predictor:
             raise NotReady(symbol, _too_few(self.lookback))
         matrix = features.compute(window, funding, self.manifest.features.names)
         last = len(window) - 1
-        if self._ready(window, matrix)[last]:
+        if self.ready(window, matrix)[last]:
             answers = ask(self.manifest, self._members, matrix, np.array([last], dtype=np.int64))
             if answers.finite[0]:
                 return self._prediction(symbol, int(window.open_time[-1]), answers)
             raise NotReady(symbol, NO_NUMBER)
-        raise NotReady(symbol, next(iter(self._reasons(window, matrix, np.array([last])))))
+        raise NotReady(symbol, next(iter(self.reasons(window, matrix, np.array([last])))))
 
     def predict_history(
         self, symbol: str, candles: Candles, funding: Funding | None = None, progress: Progress | None = None
@@ -136,13 +138,13 @@ class Predictor:
         """The outlook at the close of every candle; the first `lookback` - 1 have none."""
         self._check_timeframe(candles)
         matrix = features.compute(candles, funding, self.manifest.features.names)
-        ready = self._ready(candles, matrix)
+        ready = self.ready(candles, matrix)
         rows = np.flatnonzero(ready)
         count = len(candles)
         both = {h: np.full((count, 2), np.nan) for h in self.manifest.horizons}
         p_long, p_short = np.full(count, np.nan), np.full(count, np.nan)
         regime = np.full(count, -1, dtype=np.int8)
-        refusals = self._reasons(candles, matrix, np.flatnonzero(~ready))
+        refusals = self.reasons(candles, matrix, np.flatnonzero(~ready))
         for start in range(0, len(rows), _CHUNK):
             part = rows[start : start + _CHUNK]
             answers = ask(self.manifest, self._members, matrix, part)
@@ -174,11 +176,27 @@ class Predictor:
             members={name: float(values[0]) for name, values in answers.members.items()},
         )
 
-    def _ready(self, candles: Candles, matrix: Floats) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    def matrix(self, candles: Candles, funding: Funding | None = None) -> Floats:
+        """The feature matrix (N, F) its members read of these candles, unscaled."""
+        self._check_timeframe(candles)
+        return features.compute(candles, funding, self.manifest.features.names)
+
+    def answers(self, matrix: Floats, rows: Ints, progress: Progress | None = None) -> Answers:
+        """Everything the set says of the given rows of its feature matrix, each of which must be `ready`."""
+        parts = []
+        for start in range(0, max(len(rows), 1), _CHUNK):
+            part = rows[start : start + _CHUNK]
+            parts.append(ask(self.manifest, self._members, matrix, part))
+            if progress is not None:
+                progress(start + len(part), len(rows))
+        return joined(parts)
+
+    def ready(self, candles: Candles, matrix: Floats) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+        """Rows (N,) whose whole lookback is there, so that the members can be asked about them."""
         whole = features.unbroken(candles) >= self.lookback
         return np.asarray(whole & features.rows_ready(matrix, self.manifest.window))
 
-    def _reasons(self, candles: Candles, matrix: Floats, rows: Ints) -> dict[str, int]:
+    def reasons(self, candles: Candles, matrix: Floats, rows: Ints) -> dict[str, int]:
         """Why these rows are not ready -> how many."""
         counts: dict[str, int] = {}
         early = rows < self.lookback - 1
@@ -240,14 +258,37 @@ def golden_outputs(manifest: Manifest, members: Mapping[str, Open], seed: int, c
     return ask(manifest, members, *golden_inputs(manifest, seed, count)).named()
 
 
-def with_golden(manifest: Manifest, files: Mapping[str, bytes], seed: int = 0, count: int = 16) -> Manifest:
+def with_golden(
+    manifest: Manifest,
+    files: Mapping[str, bytes],
+    seed: int = 0,
+    count: int = 16,
+    trained: Mapping[str, Trained] | None = None,
+) -> Manifest:
     """The manifest with the answers its files give now, so that every later load can ask them again.
 
     Called once, when a set is made, before `models.modelset.save`.
+
+    Parameters
+    ----------
+    trained : mapping, optional
+        Member -> the network it was exported from; its logits are kept, so that the export can be judged without it.
     """
     members = open_members(manifest, files, Path(manifest.identity.name), "cpu")
     outputs = golden_outputs(manifest, members, seed, count)
-    golden = Golden(seed=seed, count=count, outputs={k: tuple(v.tolist()) for k, v in outputs.items()})
+    originals = {
+        f"{name}/{key}": column
+        for name, answer in (trained or {}).items()
+        for key, column in zip(
+            manifest.member(name).heads, answer(*golden_inputs(manifest, seed, count)).T, strict=True
+        )
+    }
+    golden = Golden(
+        seed=seed,
+        count=count,
+        outputs={k: tuple(v.tolist()) for k, v in outputs.items()},
+        trained={k: tuple(v.tolist()) for k, v in originals.items()},
+    )
     return manifest.model_copy(update={"golden": golden})
 
 

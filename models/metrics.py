@@ -16,7 +16,8 @@ from market.candles import Floats
 
 BLOCK = 168
 """Bars in a block: a week of hours."""
-_EDGE = 1e-15
+EDGE = 1e-15
+"""A logarithm is taken of no probability below this."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,20 @@ def auc(outcome: Floats, score: Floats) -> float:
     return (below + not_above) / (2 * len(ones) * len(zeros))
 
 
+def auc_within(outcome: Floats, score: Floats, part: NDArray[Any]) -> float:
+    """AUC over pairs of rows of the same part (a fold): what one part's level of scores or share of ones is to
+    another's says nothing of ranking; NaN if no part has both outcomes.
+    """
+    pairs = ordered = 0.0
+    for each in np.unique(part):
+        rows = part == each
+        found, ones = auc(outcome[rows], score[rows]), float((outcome[rows] != 0).sum())
+        if np.isfinite(found):
+            pairs += (weight := ones * (float(rows.sum()) - ones))
+            ordered += found * weight
+    return ordered / pairs if pairs else float("nan")
+
+
 def brier(outcome: Floats, probability: Floats) -> float:
     """Mean squared distance of the probability from the outcome (0 best; the base rate p scores p(1 - p))."""
     return float(np.mean((probability - outcome) ** 2))
@@ -50,14 +65,14 @@ def brier(outcome: Floats, probability: Floats) -> float:
 
 def log_loss(outcome: Floats, probability: Floats) -> float:
     """Mean negative log-likelihood, nats."""
-    p = np.clip(probability, _EDGE, 1 - _EDGE)
+    p = np.clip(probability, EDGE, 1 - EDGE)
     return float(-np.mean(outcome * np.log(p) + (1 - outcome) * np.log(1 - p)))
 
 
 def class_log_loss(outcome: NDArray[Any], probability: Floats) -> float:
     """Mean negative log-likelihood (nats) of classes (N,) numbered from 0 under probabilities (N, K)."""
     of_outcome = probability[np.arange(len(outcome)), outcome.astype(np.int64)]
-    return float(-np.mean(np.log(np.clip(of_outcome, _EDGE, 1.0))))
+    return float(-np.mean(np.log(np.clip(of_outcome, EDGE, 1.0))))
 
 
 def accuracy(outcome: NDArray[Any], said: NDArray[Any]) -> float:

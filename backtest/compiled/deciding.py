@@ -5,6 +5,8 @@ Each question is asked of the same scalar rules in the same order; a test holds 
 
 from __future__ import annotations
 
+from numba import int64
+
 from backtest.compiled import layout as at
 from backtest.compiled.account import Array
 from backtest.compiled.account import liquidation_price as liquidated_at
@@ -58,7 +60,7 @@ def equity_at_close(contracts: Array, account: Array, positions: Array, said: Ar
     for s in range(len(positions)):
         if positions[s, at.SIDE] != 0:
             equity += sizing.open_profit(
-                positions[s, at.SIDE], positions[s, at.QUANTITY], positions[s, at.COST], said[s, at.S_CLOSE],
+                positions[s, at.SIDE], positions[s, at.QUANTITY], positions[s, at.COST], int64(said[s, at.S_CLOSE]),
                 contracts[s, at.UNIT],
             )  # fmt: skip
     return equity
@@ -164,7 +166,7 @@ def plan(
     for s in range(count):
         leave[s, at.D_ACTION] = orders[s, at.D_ACTION] = at.NO_ACTION
         orders[s, at.D_SIDE] = 0
-        p_long, p_short = said[s, at.S_LONG], said[s, at.S_SHORT]
+        p_long, p_short = int64(said[s, at.S_LONG]), int64(said[s, at.S_SHORT])
         wanted = 0
         if p_long >= 0:
             wanted = signals.side_wanted(p_long, p_short, rules.long_entry, rules.short_entry, rules.edge)
@@ -193,7 +195,7 @@ def plan(
         if p_long >= 0 and in_force >= 0 and rules.stop_bps[in_force] < stop_bps:
             stop = risk.tighter_stop(
                 positions[s, at.COST], positions[s, at.QUANTITY], contracts[s, at.UNIT], side, positions[s, at.STOP],
-                rules.stop_bps[in_force], said[s, at.S_CLOSE],
+                rules.stop_bps[in_force], int64(said[s, at.S_CLOSE]),
             )  # fmt: skip
         if stop != 0:
             busy = True
@@ -210,7 +212,7 @@ def plan(
             if orders[s, at.D_SIDE] != 0:
                 reason = _entry(
                     rules, contracts[s], brackets, bar, bar_ms, account, memories[s], budget, orders[s],
-                    said[s, at.S_CLOSE], orders[s, at.D_SIDE],
+                    int64(said[s, at.S_CLOSE]), orders[s, at.D_SIDE],
                 )  # fmt: skip
                 reasons[reason] += 1
                 busy = busy or orders[s, at.D_ACTION] == at.ENTER

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numba import int64
+
 from backtest.compiled import layout as at
 from backtest.compiled.account import Array, close_at_market, enter, fund, reach
 from backtest.compiled.deciding import assess, equity_at_close, plan
@@ -21,8 +23,8 @@ def play(
 
     `account`, `positions` and `memories` begin as the account stands; STATUS says whether every number fitted.
     """
-    clock, bars, decision_open, said, funding, contracts, brackets, bar_ms = market
-    count, symbols = len(clock), len(positions)
+    time, length, decision_of, bars, decision_open, said, funding, contracts, brackets, bar_ms = market
+    count, symbols = len(time), len(positions)
     judged = (rules.daily_loss_bps + rules.weekly_loss_bps + rules.drawdown_bps + rules.losing_streak) > 0
     held_on = no_signal = no_edge = 0
     for s in range(symbols):
@@ -37,10 +39,9 @@ def play(
                 nearest = max(side * positions[s, at.STOP], side * positions[s, at.LIQUIDATION])
                 reached = reached or side * extreme <= nearest
         if reached:
-            _rest_of_bar(rules, contracts, clock[n], bars[n], bar_ms, account, positions, memories, trades)
+            _rest_of_bar(rules, contracts, time[n], length[n], bars[n], bar_ms, account, positions, memories, trades)
         if n + 1 == count or account[at.STATUS] != at.FINE:
             break
-        now = clock[n + 1, at.TIME_MS]
         for s in range(symbols):
             side = positions[s, at.SIDE]
             if side != 0 and bars[n + 1, s, at.CLOSE] != 0:
@@ -48,16 +49,17 @@ def play(
                 if memories[s, at.NEXT_BAR] <= n + 1 or side * bars[n + 1, s, at.OPEN] <= nearest:
                     _opened(
                         rules, contracts[s], brackets, funding, bar_ms, account, positions[s], memories[s], trades,
-                        bars[n + 1, s, at.OPEN], n + 1, s, now,
+                        int64(bars[n + 1, s, at.OPEN]), n + 1, s, time[n + 1],
                     )  # fmt: skip
         # Rule: a decision at each closed candle, in force from the next bar's first price.
-        d = clock[n, at.DECISION_OF]
+        d = decision_of[n]
         if d < 0:
             continue
         bar = decision_open[d]
-        equity, busy, holding = account[at.CASH], False, 0
+        equity, busy, holding, lacking = account[at.CASH], False, 0, 0
         for s in range(symbols):
-            p_long, p_short, observed = said[d, s, at.S_LONG], said[d, s, at.S_SHORT], said[d, s, at.S_REGIME]
+            p_long, p_short = int64(said[d, s, at.S_LONG]), int64(said[d, s, at.S_SHORT])
+            observed = int64(said[d, s, at.S_REGIME])
             if observed != memories[s, at.IN_FORCE] or memories[s, at.SEEN] != 0:
                 memories[s, at.IN_FORCE], memories[s, at.CANDIDATE], memories[s, at.SEEN] = regime.settle(
                     memories[s, at.IN_FORCE], memories[s, at.CANDIDATE], memories[s, at.SEEN], observed, rules.confirm
@@ -68,9 +70,11 @@ def play(
             side = positions[s, at.SIDE]
             if side == 0:
                 busy = busy or wanted != 0 or p_long < 0
+                if signals.lacks_edge(p_long, p_short, rules.long_entry, rules.short_entry, rules.edge):
+                    lacking += 1
                 continue
             holding += 1
-            price = said[d, s, at.S_CLOSE]
+            price = int64(said[d, s, at.S_CLOSE])
             if price > positions[s, at.LARGEST_PRICE]:
                 account[at.STATUS] = at.BEYOND_INT64
             equity += sizing.open_profit(
@@ -94,17 +98,13 @@ def play(
             ):  # fmt: skip
                 _do(
                     rules, contracts, brackets, bar_ms, said[d], bars[n + 1], account, positions, memories, trades,
-                    refused, leave, orders, now,
+                    refused, leave, orders, time[n + 1],
                 )  # fmt: skip
             continue
         # A quiet close, as nearly all are: positions stay, and nobody flat wants in.
         held_on += holding
-        for s in range(symbols):
-            if positions[s, at.SIDE] == 0:
-                p_long, p_short = said[d, s, at.S_LONG], said[d, s, at.S_SHORT]
-                lacks = signals.lacks_edge(p_long, p_short, rules.long_entry, rules.short_entry, rules.edge)
-                no_edge += 1 if lacks else 0
-                no_signal += 0 if lacks else 1
+        no_edge += lacking
+        no_signal += symbols - holding - lacking
     reasons[at.HOLD] += held_on
     reasons[at.NO_SIGNAL] += no_signal
     reasons[at.NO_EDGE] += no_edge
@@ -112,16 +112,16 @@ def play(
 
 @compiled
 def _rest_of_bar(
-    rules: Terms, contracts: Array, clock: Array, bars: Array, bar_ms: int, account: Array, positions: Array,
-    memories: Array, trades: Array,
+    rules: Terms, contracts: Array, time: int, length: int, bars: Array, bar_ms: int, account: Array,
+    positions: Array, memories: Array, trades: Array,
 ) -> None:  # fmt: skip
     """The paths of the open bars, every symbol visiting its next price in turn."""
-    instants = fills.path_times(clock[at.TIME_MS], clock[at.LENGTH_MS])
+    instants = fills.path_times(time, length)
     for step in range(1, 4):
         for s in range(len(positions)):
             bar = bars[s]
             if bar[at.CLOSE] != 0:
-                prices = fills.path(bar[at.OPEN], bar[at.HIGH], bar[at.LOW], bar[at.CLOSE])
+                prices = fills.path(int64(bar[at.OPEN]), int64(bar[at.HIGH]), int64(bar[at.LOW]), int64(bar[at.CLOSE]))
                 reach(
                     rules, contracts[s, at.UNIT], bar_ms, account, positions[s], memories[s], trades, s,
                     prices[step], instants[step], False,
@@ -169,18 +169,18 @@ def _do(
     """Exits first, then tightenings, then entries, each in the order of the symbols."""
     for s in range(len(positions)):
         if leave[s, at.D_ACTION] == at.EXIT:
-            price, why = opens[s, at.OPEN], leave[s, at.D_REASON]
+            price, why = int64(opens[s, at.OPEN]), leave[s, at.D_REASON]
             close_at_market(rules, contracts[s, at.UNIT], account, positions[s], trades, s, price, now, why)
     for s in range(len(positions)):
         if leave[s, at.D_ACTION] == at.TIGHTEN:
-            held, price, stop = positions[s], opens[s, at.OPEN], leave[s, at.D_STOP]
+            held, price, stop = positions[s], int64(opens[s, at.OPEN]), leave[s, at.D_STOP]
             if fills.touched(held[at.SIDE], stop, 0, price, True) != fills.NOTHING:
                 close_at_market(rules, contracts[s, at.UNIT], account, held, trades, s, price, now, at.UNPROTECTED)
             else:
                 held[at.STOP], held[at.STOP_BPS] = stop, leave[s, at.D_STOP_BPS]
     for s in range(len(positions)):
         if orders[s, at.D_ACTION] == at.ENTER:
-            price = opens[s, at.OPEN]
+            price = int64(opens[s, at.OPEN])
             refusal = _may_not_send(rules, contracts, said, account, positions, orders[s], s, price)
             if refusal >= 0:
                 refused[refusal] += 1
@@ -203,7 +203,7 @@ def _may_not_send(
     price: int,
 ) -> int:
     """Why the entry is not sent, -1 if it is: price band and reserve hold at the moment of sending."""
-    close = said[s, at.S_CLOSE]
+    close = int64(said[s, at.S_CLOSE])
     if not risk.within_band(close, price, rules.price_band_bps):
         return at.R_BAND
     equity = equity_at_close(contracts, account, positions, said)

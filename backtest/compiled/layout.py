@@ -9,8 +9,7 @@ from backtest.broker import Refusal
 from market import trades
 from strategy.plan import STRICTNESS, Reason
 
-# the clock, a bar, what was said at a close, a rate of funding
-TIME_MS, LENGTH_MS, DECISION_OF = range(3)
+# a bar, what was said at a close, a rate of funding
 OPEN, HIGH, LOW, CLOSE = range(4)
 S_CLOSE, S_LONG, S_SHORT, S_REGIME = range(4)
 F_BAR, F_RATE = range(2)
