@@ -52,9 +52,9 @@ format: $(VENV)/.full ## let ruff put the code in form
 schema: $(VENV)/.full ## write the JSON Schemas of the configuration files
 	@$(PY) -m daemon schema && $(PY) -m market schema && $(PY) -m training schema
 
-parity: $(VENV)/.serving ## replay BARS real hours through daemon and VENUE=binance|bybit, compare with the backtest trade by trade
-	@$(PY) -m tests.parity --bars $(BARS) --venue $(VENUE) $(if $(DATA),--data $(DATA)) \
-	  $(if $(FUNDING),--funding $(FUNDING)) $(ARGS)
+parity: $(VENV)/.serving ## replay BARS real hours of SYMBOLS through daemon and VENUE=binance|bybit, compare with both backtests trade by trade
+	@$(PY) -m tests.parity --bars $(BARS) --venue $(VENUE) $(if $(SYMBOLS),--symbols $(SYMBOLS)) \
+	  $(if $(DATA),--data $(DATA)) $(if $(FUNDING),--funding $(FUNDING)) $(ARGS)
 
 faults: $(VENV)/.full ## play every numbered fault through daemon and exchange; writes docs/faults.md and .json; ONLY=17,18 plays some, writes nothing
 	@$(PY) -m tests.faults $(if $(ONLY),--only $(ONLY)) --seed $(SEED) $(ARGS)
