@@ -10,7 +10,7 @@ from backtest.broker import Costs
 from backtest.engine import Progress, Result
 from strategy.live_config import Rules
 
-SHORT = 60_000
+SHORT = 20_000
 """Up to so many bars the plain loop is done before the compiled one is loaded."""
 
 
