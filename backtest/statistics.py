@@ -5,20 +5,18 @@ Fractions are plain (0.02 is two per cent). A figure that cannot be computed is 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backtest import significance
 from backtest.broker import Closed
 from backtest.engine import Result
 from market.trades import LIQUIDATION, STOP
 
 DAY_MS = 86_400_000
-DAYS_A_YEAR = 365
-"""Crypto trades every day."""
 
 REGIMES = ("low", "mid", "high")
 
@@ -127,7 +125,15 @@ def max_drawdown(equity: NDArray[np.float64]) -> float:
 
 
 def sharpe(time_ms: NDArray[np.int64], equity: NDArray[np.float64], start: float) -> float | None:
-    """Sharpe ratio of daily returns on 365 days a year; each UTC day counts with its last equity.
+    """Sharpe ratio of daily returns on 365 days a year; see `daily_returns` for the parameters.
+
+    None below three days, when the account was lost, or when nothing changed.
+    """
+    return significance.sharpe(daily_returns(time_ms, equity, start))
+
+
+def daily_returns(time_ms: NDArray[np.int64], equity: NDArray[np.float64], start: float) -> NDArray[np.float64]:
+    """Simple returns (D,) by UTC day, each day with its last equity; NaN from the day on that the account was lost.
 
     Parameters
     ----------
@@ -137,17 +143,11 @@ def sharpe(time_ms: NDArray[np.int64], equity: NDArray[np.float64], start: float
         Equity then.
     start : float
         Equity before the first day.
-
-    Returns
-    -------
-    float or None
-        None below three days, when the account was lost, or when nothing changed.
     """
     day = (time_ms - 1) // DAY_MS  # the close at midnight belongs to the day it ends
     last = np.flatnonzero(np.diff(day, append=day[-1] + 1))
     daily = np.concatenate([[start], equity[last]])
-    if len(daily) < 4 or np.any(daily <= 0):
-        return None
-    returns = daily[1:] / daily[:-1] - 1
-    deviation = float(np.std(returns, ddof=1))
-    return float(np.mean(returns)) / deviation * math.sqrt(DAYS_A_YEAR) if deviation > 0 else None
+    lost = np.maximum.accumulate(daily <= 0)
+    daily[lost] = np.nan
+    returns: NDArray[np.float64] = daily[1:] / daily[:-1] - 1
+    return returns

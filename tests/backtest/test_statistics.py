@@ -9,7 +9,7 @@ import pytest
 
 from backtest.broker import Closed
 from backtest.engine import Result
-from backtest.statistics import DAY_MS, max_drawdown, sharpe, statistics
+from backtest.statistics import DAY_MS, daily_returns, max_drawdown, sharpe, statistics
 from market.instruments import CASH
 from market.trades import LIQUIDATION, STOP, Trade
 
@@ -71,6 +71,13 @@ def test_sharpe_takes_the_last_equity_of_each_day_and_midnight_ends_its_day() ->
 def test_a_sharpe_that_means_nothing_is_none(equity: list[float]) -> None:
     times = np.arange(1, len(equity) + 1, dtype=np.int64) * DAY_MS
     assert sharpe(times, np.array(equity), 100.0) is None
+
+
+def test_daily_returns_end_where_the_account_was_lost() -> None:
+    times = np.arange(1, 5, dtype=np.int64) * DAY_MS
+    daily = daily_returns(times, np.array([110.0, 55.0, 0.0, 20.0]), 100.0)
+    assert daily[:2] == pytest.approx([0.1, -0.5])
+    assert np.isnan(daily[2:]).all()
 
 
 def test_trades_are_told_by_side_regime_and_exit() -> None:
