@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 from backtest.engine import Result
 from backtest.statistics import DAY_MS, Statistics, daily_returns, statistics
 from market.candles import Candles, Floats, Ints
-from models import labels
 from models.manifest import REGIMES, Manifest
 from models.prediction import PredictionHistory
+from models.walkforward import TEST as TEST
+from models.walkforward import WalkForward
 
-TEST = -1
-"""Part of the rows that the finished members answered."""
 SIDES = ("long", "short")
 CLOSE_WITHIN = 1e-9
 """Relative difference of two closes of one candle."""
@@ -30,17 +29,15 @@ class Recipe:
     open_time : (n,) int64
         UTC ms.
     part : (n,) int64
-        Fold from 0, or `TEST`.
+        Fold from 0, or `TEST`: rows that the finished set answered.
     columns : dict
-        Name -> (n,) float64, as `models.walkforward` names them.
+        Name -> (n,) float64, as `models.walkforward` names them, and ``regime``, the one that came.
     horizons : tuple of int
         Bars ahead.
     weights : dict
         Horizon -> weight in the finished set.
     cost : float
         Return beyond which a trade is profitable.
-    edges : tuple of float
-        Regime edges of the finished set.
     """
 
     open_time: Ints
@@ -49,19 +46,18 @@ class Recipe:
     horizons: tuple[int, ...]
     weights: dict[int, float]
     cost: float
-    edges: tuple[float, float]
 
     @classmethod
-    def of(cls, manifest: Manifest, open_time: Ints, part: Ints, columns: dict[str, Floats]) -> Recipe:
+    def of(cls, manifest: Manifest, record: WalkForward) -> Recipe:
         """The record of a set."""
+        columns = {name: np.asarray(values, dtype=np.float64) for name, values in record.columns().items()}
         return cls(
-            open_time,
-            part.astype(np.int64),
-            columns,
+            record.open_time,
+            record.part.astype(np.int64),
+            columns | {"regime": record.regimes()},
             manifest.horizons,
             {h: manifest.ensemble.weights[str(h)] for h in manifest.horizons},
             manifest.data.labels.cost,
-            manifest.ensemble.regime_edges,
         )
 
     def __len__(self) -> int:
@@ -70,9 +66,7 @@ class Recipe:
     def at(self, rows: NDArray[np.bool_] | Ints) -> Recipe:
         """Some of its rows."""
         columns = {name: values[rows] for name, values in self.columns.items()}
-        return Recipe(
-            self.open_time[rows], self.part[rows], columns, self.horizons, self.weights, self.cost, self.edges
-        )
+        return Recipe(self.open_time[rows], self.part[rows], columns, self.horizons, self.weights, self.cost)
 
     def stack(self, head: str) -> Floats:
         """Calibrated logits (n,) of a head such as ``5/long``."""
@@ -92,8 +86,8 @@ class Recipe:
         return np.column_stack([self.columns[f"{who}/{name}"] for name in REGIMES])
 
     def regime_known(self) -> Floats:
-        """The regime that came (n,), NaN where unknown."""
-        return labels.regimes(self.columns["volatility"], self.edges)
+        """The regime that came (n,) by the edges each row's fold had, NaN where unknown."""
+        return self.columns["regime"]
 
     def regime_said(self) -> NDArray[np.int8]:
         """The likeliest regime (n,), -1 where the record has none."""

@@ -1,0 +1,193 @@
+"""Calibration: do probabilities mean what they say. The recipe's by its record, the set's own on unseen candles.
+
+Horizons are pooled by their weights. Few unseen days cannot prove a set calibrated: there, only what is surely wrong
+fails.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backtest.gate.evidence import Contender, Evidence
+from backtest.gate.recipe import SIDES, Recipe
+from backtest.gate.ruling import bounds, number
+from backtest.gate.sample import Sample
+from backtest.verdict import Gate, Says
+from market.candles import Floats
+from models.logits import logit, sigmoid
+from models.metrics import Interval
+from models.resampling import Drawn, Resamples
+
+BINS = 5
+_STEPS = 12
+"""Newton steps; far more than a line in two parameters needs."""
+_EDGE = 1e-6
+
+
+def gates(evidence: Evidence, rows: Sample | None) -> list[Gate]:
+    """The family."""
+    found: list[Gate] = []
+    for at, side in enumerate(SIDES):
+        if rows is not None:
+            found.append(_brier(rows, side))
+        found += _of_set(evidence, side, 1 - 2 * at)
+    return found
+
+
+def _brier(rows: Sample, side: str) -> Gate:
+    """The record's Brier score against a base rate known at the time; its value decides, AUC has proven the skill."""
+    ours = _gain_on_base_rate(rows, rows.challenger, side)
+    champion = None if rows.champion is None else _gain_on_base_rate(rows, rows.champion, side)
+    gain = rows.interval(ours)
+    says, why = Says.UNCLEAR, "not below, though by no more than chance"
+    if gain.value > 0:
+        says, why = Says.PASS, "below"
+    elif gain.high < 0:
+        says, why = Says.FAIL, "surely above: the base rate alone foretells better"
+    return Gate(
+        f"calibration/brier/{side}",
+        f"Is the Brier score of recorded P({side}) below that of the base rate?",
+        says,
+        "base rate's less ours above 0",
+        number(None if champion is None else champion.value),
+        number(gain.value),
+        None,
+        bounds(gain),
+        why,
+    )
+
+
+def _gain_on_base_rate(rows: Sample, recipe: Recipe, side: str) -> Drawn:
+    gains = np.zeros(len(recipe))
+    for horizon, weight in rows.weights.items():
+        outcome = recipe.paid(horizon, side)
+        probability = sigmoid(recipe.stack(f"{horizon}/{side}"))
+        gains += weight * ((_known_rate(outcome, horizon) - outcome) ** 2 - (probability - outcome) ** 2)
+    return rows.resamples.mean(gains)
+
+
+def _known_rate(outcome: Floats, horizon: int) -> Floats:
+    """The share that had paid by then (n,): outcomes settled before each row; the first rows are given their own."""
+    seen = np.arange(1, len(outcome) + 1)
+    running = np.cumsum(outcome) / seen
+    first = min(len(outcome), 168)
+    rate = np.full(len(outcome), running[first - 1])
+    rate[first + horizon :] = running[first:-horizon] if len(outcome) > first + horizon else rate[first + horizon :]
+    return rate
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """All horizons' probabilities and outcomes of one side, with the weight of each; (m,) and (m, draws)."""
+
+    probability: Floats
+    outcome: Floats
+    weight: Floats
+    drawn: NDArray[np.float32]
+
+
+def _of_set(evidence: Evidence, side: str, sign: int) -> list[Gate]:
+    settings = evidence.terms.config.calibration
+    pool = _pool(evidence.challenger, evidence, side, sign)
+    if pool is None:
+        name = f"calibration/bias/{side}"
+        return [Gate(name, f"Is P({side}) right on average?", Says.UNCLEAR, "", why="too few unseen candles")]
+    theirs = None if evidence.champion is None else _pool(evidence.champion, evidence, side, sign)
+    confidence = evidence.terms.config.bootstrap.confidence
+    figures = (
+        ("bias", f"Is P({side}) right on average, on unseen candles?", _bias, (-settings.bias, settings.bias)),
+        ("slope", f"Is P({side}) neither too bold nor too shy, on unseen candles?", _slope, settings.slope),
+        ("ece", f"Is P({side}) right at each level (error over {BINS} bins), on unseen candles?", _ece, (0, settings.ece)),  # fmt: skip
+    )
+    found = []
+    for name, question, statistic, (least, most) in figures:
+        measured = statistic(pool).interval(confidence)
+        if statistic is _ece:
+            measured = _reflected(measured)
+        champion = None if theirs is None else number(statistic(theirs).value)
+        known = bounds(measured) is not None
+        off = known and (measured.low > most or measured.high < least)
+        says = Says.FAIL if off else Says.PASS if known else Says.UNCLEAR
+        why = "the whole interval lies outside" if off else "not surely outside" if known else "there is no value"
+        found.append(
+            Gate(
+                f"calibration/{name}/{side}",
+                question,
+                says,
+                f"not surely outside {least:g} to {most:g}",
+                champion,
+                number(measured.value),
+                None,
+                bounds(measured),
+                why,
+            )
+        )
+    return found
+
+
+def _pool(side: Contender, evidence: Evidence, name: str, sign: int) -> _Pool | None:
+    unseen, manifest = side.unseen, side.manifest
+    cost = manifest.data.labels.cost
+    heads = {h: w for h, w in ((h, manifest.ensemble.weights[str(h)]) for h in manifest.horizons) if w > 0}
+    outcomes = {h: unseen.paid(h, sign, cost) for h in heads}
+    known = unseen.answers.finite.copy()
+    for outcome in outcomes.values():
+        known &= np.isfinite(outcome)
+    if known.sum() < 2 * evidence.block:
+        return None
+    settings = evidence.terms.config.bootstrap
+    drawn = Resamples(int(known.sum()), evidence.block, settings.draws, settings.seed + 3).weights
+    return _Pool(
+        np.concatenate([np.clip(unseen.answers.heads[f"{h}/{name}"][known], _EDGE, 1 - _EDGE) for h in heads]),
+        np.concatenate([outcomes[h][known] for h in heads]),
+        np.repeat(list(heads.values()), int(known.sum())),
+        np.tile(drawn, (len(heads), 1)),
+    )
+
+
+def _bias(pool: _Pool) -> Drawn:
+    apart = pool.weight * (pool.probability - pool.outcome)
+    return Drawn(float(apart.sum() / pool.weight.sum()), _mean(pool, apart))
+
+
+def _ece(pool: _Pool) -> Drawn:
+    edges = np.quantile(pool.probability, np.linspace(0, 1, BINS + 1)[1:-1])
+    bins = np.searchsorted(edges, pool.probability, side="right")
+    apart = pool.weight * (pool.probability - pool.outcome)
+    value = sum(abs(float(apart[bins == k].sum())) for k in range(BINS)) / float(pool.weight.sum())
+    draws = np.sum([np.abs(_mean(pool, np.where(bins == k, apart, 0.0))) for k in range(BINS)], axis=0)
+    return Drawn(value, np.asarray(draws, dtype=np.float64))
+
+
+def _slope(pool: _Pool) -> Drawn:
+    """Slope of a logistic regression of the outcome on the logit, for the sample and each draw at once (Newton)."""
+    x, y = logit(pool.probability)[:, None], pool.outcome[:, None]
+    weights = pool.weight[:, None] * np.column_stack([np.ones(len(y), dtype=np.float32), pool.drawn])
+    center = float(x.mean())
+    x = x - center
+    intercept, slope = np.zeros(weights.shape[1]), np.zeros(weights.shape[1])
+    with np.errstate(all="ignore"):
+        for _ in range(_STEPS):
+            p = sigmoid(intercept + slope * x)
+            error, spread = weights * (y - p), weights * p * (1 - p)
+            g0, g1 = error.sum(axis=0), (error * x).sum(axis=0)
+            h00, h01, h11 = spread.sum(axis=0), (spread * x).sum(axis=0), (spread * x * x).sum(axis=0)
+            det = h00 * h11 - h01 * h01
+            intercept, slope = intercept + (h11 * g0 - h01 * g1) / det, slope + (h00 * g1 - h01 * g0) / det
+            if np.nanmax(np.abs(h00 * g1 - h01 * g0) / np.abs(det)) < 1e-6:
+                break
+    return Drawn(float(slope[0]), slope[1:])
+
+
+def _mean(pool: _Pool, values: Floats) -> Floats:
+    total: Floats = pool.drawn.T @ values / (pool.drawn.T @ pool.weight)
+    return total
+
+
+def _reflected(measured: Interval) -> Interval:
+    """The basic bootstrap interval: resampling adds noise to a sum of absolute values, and this takes it off again."""
+    low, high = 2 * measured.value - measured.high, 2 * measured.value - measured.low
+    return Interval(measured.value, max(0.0, low), max(0.0, high))

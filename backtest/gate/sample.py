@@ -1,0 +1,115 @@
+"""The rows on which recipes are compared, under the same draws of weeks: every difference here is a paired one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from backtest.gate.evidence import Evidence
+from backtest.gate.recipe import SIDES, Recipe
+from market.candles import Floats
+from models.metrics import Interval
+from models.resampling import Drawn, Resamples
+
+BASELINES = ("minus_24h_return", "volatility_and_clock", "logistic")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Recorded rows on which everything that is compared is known.
+
+    Attributes
+    ----------
+    challenger, champion : Recipe
+        The same n rows of both; no champion: None.
+    resamples : Resamples
+        Of those rows.
+    confidence : float
+        Of intervals.
+    """
+
+    challenger: Recipe
+    champion: Recipe | None
+    resamples: Resamples
+    confidence: float
+
+    @cached_property
+    def weights(self) -> dict[int, float]:
+        """Horizon -> weight: the challenger's, of the horizons both have; what has no weight decides nothing."""
+        theirs = self.challenger.horizons if self.champion is None else self.champion.horizons
+        shared = {h: w for h, w in self.challenger.weights.items() if h in theirs and w > 0}
+        total = sum(shared.values())
+        return {h: w / total for h, w in shared.items()}
+
+    def auc(self, recipe: Recipe, column: str, horizon: int, side: str) -> Drawn:
+        """AUC of a recorded column for whether the side paid over the horizon."""
+        return self.resamples.auc(recipe.paid(horizon, side), recipe.columns[column])
+
+    def stack(self, recipe: Recipe, horizon: int, side: str) -> Drawn:
+        """AUC of the ensemble."""
+        return self.auc(recipe, f"logit/stack/{horizon}/{side}", horizon, side)
+
+    def direction(self, recipe: Recipe, horizon: int) -> Drawn:
+        """AUC of the lead of long over short for whether the price rises."""
+        lead = recipe.stack(f"{horizon}/long") - recipe.stack(f"{horizon}/short")
+        return self.resamples.auc(_rises(recipe, horizon), lead)
+
+    def reversal(self, horizon: int) -> Drawn:
+        """AUC of minus the 24 h return for the same."""
+        recipe = self.challenger
+        return self.resamples.auc(_rises(recipe, horizon), recipe.columns["score/minus_24h_return"])
+
+    def baseline(self, name: str, horizon: int, side: str) -> Drawn:
+        """AUC of a fitted baseline for whether the side paid."""
+        return self.auc(self.challenger, f"score/{name}/{horizon}/{side}", horizon, side)
+
+    def interval(self, drawn: Drawn) -> Interval:
+        """At the gate's confidence."""
+        return drawn.interval(self.confidence)
+
+
+def of(evidence: Evidence) -> Sample | None:
+    """The sample of a judgement; None without records, or without a row they share."""
+    recipes = [s.recipe for s in evidence.sides]
+    if any(r is None or not len(r) for r in recipes):
+        return None
+    challenger, champion = recipes[0], recipes[1] if len(recipes) > 1 else None
+    assert challenger is not None
+    known = np.ones(len(challenger), dtype=bool)
+    for recipe in (challenger, champion):
+        if recipe is not None:
+            known &= np.isfinite(np.column_stack(_compared(recipe))).all(axis=1)
+    if not known.any():
+        return None
+    settings = evidence.terms.config.bootstrap
+    return Sample(
+        challenger.at(known),
+        None if champion is None else champion.at(known),
+        Resamples(int(known.sum()), evidence.block, settings.draws, settings.seed),
+        settings.confidence,
+    )
+
+
+def weighed(drawn: dict[int, Drawn], weights: dict[int, float]) -> Drawn:
+    """The mean over horizons by weight, draw by draw."""
+    value = sum(weights[h] * d.value for h, d in drawn.items())
+    draws = np.sum([weights[h] * d.draws for h, d in drawn.items()], axis=0)
+    return Drawn(float(value), np.asarray(draws, dtype=np.float64))
+
+
+def _rises(recipe: Recipe, horizon: int) -> Floats:
+    return (recipe.gain(horizon) > 0).astype(np.float64)
+
+
+def _compared(recipe: Recipe) -> list[Floats]:
+    """Columns that must be known in a row for it to be compared at all."""
+    names = ["score/minus_24h_return"]
+    for horizon in recipe.horizons:
+        names.append(f"return_{horizon}")
+        for side in SIDES:
+            head = f"{horizon}/{side}"
+            names += [f"logit/stack/{head}", f"logit/average/{head}"]
+            names += [f"score/{name}/{head}" for name in BASELINES[1:]]
+    return [recipe.columns[name] for name in names]
