@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from market.candles import Floats, Ints
-from models.logits import logit, sigmoid
+from models.logits import logit, sigmoid, softmax
 from models.manifest import REGIMES, Manifest, head
 from models.members import Open
 from models.stacking import stacked
@@ -58,7 +58,7 @@ def ask(manifest: Manifest, members: Mapping[str, Open], matrix: Floats, rows: I
         for name, member in members.items():
             found = member.answer(matrix, rows)
             if name == ensemble.regime:
-                regime = found if member.spec.output == "probability" else _softmax(found)
+                regime = found if member.spec.output == "probability" else softmax(found)
                 continue
             columns = found if member.spec.output == "logit" else logit(found)
             logits |= {f"{name}/{key}": columns[:, i] for i, key in enumerate(member.spec.heads)}
@@ -109,9 +109,3 @@ def _fused(manifest: Manifest, key: str, logits: Floats) -> Floats:
     stacker, calibrator = manifest.ensemble.stackers[key], manifest.ensemble.calibrators[key]
     total = stacked(logits, np.array(stacker.coefficients), stacker.intercept)
     return sigmoid(calibrator.slope * total + calibrator.intercept)
-
-
-def _softmax(logits: Floats) -> Floats:
-    odds: Floats = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares: Floats = odds / odds.sum(axis=1, keepdims=True)
-    return shares

@@ -23,6 +23,12 @@ def forward_return(candles: Candles, horizon: int) -> Floats:
     return future
 
 
+def up(candles: Candles, horizon: int) -> Floats:
+    """Whether the close `horizon` bars later is higher (N,): 1, 0, or NaN where unknown. Costs do not count here."""
+    gain = forward_return(candles, horizon)
+    return np.where(np.isnan(gain), np.nan, (gain > 0).astype(np.float64))
+
+
 def profitable(candles: Candles, horizon: int, side: int, cost: float = COST) -> Floats:
     """Whether a trade from close to close would have paid: 1, 0, or NaN where unknown.
 

@@ -21,3 +21,10 @@ def sigmoid(logits: Floats) -> Floats:
     """Probability of log odds; exact at both ends."""
     small: Floats = np.exp(-np.abs(logits))
     return np.where(logits >= 0, 1 / (1 + small), small / (1 + small))
+
+
+def softmax(logits: Floats) -> Floats:
+    """Probabilities (n, K) of logits (n, K), each row's summing to 1."""
+    odds: Floats = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares: Floats = odds / odds.sum(axis=1, keepdims=True)
+    return shares

@@ -11,20 +11,15 @@ import json
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, model_validator
+
+from models.baselines import Baselines
+from models.parts import FileName, Finite, HeadName, Part, Positive, Sha256, UtcText
 
 FORMAT: Literal[1] = 1
 """Version of this layout; a set of a newer one is refused."""
 
 REGIMES = ("low", "mid", "high")
-
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
-HeadName = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}/(long|short)$")]
-"""Bars ahead and side: ``12/long``."""
-UtcText = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
 
 
 def head(horizon: int, side: int) -> str:
@@ -40,12 +35,6 @@ def utc(time_ms: int) -> str:
 def utc_ms(text: str) -> int:
     """UTC ms of an instant as the manifest writes it."""
     return int(datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp() * 1000)
-
-
-class Part(BaseModel):
-    """Strict keys and types, read-only."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
 class Identity(Part):
@@ -211,6 +200,26 @@ class Golden(Part):
     seed: int
     count: Annotated[int, Field(ge=1, le=1000)]
     outputs: dict[str, tuple[Finite, ...]] = Field(description="Output -> its value for each input.")
+    trained: dict[str, tuple[Finite, ...]] = Field(
+        default_factory=dict,
+        description="Logits of the trained networks, before they were exported: lstm/5/long -> one for each input.",
+    )
+
+    @model_validator(mode="after")
+    def _one_for_each(self) -> Golden:
+        for name, values in (*self.outputs.items(), *self.trained.items()):
+            if len(values) != self.count:
+                raise ValueError(f"{len(values)} golden values of {name} for {self.count} inputs")
+        return self
+
+
+class Recorded(Part):
+    """A file of the set that holds records rather than a model."""
+
+    file: FileName
+    sha256: Sha256
+    bytes: Annotated[int, Field(ge=1)]
+    rows: Annotated[int, Field(ge=0)]
 
 
 class Manifest(Part):
@@ -226,6 +235,10 @@ class Manifest(Part):
     decision: Rules
     evidence: dict[str, JsonValue] = Field(default_factory=dict, description="Metrics, intervals, baselines.")
     golden: Golden | None = None
+    baselines: Baselines | None = Field(None, description="What the set must be better than, fitted when it was made.")
+    walkforward: Recorded | None = Field(
+        None, description="What the recipe said of rows it had not seen: `models.walkforward`."
+    )
     expires: UtcText = Field(description="Entries with this set stop at this instant.")
 
     @model_validator(mode="after")
@@ -242,7 +255,22 @@ class Manifest(Part):
             raise ValueError(f"regime member {self.ensemble.regime!r} is no model of the regime")
         if any(m.kind == "onnx" for m in self.models) and self.features.scaler is None:
             raise ValueError("an onnx member reads scaled features, and there is no scaler")
+        if self.walkforward is not None and self.walkforward.file in {m.file for m in self.models}:
+            raise ValueError(f"the walk-forward record and a model share the file {self.walkforward.file}")
+        self._baselines_fit()
         return self
+
+    def _baselines_fit(self) -> None:
+        if self.baselines is None:
+            return
+        wanted = {f"{h}/{what}" for h in self.ensemble.weights for what in ("up", "long", "short")}
+        if set(self.baselines.direction) != wanted:
+            raise ValueError(f"baselines are for {sorted(self.baselines.direction)}, not {sorted(wanted)}")
+        for key, scores in self.baselines.direction.items():
+            if len(scores["logistic"].center) != len(self.features.names):
+                raise ValueError(
+                    f"the logistic baseline of {key} does not read the {len(self.features.names)} features"
+                )
 
     @property
     def window(self) -> int:

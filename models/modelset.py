@@ -20,7 +20,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from models import features
-from models.manifest import FORMAT, Manifest, canonical, derive_id, identify, to_bytes
+from models.manifest import FORMAT, Manifest, Member, Recorded, canonical, derive_id, identify, to_bytes
 
 MANIFEST = "manifest.json"
 LATEST, CHAMPION, STARTER = "latest", "champion", "starter"
@@ -57,7 +57,7 @@ class ModelSet:
 
     @property
     def bytes(self) -> int:
-        """Size of its model files."""
+        """Size of its files, the manifest aside."""
         return sum(map(len, self.contents.values()))
 
     @classmethod
@@ -87,7 +87,7 @@ def save(manifest: Manifest, files: Mapping[str, bytes], store: Path | str) -> P
     manifest : Manifest
         Its id is derived here; every model's `sha256` and `bytes` must be of the file given.
     files : mapping
-        File name -> content, of every model.
+        File name -> content, of every model and record.
     store : Path
         ``models/sets``, or another folder of sets.
 
@@ -263,22 +263,24 @@ def _check_features(manifest: Manifest, file: Path) -> None:
 
 def _contents(path: Path, manifest: Manifest) -> dict[str, bytes]:
     """The files of the set, each verified; a file the manifest does not name is refused."""
-    expected = {m.file: m for m in manifest.models}
+    expected: dict[str, Member | Recorded] = {m.file: m for m in manifest.models}
+    if manifest.walkforward is not None:
+        expected[manifest.walkforward.file] = manifest.walkforward
     for found in sorted(path.iterdir()):
         if found.name in expected or found.name == MANIFEST:
             continue
         risk = " and may run code when opened" if found.suffix.lower() in _UNSAFE else ""
         raise ModelSetError(f"this file is not in the manifest{risk}", found, "remove it, or use the original set")
     contents = {}
-    for name, member in expected.items():
-        content = _read(path / name, member.bytes, "copy the set again")
-        if len(content) != member.bytes:
+    for name, named in expected.items():
+        content = _read(path / name, named.bytes, "copy the set again")
+        if len(content) != named.bytes:
             raise ModelSetError(
-                f"{len(content)} bytes where the manifest says {member.bytes}", path / name, "copy the set again"
+                f"{len(content)} bytes where the manifest says {named.bytes}", path / name, "copy the set again"
             )
-        if digest(content) != member.sha256:
+        if digest(content) != named.sha256:
             raise ModelSetError(
-                f"its SHA-256 is {digest(content)[:12]}…, the manifest says {member.sha256[:12]}…", path / name,
+                f"its SHA-256 is {digest(content)[:12]}…, the manifest says {named.sha256[:12]}…", path / name,
                 "it is damaged or was replaced; copy the set again",
             )  # fmt: skip
         contents[name] = content

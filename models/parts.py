@@ -1,0 +1,24 @@
+"""What every part of a manifest is made of: strict, read-only, and of finite numbers alone."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+HeadName = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}/(long|short)$")]
+"""Bars ahead and side: ``12/long``."""
+QuestionName = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}/(up|long|short)$")]
+"""Bars ahead and what is asked: whether the price rises (``12/up``), or a side pays beyond costs (``12/long``)."""
+UtcText = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+
+
+class Part(BaseModel):
+    """Strict keys and types, read-only."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
