@@ -100,7 +100,12 @@ def _of_set(evidence: Evidence, side: str, sign: int) -> list[Gate]:
     figures = (
         ("bias", f"Is P({side}) right on average, on unseen candles?", _bias, (-settings.bias, settings.bias)),
         ("slope", f"Is P({side}) neither too bold nor too shy, on unseen candles?", _slope, settings.slope),
-        ("ece", f"Is P({side}) right at each level (error over {BINS} bins), on unseen candles?", _ece, (0, settings.ece)),  # fmt: skip
+        (
+            "ece",
+            f"Is P({side}) right at each level (error over {BINS} bins), on unseen candles?",
+            _ece,
+            (0, settings.ece),
+        ),
     )
     found = []
     for name, question, statistic, (least, most) in figures:

@@ -120,8 +120,8 @@ class Money(Part):
 class Luck(Part):
     """How much of the result may be chosen luck."""
 
-    deflated_sharpe: Share = Field(0.90, description="Least probability that the Sharpe ratio beats the best of luck.")
-    pbo: Share = Field(0.50, description="Largest probability that the choice among variants is overfitted.")
+    deflated_sharpe: Share = Field(0.95, description="Least probability that the Sharpe ratio beats the best of luck.")
+    pbo: Share = Field(0.65, description="Largest probability that the choice among variants is overfitted.")
 
 
 class Breakdowns(Part):

@@ -1,4 +1,4 @@
-"""What the gates look at, gathered once: each side's record, its answers on unseen candles, and both played for money."""
+"""What the gates look at, gathered once: each side's record, its answers on unseen candles, both played for money."""
 
 from __future__ import annotations
 
@@ -264,12 +264,13 @@ def _in_common(sides: list[Contender]) -> list[Contender]:
     """Each record cut to the rows the market covers, and the other side has too."""
     if any(s.recipe is None for s in sides):
         return sides
-    kept = None
+    kept: Ints | None = None
     for side in sides:
         assert side.recipe is not None
         assert side.matched is not None
         times = side.recipe.open_time[side.matched.covered]
         kept = times if kept is None else np.intersect1d(kept, times)
+    assert kept is not None
     return [replace(s, recipe=s.recipe.at(np.isin(s.recipe.open_time, kept))) for s in sides if s.recipe is not None]
 
 

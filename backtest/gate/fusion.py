@@ -52,7 +52,7 @@ def regime(evidence: Evidence) -> list[Gate]:
     return [
         no_worse(
             "regime/log_loss",
-            "Does the regime model foretell volatility no worse than HAR with the calendar (log-loss, HAR's less ours)?",
+            "Does the regime model foretell volatility no worse than HAR with the calendar (gain in log-loss)?",
             metrics.class_log_loss(came, har),
             metrics.class_log_loss(came, said),
             gain,
@@ -102,5 +102,3 @@ def _right(recipe: Recipe) -> Floats:
 def _loss(outcome: np.ndarray[tuple[int, ...], np.dtype[np.int64]], probability: Floats) -> Floats:
     loss: Floats = -np.log(np.clip(probability[np.arange(len(outcome)), outcome], _EDGE, 1.0))
     return loss
-
-

@@ -1,4 +1,4 @@
-"""Leaks: skill that comes from the future. What is too good, what fades on the test slice, what changes with history."""
+"""Leaks: skill that comes from the future: too good, or fading on the test slice, or changing with history."""
 
 from __future__ import annotations
 

@@ -7,7 +7,8 @@ from backtest.gate.evidence import Evidence
 from backtest.gate.ruling import at_most, number
 from backtest.verdict import Gate, Says
 
-LEAST_VARIANTS = 2
+LEAST_VARIANTS = 5
+"""Fewer, and one block of days decides."""
 BLOCKS = 16
 
 

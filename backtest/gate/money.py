@@ -170,4 +170,3 @@ def _turnover(played: Played, instrument: Instrument) -> float:
 
 def _nothing(name: str, question: str, why: str) -> Gate:
     return Gate(name, question, Says.UNCLEAR, "", why=why)
-

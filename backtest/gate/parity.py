@@ -32,7 +32,9 @@ def _trained(evidence: Evidence) -> Gate:
             name, question, Says.UNCLEAR, f"at most {most:g}", why=f"no trained logits of {missing}; train again"
         )
     worst = max(found, key=lambda output: found[output])
-    champion = None if evidence.champion is None else max(_from_trained(evidence.champion.predictor).values(), default=None)  # fmt: skip
+    champion = None
+    if evidence.champion is not None:
+        champion = max(_from_trained(evidence.champion.predictor).values(), default=None)
     gate = at_most(name, question, found[worst], most, champion)
     return gate if gate.says is Says.PASS else _because(gate, f"{worst} is {found[worst]:.2g} off")
 
@@ -44,9 +46,7 @@ def _from_trained(predictor: Predictor) -> dict[str, float]:
         return {}
     matrix, rows = golden_inputs(predictor.manifest, golden.seed, golden.count)
     served = predictor.answers(matrix, rows).members
-    return {
-        output: _largest(logit(served[output]) - np.array(trained)) for output, trained in golden.trained.items()
-    }
+    return {output: _largest(logit(served[output]) - np.array(trained)) for output, trained in golden.trained.items()}
 
 
 def _live(evidence: Evidence) -> Gate:

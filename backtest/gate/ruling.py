@@ -38,7 +38,7 @@ def above(name: str, question: str, measured: Interval, least: float, champion: 
 def better(
     name: str, question: str, champion: float | None, challenger: float | None, difference: Interval, margin: float
 ) -> Gate:
-    """Rule: the lower bound of a difference above `-margin` and the difference above 0 pass; all of it below 0 fails."""
+    """Rule: a difference above 0 with its lower bound above `-margin` passes; one wholly below 0 fails."""
     says, why = Says.UNCLEAR, "better and worse are both possible"
     if bounds(difference) is None:
         why = "there is no value"

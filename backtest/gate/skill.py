@@ -44,9 +44,7 @@ def gates(evidence: Evidence, rows: Sample) -> list[Gate]:
     return found
 
 
-def _against_chance(
-    rows: Sample, side: str, ours: dict[int, Drawn], theirs: dict[int, Drawn] | None
-) -> list[Gate]:
+def _against_chance(rows: Sample, side: str, ours: dict[int, Drawn], theirs: dict[int, Drawn] | None) -> list[Gate]:
     champion = None if theirs is None else weighed(theirs, rows.weights).value
     found = [
         above(
