@@ -42,7 +42,7 @@ format: $(VENV)/.full ## let ruff put the code in form
 	@$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .
 
 schema: $(VENV)/.full ## write the JSON Schemas of the configuration files
-	@$(PY) -m daemon schema && $(PY) -m market schema && $(PY) -m training schema
+	@$(PY) -m daemon schema && $(PY) -m market schema && $(PY) -m training schema && $(PY) -m backtest schema
 
 parity: $(VENV)/.serving ## replay BARS real hours through daemon and VENUE=binance|bybit, compare with the backtest trade by trade
 	@$(PY) -m tests.parity --bars $(BARS) --venue $(VENUE) $(if $(DATA),--data $(DATA)) \

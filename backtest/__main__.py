@@ -9,6 +9,7 @@ import click
 
 from backtest.engine import BacktestError
 from backtest.judge import judge
+from backtest.schema_command import schema
 from configs import ConfigError
 from market.history import HistoryError
 from market.instruments import InstrumentError
@@ -16,7 +17,7 @@ from models.modelset import ModelSetError
 
 BAD_DATA = 7
 INTERRUPTED = 130
-COMMANDS = (judge,)
+COMMANDS = (judge, schema)
 
 
 class _JudgeUnlessTold(click.Group):

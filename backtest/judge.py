@@ -11,6 +11,7 @@ from rich.console import Console
 
 from backtest import report, sources
 from backtest.engine import run
+from backtest.gate.command import answer, decide
 from backtest.options import Account, History, account_options, history_options
 from backtest.shown import Shown
 from backtest.statistics import statistics
@@ -18,7 +19,7 @@ from market.timeframes import Timeframe
 from models import modelset
 from models.inference import Predictor
 from models.modelset import ModelSet
-from strategy.live_config import load_rules
+from strategy.live_config import Rules, load_rules
 from strategy.phases import Phase, tighten
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,7 +27,11 @@ LIVE_RULES, DEMO_RULES = ROOT / "configs" / "live_config.yaml", ROOT / "configs"
 
 
 @click.command()
-@click.option("--model-set", required=True, metavar="NAME", help="latest, champion, starter, or the id of a model set.")
+@click.option("--model-set", metavar="NAME", help="latest, champion, starter, or the id of a model set.")
+@click.option("--challenger", metavar="NAME", help="Let the gate judge this set against --model-set (the champion).")
+@click.option("--gate", is_flag=True, help="Let the gate judge --model-set alone: against being flat.")
+@click.option("--gate-file", type=click.Path(path_type=Path), help="Thresholds of the gate  [configs/gate.yaml]")
+@click.option("--all-gates", is_flag=True, help="Print every gate, passed ones too.")
 @click.option(
     "--rules",
     type=click.Path(path_type=Path),
@@ -42,7 +47,11 @@ LIVE_RULES, DEMO_RULES = ROOT / "configs" / "live_config.yaml", ROOT / "configs"
 @click.option("--trades", default=10, type=click.IntRange(0), show_default=True, help="Show this many last trades.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output, with every trade.")
 def judge(
-    model_set: str,
+    model_set: str | None,
+    challenger: str | None,
+    gate: bool,
+    gate_file: Path | None,
+    all_gates: bool,
     rules: Path | None,
     phase: str | None,
     history: History,
@@ -62,19 +71,28 @@ def judge(
     Pessimistic throughout: a stop fills at the open that gapped through it, else at its trigger, always slipped; a
     liquidation costs the whole margin. A position open at the end is shown apart.
 
-    Exit codes: 0 done, 2 usage, 4 rules file, 7 data or model set missing or broken, 130 interrupted.
+    \b
+    The gate
+      python -m backtest --model-set champion --challenger ID --data BTCUSDT-1h.parquet
+      python -m backtest --model-set ID --gate
+
+    Exit codes: 0 done, or promote; 2 usage, 4 rules or thresholds file, 6 the gate refuses, 7 data or model set missing
+    or broken, or not enough evidence, 130 interrupted.
     """
     errors = Console(stderr=True)
+    if challenger or gate:
+        chosen = _tightened(rules or LIVE_RULES, phase, errors)
+        verdict = decide(model_set, challenger, chosen, history, account, gate_file, errors)
+        answer(verdict, as_json, all_gates)
+    if model_set is None:
+        raise click.UsageError("name a set by --model-set, or have one judged by --challenger")
     path = modelset.resolve(model_set)
     judged = ModelSet.load(path)
     predictor = Predictor.load(judged)
     starter = path.is_relative_to(modelset.ROOT / modelset.STARTER)
     if starter and model_set == modelset.LATEST:
         errors.print(f"no trained model set yet: testing the starter set {path.name}", highlight=False)
-    written = load_rules(rules or (DEMO_RULES if starter else LIVE_RULES))
-    chosen, tightened = tighten(written, Phase(phase) if phase else None)
-    if phase:
-        errors.print(f"phase {phase} tightens the rules: {'; '.join(tightened) or 'nothing'}", highlight=False)
+    chosen = _tightened(rules or (DEMO_RULES if starter else LIVE_RULES), phase, errors)
     decision = Timeframe.parse(judged.manifest.data.timeframe)
     with Shown(errors) as shown:
         shown("reading history", 0, 1)
@@ -105,3 +123,11 @@ def judge(
         click.echo(json.dumps(report.as_json(setting, result, figures), indent=2))
     else:
         report.show(Console(), setting, result, figures, trades)
+
+
+def _tightened(file: Path, phase: str | None, errors: Console) -> Rules:
+    """The rules in a file, under the caps of a phase if one is named."""
+    chosen, tightened = tighten(load_rules(file), Phase(phase) if phase else None)
+    if phase:
+        errors.print(f"phase {phase} tightens the rules: {'; '.join(tightened) or 'nothing'}", highlight=False)
+    return chosen

@@ -38,17 +38,17 @@ SOURCE = Path(__file__).resolve().parent
 
 
 def judge(
-    challenger: Path,
-    champion: Path | None,
+    challenger: ModelSet,
+    champion: ModelSet | None,
     market: Market,
     terms: Terms,
     thresholds: Thresholds,
     progress: Progress | None = None,
 ) -> Verdict:
-    """Judge the set in the folder `challenger` against the one in `champion`, or against being flat.
+    """Judge the challenger against the champion, or against being flat.
 
-    A challenger that does not verify, or does not open, is refused by the gate that says so; a champion that does not
-    is an error, since nothing can be compared with it.
+    A challenger that does not open is refused by the gate that says so; a champion that does not is an error, since
+    nothing can be compared with it.
 
     Raises
     ------
@@ -60,18 +60,21 @@ def judge(
     theirs = None if champion is None else Predictor.load(champion)
     about = _identity(challenger, theirs, market, terms, thresholds)
     against = None if theirs is None else theirs.id
-    try:
-        loaded = ModelSet.load(challenger)
-    except ModelSetError as error:
-        return Verdict(challenger.name, against, (integrity.unreadable(error),), about)
-    ours = integrity.opened(loaded)
+    ours = integrity.opened(challenger)
     if isinstance(ours, Gate):
-        return Verdict(loaded.id, against, (ours,), about)
+        return Verdict(challenger.id, against, (ours,), about)
     about |= _ranges(ours, theirs, market, thresholds)
-    count = _open_the_judged_days(ours, about, challenger.parent)
-    evidence = gather(ours, theirs, market, terms, count, progress)
-    evidence = chosen_among(evidence, challenger.parent)
-    return Verdict(loaded.id, against, tuple(gates(evidence, progress)), about | {"trials": count})
+    store = challenger.path.parent
+    count = _open_the_judged_days(ours, about, store)
+    evidence = chosen_among(gather(ours, theirs, market, terms, count, progress), store)
+    return Verdict(challenger.id, against, tuple(gates(evidence, progress)), about | {"trials": count})
+
+
+def unreadable(challenger: Path, champion: ModelSet | None, error: ModelSetError, thresholds: Thresholds) -> Verdict:
+    """The verdict on a folder that does not verify as a set: nothing in it may be believed, its market neither."""
+    against = None if champion is None else champion.id
+    about = {"challenger": challenger.name, "champion": against} | _of_thresholds(thresholds)
+    return Verdict(challenger.name, against, (integrity.unreadable(error),), about)
 
 
 def gates(evidence: Evidence, progress: Progress | None = None) -> list[Gate]:
@@ -108,10 +111,10 @@ def rules_sha256(rules: Rules) -> str:
 
 
 def _identity(
-    challenger: Path, champion: Predictor | None, market: Market, terms: Terms, thresholds: Thresholds
+    challenger: ModelSet, champion: Predictor | None, market: Market, terms: Terms, thresholds: Thresholds
 ) -> dict[str, JsonValue]:
-    return {
-        "challenger": challenger.name,
+    about: dict[str, JsonValue] = {
+        "challenger": challenger.id,
         "champion": None if champion is None else champion.id,
         "data_sha256": market.sha256(),
         "symbol": market.instrument.symbol,
@@ -119,12 +122,18 @@ def _identity(
         "data_end": utc(market.end_ms),
         "rules": terms.rules.name,
         "rules_sha256": rules_sha256(terms.rules),
+        "costs": {"taker_ppm": terms.costs.taker_ppm, "slippage_ppm": terms.costs.slippage_ppm},
+        "cash": terms.cash,
+    }
+    return about | _of_thresholds(thresholds)
+
+
+def _of_thresholds(thresholds: Thresholds) -> dict[str, JsonValue]:
+    return {
         "gate": thresholds.file.name,
         "gate_sha256": thresholds.sha256,
         "max_age_days": thresholds.config.max_age_days,
         "git_commit": _commit(),
-        "costs": {"taker_ppm": terms.costs.taker_ppm, "slippage_ppm": terms.costs.slippage_ppm},
-        "cash": terms.cash,
     }
 
 
