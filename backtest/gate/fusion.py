@@ -6,7 +6,7 @@ import numpy as np
 
 from backtest.gate.evidence import Evidence
 from backtest.gate.recipe import SIDES, Recipe
-from backtest.gate.ruling import better, no_worse
+from backtest.gate.ruling import better, no_worse, unless_worse
 from backtest.gate.sample import Sample, weighed
 from backtest.verdict import Gate, Says
 from market.candles import Floats
@@ -28,7 +28,8 @@ def stacking(evidence: Evidence, rows: Sample) -> list[Gate]:
         )
         difference = rows.interval(ours.minus(plain))
         question = f"Does the stack foretell no worse than the plain average of its members, for {side}?"
-        found.append(no_worse(f"stacking/{side}", question, plain.value, ours.value, difference, margin))
+        gate = no_worse(f"stacking/{side}", question, plain.value, ours.value, difference, margin)
+        found.append(unless_worse(gate))
     return found
 
 
@@ -49,7 +50,7 @@ def regime(evidence: Evidence) -> list[Gate]:
     gain = resamples.mean(_loss(came, har) - _loss(came, said)).interval(settings.confidence)
     agreement = resamples.kappa(came, said.argmax(axis=1)).minus(resamples.kappa(came, har.argmax(axis=1)))
     limits = evidence.terms.config.regime
-    return [
+    against_har = [
         no_worse(
             "regime/log_loss",
             "Does the regime model foretell volatility no worse than HAR with the calendar (gain in log-loss)?",
@@ -66,8 +67,8 @@ def regime(evidence: Evidence) -> list[Gate]:
             agreement.interval(settings.confidence),
             limits.kappa,
         ),
-        *_against_champion(evidence),
     ]
+    return [*map(unless_worse, against_har), *_against_champion(evidence)]
 
 
 def _against_champion(evidence: Evidence) -> list[Gate]:

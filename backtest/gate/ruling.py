@@ -65,6 +65,11 @@ def no_worse(
     return _of_difference(name, question, says, demanded, champion, challenger, difference, why)
 
 
+def unless_worse(gate: Gate) -> Gate:
+    """Rule: against what cannot trade in its place, a set fails where it is surely worse; not being proven is told."""
+    return told(gate) if gate.says is Says.UNCLEAR else gate
+
+
 def not_surely_below(
     name: str,
     question: str,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from backtest.gate.evidence import Evidence
 from backtest.gate.recipe import SIDES
-from backtest.gate.ruling import above, better, told
+from backtest.gate.ruling import above, better, no_worse, told, unless_worse
 from backtest.gate.sample import Sample, weighed
 from backtest.verdict import Gate
 from models.resampling import Drawn
@@ -28,18 +28,7 @@ def gates(evidence: Evidence, rows: Sample) -> list[Gate]:
         whole = weighed(ours, rows.weights)
         if theirs is not None:
             found += _against_champion(rows, side, ours, theirs, margin)
-        for rival in RIVALS:
-            other = weighed({h: rows.baseline(rival, h, side) for h in rows.weights}, rows.weights)
-            found.append(
-                better(
-                    f"skill/{rival}/{side}",
-                    f"Does P({side}) foretell more than the baseline {rival.replace('_', ' ')}?",
-                    other.value,
-                    whole.value,
-                    rows.interval(whole.minus(other)),
-                    0.0 if rival == "volatility_and_clock" else margin,
-                )
-            )
+        found += _against_baselines(rows, side, whole, margin)
     found.append(_against_reversal(rows, margin))
     return found
 
@@ -92,6 +81,32 @@ def _against_champion(
         )
         found.append(told(gate))
     return found
+
+
+def _against_baselines(rows: Sample, side: str, ours: Drawn, margin: float) -> list[Gate]:
+    """Volatility and clock must be beaten surely: what equals them knows how much and not where to. A regression on the
+    same features may not be surely better; where direction is linear no honest ensemble surpasses it."""
+    clock, line = (weighed({h: rows.baseline(r, h, side) for h in rows.weights}, rows.weights) for r in RIVALS)
+    return [
+        better(
+            f"skill/volatility_and_clock/{side}",
+            f"Does P({side}) know more than how much the price will move?",
+            clock.value,
+            ours.value,
+            rows.interval(ours.minus(clock)),
+            0.0,
+        ),
+        unless_worse(
+            no_worse(
+                f"skill/logistic/{side}",
+                f"Does P({side}) foretell no worse than a logistic regression on the same features?",
+                line.value,
+                ours.value,
+                rows.interval(ours.minus(line)),
+                margin,
+            )
+        ),
+    ]
 
 
 def _against_reversal(rows: Sample, margin: float) -> Gate:
