@@ -87,8 +87,8 @@ class Calibration(Part):
     """Whether probabilities mean what they say, on days the set has not seen."""
 
     slope: tuple[Positive, Positive] = Field((0.5, 2.0), description="Slope of outcome on logit; 1 is perfect.")
-    bias: Share = Field(0.05, description="Mean probability less share that paid.")
-    ece: Share = Field(0.05, description="Expected calibration error over five bins.")
+    bias: Share = Field(0.10, description="Mean probability less share that paid.")
+    ece: Share = Field(0.10, description="Expected calibration error over five bins.")
 
     @model_validator(mode="after")
     def _rises(self) -> Calibration:

@@ -33,11 +33,14 @@ from training.spec import TrainingSpec
 
 HOUR = Timeframe.parse("1h")
 SYMBOL = "BTCUSDT"
-BARS = 10_000
+BARS = 16_000
 JUDGED = 31 * 24
 """Candles after the training data: a month, and a day to begin with a whole one."""
-SIGNAL = 0.35
+SIGNAL = 0.5
 """Strength of the planted signal: an honest direction AUC of about .57 over 5 h, below what counts as a leak."""
+COSTS = Costs(taker_ppm=100, slippage_ppm=50)
+"""Low, so that an honest AUC is worth money within the two years a small world has; the label's cost fits them."""
+LABEL_COST = 0.0005
 RULES = Path(__file__).resolve().parent / "rules.yaml"
 
 FEATURES = (
@@ -59,7 +62,7 @@ def spec(name: str, seed: int, features: tuple[str, ...] = FEATURES) -> Training
             "seed": seed,
             "data": {"symbol": SYMBOL, "venue": "synthetic", "bars": BARS, "synthetic_seed": seed},
             "features": {"include": features},
-            "labels": {"horizons": (5, 12), "regime_horizon": 24},
+            "labels": {"horizons": (5, 12), "regime_horizon": 24, "cost": LABEL_COST},
             "splits": {"folds": 4},
             "lightgbm": {"rounds": 80, "learning_rate": 0.08, "patience": 15},
             "lstm": {"window": 8, "hidden": 8, "epochs": 4, "stride": 4, "learning_rate": 0.005, "dropout": 0.1},
@@ -122,8 +125,8 @@ class World:
 
 
 def terms(config: GateConfig | None = None) -> Terms:
-    """Costs as the command's defaults; thresholds of configs/gate.yaml."""
-    return Terms(rules(), Costs(), cash("10000"), config or thresholds().config)
+    """Costs and rules of planted worlds; thresholds of configs/gate.yaml."""
+    return Terms(rules(), COSTS, cash("10000"), config or thresholds().config)
 
 
 def thresholds() -> Thresholds:
