@@ -25,6 +25,8 @@ TOLERANCE = 1e-5
 """Golden answers may differ by this much: another processor or library version rounds otherwise."""
 _CHUNK = 2048
 
+Trained = Callable[[Floats, Ints], Floats]
+"""A network before it was exported: logits (n, heads) for the given rows of an unscaled feature matrix (N, F)."""
 Progress = Callable[[int, int], None]
 """Called with rows asked about, and rows in all."""
 
@@ -256,14 +258,37 @@ def golden_outputs(manifest: Manifest, members: Mapping[str, Open], seed: int, c
     return ask(manifest, members, *golden_inputs(manifest, seed, count)).named()
 
 
-def with_golden(manifest: Manifest, files: Mapping[str, bytes], seed: int = 0, count: int = 16) -> Manifest:
+def with_golden(
+    manifest: Manifest,
+    files: Mapping[str, bytes],
+    seed: int = 0,
+    count: int = 16,
+    trained: Mapping[str, Trained] | None = None,
+) -> Manifest:
     """The manifest with the answers its files give now, so that every later load can ask them again.
 
     Called once, when a set is made, before `models.modelset.save`.
+
+    Parameters
+    ----------
+    trained : mapping, optional
+        Member -> the network it was exported from; its logits are kept, so that the export can be judged without it.
     """
     members = open_members(manifest, files, Path(manifest.identity.name), "cpu")
     outputs = golden_outputs(manifest, members, seed, count)
-    golden = Golden(seed=seed, count=count, outputs={k: tuple(v.tolist()) for k, v in outputs.items()})
+    originals = {
+        f"{name}/{key}": column
+        for name, answer in (trained or {}).items()
+        for key, column in zip(
+            manifest.member(name).heads, answer(*golden_inputs(manifest, seed, count)).T, strict=True
+        )
+    }
+    golden = Golden(
+        seed=seed,
+        count=count,
+        outputs={k: tuple(v.tolist()) for k, v in outputs.items()},
+        trained={k: tuple(v.tolist()) for k, v in originals.items()},
+    )
     return manifest.model_copy(update={"golden": golden})
 
 

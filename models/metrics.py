@@ -43,6 +43,20 @@ def auc(outcome: Floats, score: Floats) -> float:
     return (below + not_above) / (2 * len(ones) * len(zeros))
 
 
+def auc_within(outcome: Floats, score: Floats, part: NDArray[Any]) -> float:
+    """AUC over pairs of rows of the same part (a fold): what one part's level of scores or share of ones is to
+    another's says nothing of ranking; NaN if no part has both outcomes.
+    """
+    pairs = ordered = 0.0
+    for each in np.unique(part):
+        rows = part == each
+        found, ones = auc(outcome[rows], score[rows]), float((outcome[rows] != 0).sum())
+        if np.isfinite(found):
+            pairs += (weight := ones * (float(rows.sum()) - ones))
+            ordered += found * weight
+    return ordered / pairs if pairs else float("nan")
+
+
 def brier(outcome: Floats, probability: Floats) -> float:
     """Mean squared distance of the probability from the outcome (0 best; the base rate p scores p(1 - p))."""
     return float(np.mean((probability - outcome) ** 2))

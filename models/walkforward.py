@@ -27,8 +27,10 @@ from models.modelset import ModelSet, ModelSetError
 FILE = "walkforward.parquet"
 TEST = -1
 """`part` of the rows of the test slice."""
-MANTISSA_BITS = 12
-"""Binary digits kept of a recorded logit or score: 4 decimal ones. Probabilities that are traded are kept whole."""
+SCORE_BITS, OUTCOME_BITS = 10, 24
+"""Binary digits the file keeps of logits, scores and regime probabilities (3 decimal ones), and of what came (7): the
+rest is noise that cannot be compressed. `p_long` and `p_short`, which are traded, are kept whole.
+"""
 FITTED: tuple[Fitted, ...] = ("logistic", "volatility_and_clock")
 
 
@@ -110,10 +112,10 @@ class WalkForward:
             "open_time": self.open_time,
             "part": self.part,
             "close": self.close,
-            **{f"return_{h}": column for h, column in self.returns.items()},
-            "volatility": self.volatility,
-            "edge_low": self.edges[:, 0],
-            "edge_high": self.edges[:, 1],
+            **{f"return_{h}": _rounded(column, OUTCOME_BITS) for h, column in self.returns.items()},
+            "volatility": _rounded(self.volatility, OUTCOME_BITS),
+            "edge_low": _rounded(self.edges[:, 0], OUTCOME_BITS),
+            "edge_high": _rounded(self.edges[:, 1], OUTCOME_BITS),
             "p_long": self.p_long,
             "p_short": self.p_short,
         }
@@ -122,13 +124,14 @@ class WalkForward:
         coarse["score/minus_24h_return"] = self.minus_24h_return
         for what, table in (("regime", self.regime), ("har", self.har)):
             coarse |= {f"{what}/{name}": table[:, at] for at, name in enumerate(REGIMES)}
-        return exact | {name: _coarse(column) for name, column in coarse.items()}
+        return exact | {name: _rounded(c, SCORE_BITS).astype(np.float32) for name, c in coarse.items()}
 
 
 def to_bytes(record: WalkForward) -> bytes:
     """The file's content; the same record gives the same bytes."""
     columns = record.columns()
     repeated = ["part", "edge_low", "edge_high"]
+    encoding = {name: "BYTE_STREAM_SPLIT" for name in columns if name not in repeated}
     buffer = io.BytesIO()
     pq.write_table(
         pa.table(columns),
@@ -136,7 +139,7 @@ def to_bytes(record: WalkForward) -> bytes:
         compression="zstd",
         compression_level=19,
         use_dictionary=repeated,
-        use_byte_stream_split=[name for name, c in columns.items() if c.dtype.kind == "f" and name not in repeated],
+        column_encoding=encoding | {"open_time": "DELTA_BINARY_PACKED"},
         write_statistics=False,
     )
     return buffer.getvalue()
@@ -215,8 +218,7 @@ def _fault(record: WalkForward) -> str | None:
     return None
 
 
-def _coarse(column: Floats) -> NDArray[np.float32]:
-    """Float32 with the last bits 0, rounded: they are noise that cannot be compressed."""
+def _rounded(column: Floats, bits: int) -> Floats:
+    """The column with so many binary digits of each number kept."""
     mantissa, exponent = np.frexp(column)
-    kept = np.rint(mantissa * 2**MANTISSA_BITS) / 2**MANTISSA_BITS
-    return np.asarray(np.ldexp(kept, exponent), dtype=np.float32)
+    return np.asarray(np.ldexp(np.rint(mantissa * 2**bits) / 2**bits, exponent), dtype=np.float64)

@@ -1,88 +1,98 @@
-"""Baselines: what every set must be compared with. They are comparators and never trade.
+"""Baselines, fitted: the linear scores that a set is compared with, on the same rows as its members.
 
-Each is fitted, where it needs fitting, on the same rows as the members, and scored on the same test slice.
+How they are computed afterwards is `models.baselines`' alone: evidence, gate and evaluation mean the same score.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 
-from market.candles import Candles, Floats, Ints
-from training import boosting
+from market.candles import Floats, Ints
+from models import labels
+from models.baselines import Baselines, LinearScore, RegimeScore
+from training.boosting import REGIMES, LabelError
 from training.problem import Problem
-from training.spec import TrainingSpec
 
-DAY_HOURS = 24
-SPANS_HOURS = (1, 6, 24, 72, 168)
-HOUR_MS = 3_600_000
-
-
-def reversal(candles: Candles, side: int) -> Floats:
-    """The rule to beat: minus the return (N,) of the last 24 hours, for a long; its opposite for a short."""
-    bars = max(1, DAY_HOURS * HOUR_MS // candles.timeframe.ms)
-    past = np.full(len(candles), np.nan)
-    past[bars:] = candles.close[bars:] / candles.close[:-bars] - 1
-    return -side * past
+CLIP = 5.0
+C_FEATURES, C_CLOCK, C_REGIME = 0.01, 0.001, 0.03
+"""Inverse strengths of the ridge. Those of the clock were best on real hours, and as hard to beat as LightGBM on the
+same columns."""
 
 
-def volatility_and_clock(candles: Candles) -> Floats:
-    """Log volatility over five spans up to a week, hour of the day and day of the week (N, 9).
+def fit(problem: Problem, rows: Ints, edges: tuple[float, float]) -> Baselines:
+    """Every baseline, fitted on those of the `rows` whose outcome is known.
 
-    Knows how much the price will move and nothing of where to. With a cost in the label that alone gives skill, which a
-    direction model must not be credited with.
+    Parameters
+    ----------
+    rows : (n,) int
+        The train slice, or the rows a fold fits on.
+    edges : tuple of float
+        Regime edges from the same rows.
+
+    Raises
+    ------
+    LabelError
+        If the rows know one outcome alone.
     """
-    squares = np.concatenate([[np.nan], np.diff(np.log(candles.close)) ** 2])
-    columns = []
-    for hours in SPANS_HOURS:
-        bars = max(1, hours * HOUR_MS // candles.timeframe.ms)
-        mean = np.full(len(candles), np.nan)
-        if len(candles) > bars:
-            mean[bars:] = np.correlate(squares[1:], np.ones(bars), "valid") / bars
-        columns.append(0.5 * np.log(mean + 1e-10))
-    hour = candles.open_time / HOUR_MS % 24
-    day = candles.open_time / HOUR_MS / 24 % 7
-    columns += [np.sin(2 * np.pi * hour / 24), np.cos(2 * np.pi * hour / 24)]
-    columns += [np.sin(2 * np.pi * day / 7), np.cos(2 * np.pi * day / 7)]
-    return np.column_stack(columns)
+    plain = _Columns(problem.matrix, rows)
+    clock = _Columns(problem.clock, rows)
+    regimes = labels.regimes(problem.volatility, edges)
+    known = regimes[rows][~np.isnan(regimes[rows])].astype(np.int64)
+    shares = np.bincount(known, minlength=REGIMES) / max(1, len(known))
+    return Baselines(
+        direction={
+            key: {
+                "logistic": plain.score(outcome, key, C_FEATURES),
+                "volatility_and_clock": clock.score(outcome, key, C_CLOCK),
+            }
+            for key, outcome in problem.questions.items()
+        },
+        base_rate={key: float(np.nanmean(outcome[rows])) for key, outcome in problem.questions.items()},
+        regime={"har_and_calendar": clock.regime(regimes)},
+        regime_shares=(float(shares[0]), float(shares[1]), float(shares[2])),
+    )
 
 
-def volatility_only(problem: Problem, known: Floats, spec: TrainingSpec, rows: Ints, threads: int) -> Floats:
-    """Scores (n,) for `rows` of a booster that sees volatility and clock alone."""
-    matrix = volatility_and_clock(problem.bars.candles)
-    names = tuple(f"c{i}" for i in range(matrix.shape[1]))
-    grow, stop = problem.rows_in(problem.slices.train), problem.rows_in(problem.slices.stop)
-    booster = boosting.grow_binary(boosting.Rows(matrix, known, grow, stop, names), spec.lightgbm, spec.seed, threads)
-    return boosting.raw_scores(booster, matrix[rows], threads)
+class _Columns:
+    """Columns centred, scaled and clipped by the rows that are fitted on."""
 
+    def __init__(self, matrix: Floats, rows: Ints) -> None:
+        self.rows = rows[np.isfinite(matrix[rows]).all(axis=1)]
+        if not len(self.rows):
+            raise LabelError("no row has every column of the baselines; give more bars, or fill the gaps")
+        chosen = matrix[self.rows]
+        self.center, spread = chosen.mean(axis=0), chosen.std(axis=0)
+        self.scale = np.where(spread > 1e-12, spread, 1.0)
+        self.inputs = np.clip((chosen - self.center) / self.scale, -CLIP, CLIP)
 
-def logistic(problem: Problem, known: Floats, rows: Ints) -> Floats:
-    """Scores (n,) for `rows` of a ridge logistic regression on the members' own features."""
-    fit = problem.rows_in(problem.slices.train)
-    fit = fit[~np.isnan(known[fit])]
-    scaler = StandardScaler().fit(problem.matrix[fit])
-    # Far outliers would rule a straight line.
-    inputs = np.clip(scaler.transform(problem.matrix), -5, 5)
-    regression = LogisticRegression(C=0.01, max_iter=200).fit(inputs[fit], known[fit])
-    scores: Floats = regression.decision_function(inputs[rows])
-    return scores
+    def score(self, outcome: Floats, key: str, strength: float) -> LinearScore:
+        """The logit of outcome 1."""
+        regression = self._regression(outcome, key, 2, strength)
+        return self._linear(regression.coef_[0], regression.intercept_[0])
 
+    def regime(self, regimes: Floats) -> RegimeScore:
+        """Multinomial, over low, mid and high."""
+        found = self._regression(regimes, "the regime", REGIMES, C_REGIME)
+        low, mid, high = (self._linear(found.coef_[k], found.intercept_[k]) for k in range(REGIMES))
+        return RegimeScore(low=low, mid=mid, high=high)
 
-def har_and_calendar(problem: Problem, rows: Ints) -> Floats:
-    """Regime probabilities (n, 3) for `rows`: logistic on log volatilities (as HAR has them), hour and weekday."""
-    matrix = volatility_and_clock(problem.bars.candles)
-    fit = problem.rows_in(problem.slices.train)
-    fit = fit[~np.isnan(problem.regimes[fit]) & np.isfinite(matrix[fit]).all(axis=1)]
-    scaler = StandardScaler().fit(matrix[fit])
-    regression = LogisticRegression(C=1.0, max_iter=300).fit(scaler.transform(matrix[fit]), problem.regimes[fit])
-    probabilities: Floats = regression.predict_proba(scaler.transform(matrix[rows]))
-    return probabilities
+    def _regression(self, outcome: Floats, key: str, classes: int, strength: float) -> LogisticRegression:
+        known = ~np.isnan(outcome[self.rows])
+        told = outcome[self.rows][known]
+        if len(np.unique(told)) < classes:
+            raise LabelError(
+                f"{len(told)} rows know {len(np.unique(told))} of {classes} outcomes of {key}; give more bars"
+            )
+        # Newton takes five steps where L-BFGS takes a hundred; before scikit-learn 1.6 it knew two classes alone.
+        solver = "newton-cholesky" if classes == 2 else "lbfgs"
+        return LogisticRegression(C=strength, max_iter=300, solver=solver).fit(self.inputs[known], told)
 
-
-def persistence(problem: Problem, rows: Ints, horizon: int) -> Floats:
-    """Regime (n,) that the last `horizon` bars had, NaN where unknown."""
-    past = np.full(len(problem.volatility), np.nan)
-    past[horizon:] = problem.volatility[:-horizon]
-    regime = np.where(np.isnan(past), np.nan, np.searchsorted(np.array(problem.edges), past, side="right"))
-    return regime[rows]
+    def _linear(self, coefficients: Floats, intercept: float) -> LinearScore:
+        return LinearScore(
+            center=tuple(self.center.tolist()),
+            scale=tuple(self.scale.tolist()),
+            clip=CLIP,
+            coefficients=tuple(coefficients.tolist()),
+            intercept=float(intercept),
+        )

@@ -7,87 +7,105 @@ volatility-only baseline reaches as well.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from market.candles import Floats, Ints
 from market.progress import Step
 from models import metrics
+from models.baselines import Baselines, persistence
 from models.logits import sigmoid
-from training import baselines, boosting
+from models.walkforward import TEST, WalkForward
 from training.fusion import Fused
-from training.members import Answers, RegimeAnswers
+from training.members import Answers
 from training.problem import SIDES, Problem
 from training.spec import TrainingSpec
 
 Json = dict[str, JsonValue]
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
-CANARY_TREES = 50
 
 
 def of_heads(
-    problem: Problem, members: list[Answers], fused: Fused, spec: TrainingSpec, threads: int, step: Step
+    problem: Problem, members: list[Answers], fused: Fused, record: WalkForward, spec: TrainingSpec, step: Step
 ) -> Json:
-    """For each head: validation and test figures of the ensemble, its members and the baselines."""
-    test = problem.rows_in(problem.slices.test)
+    """For each head: test and validation figures of the ensemble, its members and the baselines, from the record."""
     train = problem.rows_in(problem.slices.train)
+    test = record.part == TEST
     found: Json = {}
     for column, (key, known) in enumerate(problem.heads.items()):
         step.doing(key)
-        rows = test[~np.isnan(known[test])]
-        outcome, probability = known[rows], fused.probabilities[rows, column]
+        horizon, side = int(key.partition("/")[0]), SIDES[column % 2]
+        outcome = record.profitable(horizon, side, spec.labels.cost)
+        rows, folded = (np.flatnonzero(part & ~np.isnan(outcome)) for part in (test, ~test))
+        paid, probability = outcome[rows], sigmoid(record.logits["stack"][key])[rows]
         base_rate = float(np.nanmean(known[train]))
-        rivals = {
-            "minus_24h_return": baselines.reversal(problem.bars.candles, SIDES[column % 2])[rows],
-            "volatility_and_clock": baselines.volatility_only(problem, known, spec, rows, threads),
-            "logistic": baselines.logistic(problem, known, rows),
-        }
+        rivals, fold = _rivals(record, key, side), record.part[folded]
         flat = np.full(len(rows), base_rate)
+        said = {m.names[column]: record.logits[m.family][key] for m in members}
         found[key] = {
             "rows": len(rows),
-            "base_rate": {"train": round(base_rate, 6), "test": round(float(outcome.mean()), 6)},
-            "auc": _interval(metrics.auc, spec, outcome, probability),
-            "brier": _interval(metrics.brier, spec, outcome, probability),
-            "log_loss": _interval(metrics.log_loss, spec, outcome, probability),
-            "gain_on_base_rate": _interval(_log_loss_gain, spec, outcome, probability, flat),
-            "members": {m.names[column]: _interval(metrics.auc, spec, outcome, m.final[rows, column]) for m in members},
-            "average_of_members": _interval(metrics.auc, spec, outcome, _average(members, rows, column)),
-            "baselines": {name: _interval(metrics.auc, spec, outcome, score) for name, score in rivals.items()},
+            "base_rate": {"train": round(base_rate, 6), "test": round(float(paid.mean()), 6)},
+            "auc": _interval(metrics.auc, spec, paid, probability),
+            "brier": _interval(metrics.brier, spec, paid, probability),
+            "log_loss": _interval(metrics.log_loss, spec, paid, probability),
+            "gain_on_base_rate": _interval(_log_loss_gain, spec, paid, probability, flat),
+            "members": {name: _interval(metrics.auc, spec, paid, scores[rows]) for name, scores in said.items()},
+            "average_of_members": _interval(metrics.auc, spec, paid, record.logits["average"][key][rows]),
+            "baselines": {name: _told(metrics.auc, spec, paid, score[rows]) for name, score in rivals.items()},
             "lead_on_baselines": {
-                name: _interval(_auc_gap, spec, outcome, probability, score) for name, score in rivals.items()
+                name: _told(_auc_lead, spec, paid, score[rows], probability) for name, score in rivals.items()
             },
-            "validation": _validation(problem, members, fused, spec, column),
+            "validation": {
+                "out_of_fold": {
+                    "rows": len(folded),
+                    "auc": _interval(
+                        metrics.auc_within, spec, outcome[folded], record.logits["stack"][key][folded], fold
+                    ),
+                    "others": {
+                        name: _point(outcome[folded], score[folded], fold)
+                        for name, score in {**said, "average": record.logits["average"][key], **rivals}.items()
+                    },
+                },
+                "calibrate": _calibrated(problem, fused, spec, column),
+            },
         }
     return found
 
 
-def of_regime(problem: Problem, answers: RegimeAnswers, spec: TrainingSpec) -> Json:
-    """The regime classifier on the test slice, beside persistence and HAR with the calendar."""
-    test = problem.rows_in(problem.slices.test)
-    past = baselines.persistence(problem, test, spec.labels.regime_horizon)
-    rows = test[~np.isnan(problem.regimes[test]) & ~np.isnan(past)]
-    outcome = problem.regimes[rows]
-    train = problem.regimes[problem.rows_in(problem.slices.train)]
-    shares = np.bincount(train[~np.isnan(train)].astype(np.int64), minlength=3)
-    majority = np.tile(shares / shares.sum(), (len(rows), 1))
-    har = baselines.har_and_calendar(problem, rows)
-    past = baselines.persistence(problem, rows, spec.labels.regime_horizon)
-    ours = answers.probabilities[rows]
+def of_regime(problem: Problem, baselines: Baselines, record: WalkForward, spec: TrainingSpec) -> Json:
+    """The regime classifier on the test slice, beside persistence and HAR with the calendar, from the record."""
+    candles = problem.bars.candles
+    past = persistence(candles, spec.labels.regime_horizon, problem.edges)
+    past = past[np.searchsorted(candles.open_time, record.open_time)]
+    outcome = record.regimes()
+    told = ~np.isnan(outcome) & np.isfinite(record.har).all(axis=1)
+    rows = np.flatnonzero(told & (record.part == TEST) & ~np.isnan(past))
+    folded = np.flatnonzero(told & (record.part != TEST))
+    came, ours, har = outcome[rows], record.regime[rows], record.har[rows]
     return {
         "rows": len(rows),
         "edges": list(problem.edges),
-        "test_shares": [round(float(np.mean(outcome == k)), 4) for k in range(3)],
-        **_regime_figures(outcome, ours, spec),
+        "test_shares": [round(float(np.mean(came == k)), 4) for k in range(3)],
+        **_regime_figures(came, ours, spec),
         "baselines": {
-            "majority": _regime_figures(outcome, majority, spec),
+            "majority": _regime_figures(came, np.tile(baselines.regime_shares, (len(rows), 1)), spec),
             "persistence": {
-                "accuracy": _interval(metrics.accuracy, spec, outcome, past),
-                "kappa": _interval(metrics.quadratic_kappa, spec, outcome, past),
+                "accuracy": _interval(metrics.accuracy, spec, came, past[rows]),
+                "kappa": _interval(metrics.quadratic_kappa, spec, came, past[rows]),
             },
-            "har_and_calendar": _regime_figures(outcome, har, spec),
+            "har_and_calendar": _regime_figures(came, har, spec),
         },
-        "log_loss_lead_on_har": _interval(_class_gap, spec, outcome, ours, har),
+        "log_loss_lead_on_har": _interval(_class_gap, spec, came, ours, har),
+        "out_of_fold": {
+            "rows": len(folded),
+            "log_loss": _interval(metrics.class_log_loss, spec, outcome[folded], record.regime[folded]),
+            "log_loss_lead_on_har": _interval(
+                _class_gap, spec, outcome[folded], record.regime[folded], record.har[folded]
+            ),
+        },
     }
 
 
@@ -113,43 +131,19 @@ def of_outputs(problem: Problem, fused: Fused, spec: TrainingSpec) -> Json:
     return found
 
 
-def canary(problem: Problem, spec: TrainingSpec, threads: int) -> Json:
-    """A booster fitted to shuffled labels, scored on the test slice: skill here would be a leak in the pipeline."""
-    key, known = next(iter(problem.heads.items()))
-    grow, stop = problem.rows_in(problem.slices.train), problem.rows_in(problem.slices.stop)
-    shuffled = np.full(len(known), np.nan)
-    told = np.concatenate([grow, stop])
-    told = told[~np.isnan(known[told])]
-    shuffled[told] = np.random.default_rng(spec.seed).permutation(known[told])
-    # Without early stopping: noise would end at the first tree, and a leak with it.
-    trees = spec.lightgbm.model_copy(update={"rounds": CANARY_TREES, "patience": CANARY_TREES})
-    rows_of = boosting.Rows(problem.matrix, shuffled, grow, stop, problem.names)
-    booster = boosting.grow_binary(rows_of, trees, spec.seed, threads)
-    booster.best_iteration = CANARY_TREES
-    rows = problem.rows_in(problem.slices.test)
+def _calibrated(problem: Problem, fused: Fused, spec: TrainingSpec, column: int) -> Json:
+    """AUC on the calibrate slice, which weighed the horizons: it flatters."""
+    known, rows = problem.targets[:, column], problem.rows_in(problem.slices.calibrate)
     rows = rows[~np.isnan(known[rows])]
-    interval = _bootstrap(metrics.auc, spec, known[rows], boosting.raw_scores(booster, problem.matrix[rows], threads))
-    return {"head": key, "auc": _plain(interval), "quiet": bool(interval.low <= 0.5 <= interval.high)}
+    return {"rows": len(rows), "auc": _interval(metrics.auc, spec, known[rows], fused.probabilities[rows, column])}
 
 
-def _validation(problem: Problem, members: list[Answers], fused: Fused, spec: TrainingSpec, column: int) -> Json:
-    """Out-of-fold and calibrate-slice AUC: what weights were chosen by. Fitted on, so it flatters."""
-    known = problem.targets[:, column]
-    folded = np.flatnonzero(np.isfinite(fused.unseen[:, column]) & ~np.isnan(known))
-    calibrate = problem.rows_in(problem.slices.calibrate)
-    calibrate = calibrate[~np.isnan(known[calibrate])]
+def _rivals(record: WalkForward, key: str, side: int) -> dict[str, Floats]:
+    """Every baseline's score (n,) for a head."""
     return {
-        "out_of_fold": {
-            "rows": len(folded),
-            "auc": _interval(metrics.auc, spec, known[folded], fused.unseen[folded, column]),
-            "members": {
-                m.names[column]: round(metrics.auc(known[folded], m.unseen[folded, column]), 6) for m in members
-            },
-        },
-        "calibrate": {
-            "rows": len(calibrate),
-            "auc": _interval(metrics.auc, spec, known[calibrate], fused.probabilities[calibrate, column]),
-        },
+        "minus_24h_return": side * record.minus_24h_return,
+        "volatility_and_clock": record.scores["volatility_and_clock"][key],
+        "logistic": record.scores["logistic"][key],
     }
 
 
@@ -179,12 +173,7 @@ def _regime_figures(outcome: Floats, probability: Floats, spec: TrainingSpec) ->
     }
 
 
-def _average(members: list[Answers], rows: Ints, column: int) -> Floats:
-    """Plain average of the members' probabilities, which stacking should beat."""
-    return np.asarray(np.mean([sigmoid(m.final[rows, column]) for m in members], axis=0))
-
-
-def _auc_gap(outcome: Floats, ours: Floats, theirs: Floats) -> float:
+def _auc_lead(outcome: Floats, theirs: Floats, ours: Floats) -> float:
     return metrics.auc(outcome, ours) - metrics.auc(outcome, theirs)
 
 
@@ -196,17 +185,30 @@ def _class_gap(outcome: Floats, ours: Floats, theirs: Floats) -> float:
     return metrics.class_log_loss(outcome, theirs) - metrics.class_log_loss(outcome, ours)
 
 
-def _bootstrap(statistic: Callable[..., float], spec: TrainingSpec, *columns: Floats) -> metrics.Interval:
+def _bootstrap(statistic: Callable[..., float], spec: TrainingSpec, *columns: NDArray[Any]) -> metrics.Interval:
     return metrics.block_bootstrap(
         statistic, *columns, block=spec.evidence.block, draws=spec.evidence.draws, seed=spec.seed
     )
 
 
-def _interval(statistic: Callable[..., float], spec: TrainingSpec, *columns: Floats) -> Json:
-    return _plain(_bootstrap(statistic, spec, *columns))
+def _interval(statistic: Callable[..., float], spec: TrainingSpec, *columns: NDArray[Any]) -> Json:
+    return plain(_bootstrap(statistic, spec, *columns))
 
 
-def _plain(interval: metrics.Interval) -> Json:
+def _told(statistic: Callable[..., float], spec: TrainingSpec, outcome: Floats, score: Floats, *more: Floats) -> Json:
+    """As `_interval`, over the rows for which the baseline has a score: after a hole it takes a week to have one."""
+    has = np.isfinite(score)
+    return _interval(statistic, spec, outcome[has], score[has], *(column[has] for column in more))
+
+
+def _point(outcome: Floats, score: Floats, fold: NDArray[np.int8]) -> float | None:
+    """AUC within folds, without an interval, of the rows that have a score."""
+    has = np.isfinite(score)
+    found = metrics.auc_within(outcome[has], score[has], fold[has])
+    return round(found, 6) if np.isfinite(found) else None
+
+
+def plain(interval: metrics.Interval) -> Json:
     """As JSON; a bound that is no number is null."""
     return {name: value if np.isfinite(value) else None for name, value in interval.as_json().items()}
 

@@ -1,7 +1,8 @@
 """Fusion: from the members' logits to one calibrated probability for each head, and a weight for each horizon.
 
 The stack is fitted on out-of-fold answers, the calibration on the calibrate slice, which no member has seen. What is
-applied here is what inference applies: `models.stacking.stacked`, Platt, sigmoid.
+applied here is what inference applies: `models.stacking.stacked`, Platt, sigmoid. `fuse_folds` does the same at each
+fold with what was known before it.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ from models.logits import sigmoid
 from models.manifest import Calibrator, Stacker
 from models.metrics import auc
 from models.stacking import LogisticStacker, stacked
-from training.members import Answers
+from training.members import Answers, Folds
 from training.problem import Problem
 from training.spec import TrainingSpec
+
+Scored = tuple[Ints, Floats]
+"""Rows, and scores (N, H) to look at there."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,23 @@ class Fused:
 
     def sides(self, horizons: tuple[int, ...]) -> Floats:
         """p_long and p_short (N, 2): the horizons' probabilities by weight."""
-        total = np.zeros((len(self.probabilities), 2))
-        for at, horizon in enumerate(horizons):
-            total += self.weights[str(horizon)] * self.probabilities[:, 2 * at : 2 * at + 2]
-        return total
+        return weighted(self.probabilities, {h: self.weights[str(h)] for h in horizons})
+
+
+@dataclass(frozen=True)
+class Folded:
+    """The ensembles as they stood before each fold, and what they said of its rows; NaN outside the folds.
+
+    Attributes
+    ----------
+    logits : (N, H) float64
+        Stacked and calibrated; in the first fold the members' plain average.
+    sides : (N, 2) float64
+        p_long and p_short by the weights of that time.
+    """
+
+    logits: Floats
+    sides: Floats
 
 
 def fuse(problem: Problem, members: list[Answers], spec: TrainingSpec) -> Fused:
@@ -70,10 +87,11 @@ def fuse(problem: Problem, members: list[Answers], spec: TrainingSpec) -> Fused:
     calibrators: dict[str, Calibrator] = {}
     unseen = np.full(problem.targets.shape, np.nan)
     probabilities = np.full(problem.targets.shape, np.nan)
+    folded = np.flatnonzero(np.all([np.isfinite(m.unseen).all(axis=1) for m in members], axis=0))
     for column, (key, known) in enumerate(problem.heads.items()):
         before = np.column_stack([m.unseen[:, column] for m in members])
         after = np.column_stack([m.final[:, column] for m in members])
-        rows = np.flatnonzero(np.isfinite(before).all(axis=1) & ~np.isnan(known))
+        rows = _known(folded, known)
         stacker = LogisticStacker(spec.ensemble.l2).fit(before[rows], known[rows])
         unseen[:, column] = stacked(before, stacker.coefficients_, stacker.intercept_)
         logits = stacked(after, stacker.coefficients_, stacker.intercept_)
@@ -84,9 +102,33 @@ def fuse(problem: Problem, members: list[Answers], spec: TrainingSpec) -> Fused:
         coefficients = tuple(float(c) for c in stacker.coefficients_)
         stackers[key] = Stacker(members=names, coefficients=coefficients, intercept=stacker.intercept_)
         calibrators[key] = Calibrator(slope=platt.slope_, intercept=platt.intercept_)
-    skill = _skill(problem, unseen, probabilities, calibrate, spec.labels.horizons)
+    skill = _skill(problem, ((folded, unseen), (calibrate, probabilities)), spec.labels.horizons)
     weights, weighed = weigh(skill)
     return Fused(stackers, calibrators, weights, weighed, skill, unseen, probabilities)
+
+
+def fuse_folds(problem: Problem, members: list[Answers], folds: Folds, spec: TrainingSpec) -> Folded:
+    """What a stack, a calibration and weights fitted on the folds before say of each fold's rows."""
+    horizons = spec.labels.horizons
+    logits, sides = np.full(problem.targets.shape, np.nan), np.full((len(problem.targets), 2), np.nan)
+    for at, (_, _, judged) in enumerate(folds.parts):
+        earlier = folds.judged_before(at)
+        stack = np.full(problem.targets.shape, np.nan)
+        for column, known in enumerate(problem.heads.values()):
+            said = np.column_stack([m.unseen[:, column] for m in members])
+            stack[:, column] = _fused_by(said, known, _known(earlier, known), spec.ensemble.l2)
+        logits[judged] = stack[judged]
+        weights, _ = weigh(_skill(problem, ((earlier, stack),), horizons))
+        sides[judged] = weighted(sigmoid(stack[judged]), {h: weights[str(h)] for h in horizons})
+    return Folded(logits, sides)
+
+
+def weighted(probabilities: Floats, weights: dict[int, float]) -> Floats:
+    """p_long and p_short (n, 2) of the heads' probabilities (n, H), horizons in the heads' order."""
+    total = np.zeros((len(probabilities), 2))
+    for at, weight in enumerate(weights.values()):
+        total += weight * probabilities[:, 2 * at : 2 * at + 2]
+    return total
 
 
 def weigh(skill: dict[str, float]) -> tuple[dict[str, float], bool]:
@@ -102,21 +144,32 @@ def weigh(skill: dict[str, float]) -> tuple[dict[str, float], bool]:
     return weights, True
 
 
-def _skill(
-    problem: Problem, unseen: Floats, probabilities: Floats, calibrate: Ints, horizons: tuple[int, ...]
-) -> dict[str, float]:
-    """AUC less a half of each horizon, over validation: out-of-fold rows and the calibrate slice, by their rows."""
+def _fused_by(said: Floats, known: Floats, rows: Ints, l2: float) -> Floats:
+    """Calibrated logits (N,) of members' (N, M) by a stack fitted on `rows`; their plain average if those tell nothing.
+
+    The same rows calibrate the stack: three numbers off thousands of rows leave it nothing to overfit with.
+    """
+    if len(np.unique(known[rows])) < 2:
+        return np.asarray(said.mean(axis=1))
+    stacker = LogisticStacker(l2).fit(said[rows], known[rows])
+    stack = stacked(said, stacker.coefficients_, stacker.intercept_)
+    platt = PlattCalibrator().fit(stack[rows, None], known[rows])
+    return np.asarray(platt.slope_ * stack + platt.intercept_)
+
+
+def _skill(problem: Problem, parts: tuple[Scored, ...], horizons: tuple[int, ...]) -> dict[str, float]:
+    """AUC less a half of each horizon, both sides, over the parts by their rows; 0 where nothing is known."""
     skill: dict[str, float] = {}
     for at, horizon in enumerate(horizons):
         total = rows = 0.0
         for column in (2 * at, 2 * at + 1):
             known = problem.targets[:, column]
-            folded = np.flatnonzero(np.isfinite(unseen[:, column]) & ~np.isnan(known))
-            for part, score in ((folded, unseen), (_known(calibrate, known), probabilities)):
-                found = auc(known[part], score[part, column])
+            for part, score in parts:
+                chosen = _known(part, known)
+                found = auc(known[chosen], score[chosen, column])
                 if math.isfinite(found):
-                    total += len(part) * (found - 0.5)
-                    rows += len(part)
+                    total += len(chosen) * (found - 0.5)
+                    rows += len(chosen)
         skill[str(horizon)] = total / rows if rows else 0.0
     return skill
 

@@ -16,7 +16,9 @@ from pydantic import JsonValue
 
 from market.candles import Floats, Ints
 from market.progress import Step
+from models import labels
 from models.features import rows_ready
+from models.inference import Trained
 from models.manifest import REGIMES, Member, Scaler
 from models.modelset import digest
 from models.networks.lstm import MultiHorizonLSTM, count_parameters
@@ -53,6 +55,8 @@ class Answers:
         For the evidence: how the fitting went.
     scaler : Scaler or None
         How the member's inputs are scaled, if they are.
+    trained : callable or None
+        The network before it was exported, if there is one: logits for rows of an unscaled feature matrix.
     """
 
     names: tuple[str, ...]
@@ -61,20 +65,39 @@ class Answers:
     files: tuple[File, ...]
     facts: dict[str, JsonValue] = field(default_factory=dict)
     scaler: Scaler | None = None
+    trained: Trained | None = None
+
+    @property
+    def family(self) -> str:
+        """What its members are called together: ``lightgbm``, ``lstm``."""
+        return self.names[0].partition("_")[0]
 
 
 class Folds:
-    """Which rows each fold fits on, stops on and is judged on; `finished` is the same for the member that is kept."""
+    """Which rows each fold fits on, stops on and is judged on; `finished` is the same for the member that is kept.
+
+    `edges` are each fold's regime edges, from the rows it fits on: what is low or high is not known in advance either.
+    """
 
     def __init__(self, problem: Problem, spec: TrainingSpec) -> None:
         rows = problem.rows_in(problem.slices.train)
-        splitter = PurgedTimeSeriesSplit(spec.splits.folds, spec.labels.purge)
+        self.purge = spec.labels.purge
+        splitter = PurgedTimeSeriesSplit(spec.splits.folds, self.purge)
         self.parts: list[tuple[Ints, Ints, Ints]] = []
+        self.edges: list[tuple[float, float]] = []
         for fit, judged in splitter.split(rows, groups=rows):
-            grow, stop = hold_back(rows[fit], spec.splits.fold_stop, spec.labels.purge)
+            grow, stop = hold_back(rows[fit], spec.splits.fold_stop, self.purge)
             self.parts.append((grow, stop, rows[judged]))
+            self.edges.append(problem.edges_of(grow))
         later = problem.rows[problem.rows >= problem.slices.stop.start]
         self.finished = (rows, problem.rows_in(problem.slices.stop), later)
+
+    def judged_before(self, fold: int) -> Ints:
+        """Rows judged in earlier folds whose outcome was known before the first row of this one."""
+        first = self.parts[fold][2][0]
+        earlier = [judged for _, _, judged in self.parts[:fold]]
+        rows = np.concatenate(earlier) if earlier else np.empty(0, dtype=np.int64)
+        return np.asarray(rows[rows + self.purge < first])
 
 
 class Maker(Protocol):
@@ -112,16 +135,17 @@ def make_lightgbm(problem: Problem, spec: TrainingSpec, folds: Folds, threads: i
 def make_lstm(problem: Problem, spec: TrainingSpec, folds: Folds, threads: int, step: Step) -> Answers:
     """One network for all heads."""
     assert spec.lstm is not None, "asked for an LSTM the spec does not have"
+    window = spec.lstm.window
     torch.set_num_threads(threads)
     unseen, final = _nothing(problem), _nothing(problem)
     for number, (grow, stop, judged) in enumerate(folds.parts, 1):
         where = f"fold {number} of {len(folds.parts)}"
         network, scaled, _, _ = _fit_lstm(problem, spec.lstm, grow, stop, spec.seed + number, step, where)
-        unseen[judged] = loop.logits(network, scaled, judged, spec.lstm.window)
+        unseen[judged] = loop.logits(network, scaled, judged, window)
     grow, stop, judged = folds.finished
     network, scaled, scaler, fitted = _fit_lstm(problem, spec.lstm, grow, stop, spec.seed, step, "final")
-    exported = export.export(network, scaled, judged, spec.lstm.window)
-    final[judged] = export.run(exported.onnx, scaled, judged, spec.lstm.window)
+    exported = export.export(network, scaled, judged, window)
+    final[judged] = export.run(exported.onnx, scaled, judged, window)
     member = Member(
         name="lstm",
         kind="onnx",
@@ -129,7 +153,7 @@ def make_lstm(problem: Problem, spec: TrainingSpec, folds: Folds, threads: int, 
         file="lstm.onnx",
         sha256=digest(exported.onnx),
         bytes=len(exported.onnx),
-        window=spec.lstm.window,
+        window=window,
         heads=tuple(problem.heads),
         output="logit",
         opset=export.OPSET,
@@ -145,29 +169,44 @@ def make_lstm(problem: Problem, spec: TrainingSpec, folds: Folds, threads: int, 
     }
     worst = max(exported.parity.values())
     step.note(f"{facts['parameters']} parameters, best epoch {fitted.best_epoch}, torch to ONNX {worst:.1e}")
-    return Answers(("lstm",) * len(problem.heads), unseen, final, (File(member, exported.onnx),), facts, _kept(scaler))
+
+    def trained(matrix: Floats, rows: Ints) -> Floats:
+        return loop.logits(network, scaler.transform(matrix), rows, window).astype(np.float64)
+
+    names, file = ("lstm",) * len(problem.heads), File(member, exported.onnx)
+    return Answers(names, unseen, final, (file,), facts, _kept(scaler), trained)
 
 
 @dataclass(frozen=True)
 class RegimeAnswers:
-    """The regime member's file, and its probabilities (N, 3) from the early-stop slice on."""
+    """The regime member's file, and its probabilities (N, 3) of low, mid, high.
+
+    `unseen` are out-of-fold, by each fold's own edges; `probabilities` the finished member's, from the early-stop slice
+    on.
+    """
 
     file: File
+    unseen: Floats
     probabilities: Floats
     trees: int
 
 
 def make_regime(problem: Problem, spec: TrainingSpec, folds: Folds, threads: int, step: Step) -> RegimeAnswers:
-    """The classifier of the volatility to come; it is not stacked, so it needs no folds."""
+    """The classifier of the volatility to come."""
+    unseen, probabilities = (np.full((len(problem.matrix), len(REGIMES)), np.nan) for _ in range(2))
+    for number, (edges, (grow, stop, judged)) in enumerate(zip(folds.edges, folds.parts, strict=True), 1):
+        step.doing(f"fold {number} of {len(folds.parts)}")
+        known = labels.regimes(problem.volatility, edges)
+        rows = boosting.Rows(problem.matrix, known, grow, stop, problem.names)
+        booster = boosting.grow_regime(rows, spec.lightgbm, spec.seed, threads)
+        unseen[judged] = booster.predict(problem.matrix[judged], num_threads=threads)
     grow, stop, judged = folds.finished
     rows = boosting.Rows(problem.matrix, problem.regimes, grow, stop, problem.names)
     booster = boosting.grow_regime(rows, spec.lightgbm, spec.seed, threads)
-    probabilities = np.full((len(problem.matrix), len(REGIMES)), np.nan)
     probabilities[judged] = booster.predict(problem.matrix[judged], num_threads=threads)
     step.note(f"{booster.best_iteration} rounds, edges {problem.edges[0]:.2%} and {problem.edges[1]:.2%} a bar")
-    return RegimeAnswers(
-        _lightgbm_file("regime", "regime", REGIMES, booster), probabilities, int(booster.best_iteration)
-    )
+    file = _lightgbm_file("regime", "regime", REGIMES, booster)
+    return RegimeAnswers(file, unseen, probabilities, int(booster.best_iteration))
 
 
 def _fit_lstm(

@@ -10,6 +10,7 @@ import numpy as np
 from market.candles import Floats, Ints
 from market.timeframes import utc_text
 from models import features, labels
+from models.baselines import volatility_and_clock
 from models.manifest import head
 from training.data import Bars, DataError
 from training.spec import FeatureSpec, TrainingSpec
@@ -67,6 +68,27 @@ class Problem:
         return np.column_stack(list(self.heads.values()))
 
     @cached_property
+    def questions(self) -> dict[str, Floats]:
+        """What baselines are fitted to -> outcomes (N,): the heads', and the plain direction ``<horizon>/up``."""
+        horizons = dict.fromkeys(int(key.partition("/")[0]) for key in self.heads)
+        return {f"{h}/up": labels.up(self.bars.candles, h) for h in horizons} | self.heads
+
+    @cached_property
+    def clock(self) -> Floats:
+        """What the volatility-only baselines read (N, K)."""
+        return volatility_and_clock(self.bars.candles)
+
+    def edges_of(self, rows: Ints) -> tuple[float, float]:
+        """Regime edges by the volatility to come of these rows alone.
+
+        Raises
+        ------
+        DataError
+            If they part nothing.
+        """
+        return _edges(self.bars, self.volatility, rows)
+
+    @cached_property
     def regimes(self) -> Floats:
         """Regime to come (N,): 0, 1, 2 or NaN."""
         return labels.regimes(self.volatility, self.edges)
@@ -106,7 +128,7 @@ def pose(bars: Bars, spec: TrainingSpec) -> Problem:
             for side in SIDES
         },
         volatility,
-        _edges(bars, volatility, slices, rows),
+        _edges(bars, volatility, rows[(rows >= slices.train.start) & (rows < slices.train.stop)]),
         slices,
         left_out,
         lookback,
@@ -160,10 +182,9 @@ def features_named(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f.name for f in features.REGISTRY.chosen(names)) if names else ()
 
 
-def _edges(bars: Bars, volatility: Floats, slices: Slices, rows: Ints) -> tuple[float, float]:
-    train = rows[(rows >= slices.train.start) & (rows < slices.train.stop)]
+def _edges(bars: Bars, volatility: Floats, rows: Ints) -> tuple[float, float]:
     try:
-        return labels.regime_edges(volatility[train])
+        return labels.regime_edges(volatility[rows])
     except ValueError as error:
         raise DataError(f"{bars.source}: {error}") from error
 

@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-import platform
-import subprocess
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from pydantic import JsonValue
 
 from market.progress import Steps
-from models import features
+from models import trials, walkforward
+from models.baselines import Baselines
 from models.inference import with_golden
-from models.manifest import (
-    Data,
-    Ensemble,
-    Features,
-    Identity,
-    Labels,
-    Manifest,
-    Range,
-    Rules,
-    utc,
-)
-from models.modelset import save
-from training import evidence
+from models.manifest import Manifest, Recorded, identify
+from models.modelset import digest, save
+from models.walkforward import WalkForward
+from training import baselines, evidence
 from training.boosting import LabelError
+from training.canary import canary
 from training.data import Bars, DataError
-from training.fusion import Fused, fuse
-from training.members import Answers, File, Folds, Maker, RegimeAnswers, make_lightgbm, make_lstm, make_regime
+from training.description import describe
+from training.fusion import Fused, fuse, fuse_folds
+from training.members import Answers, Folds, Maker, RegimeAnswers, make_lightgbm, make_lstm, make_regime
 from training.problem import Problem, pose
+from training.recording import walk_forward
 from training.spec import TrainingSpec
 from training.splits import SplitError
 
-DAY_MS = 86_400_000
-LIBRARIES = ("lightgbm", "numpy", "onnx", "onnxruntime", "scikit-learn", "torch")
-SOURCE = Path(__file__).resolve().parent
+TRIALS = 1
+"""Variants one run tries: it makes what the spec says, and chooses among nothing."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +76,7 @@ def make_set(bars: Bars, spec: TrainingSpec, store: Path, steps: Steps, threads:
     """
     makers: dict[str, Maker] = {"LightGBM": make_lightgbm} | ({"LSTM": make_lstm} if spec.lstm else {})
     try:
-        with steps.running(5 + len(makers) + spec.evidence.canary):
+        with steps.running(7 + len(makers) + spec.evidence.canary):
             return _run(bars, spec, store, steps, threads, command, makers)
     except (SplitError, LabelError) as error:
         raise DataError(f"{bars.source}: {error}") from error
@@ -105,25 +95,40 @@ def _run(
             members.append(maker(problem, spec, folds, threads, step))
     with steps.step("regime") as step:
         regime = make_regime(problem, spec, folds, threads, step)
+    with steps.step("baselines") as step:
+        fitted = baselines.fit(problem, problem.rows_in(problem.slices.train), problem.edges)
+        of_folds = [baselines.fit(problem, grow, folds.edges[n]) for n, (grow, _, _) in enumerate(folds.parts)]
+        step.note(f"{len(fitted.direction)} questions, {len(folds.parts)} folds")
     with steps.step("stack, calibrate, weigh") as step:
         fused = fuse(problem, members, spec)
         step.note(", ".join(f"{h} bars {w:.2f}" for h, w in fused.weights.items()))
+    files = [file for answers in members for file in answers.files] + [regime.file]
+    contents = {file.member.file: file.content for file in files}
+    manifest = describe(problem, members, fused, files, fitted, spec, command)
+    with steps.step("walk-forward record") as step:
+        folded = fuse_folds(problem, members, folds, spec)
+        record = walk_forward(problem, folds, members, folded, regime, of_folds, manifest, contents)
+        step.note(f"{len(record)} rows, {record.folds} folds and the test slice")
     with steps.step("evidence") as step:
-        told = _evidence(problem, members, fused, regime, spec, threads, steps)
-        told["heads"] = evidence.of_heads(problem, members, fused, spec, threads, step)
+        told = _evidence(problem, members, fused, regime, fitted, record, spec)
+        told["heads"] = evidence.of_heads(problem, members, fused, record, spec, step)
         step.note(f"test AUC {_summary(told['heads'])}")
     if spec.evidence.canary:
         with steps.step("canary on shuffled labels") as step:
-            told["canary"] = found = evidence.canary(problem, spec, threads)
-            step.note("no skill, as it should be" if found["quiet"] else f"SKILL {found['auc']}: look for a leak")
+            told["canary"] = found = canary(problem, folds, spec, threads)
+            step.note("no skill, as it should be" if found["quiet"] else "SKILL in shuffled labels: look for a leak")
     with steps.step("write the set") as step:
-        files = [file for answers in members for file in answers.files] + [regime.file]
-        manifest = _manifest(problem, members, fused, files, spec, told, command)
-        contents = {file.member.file: file.content for file in files}
-        manifest = with_golden(manifest, contents)
+        contents[walkforward.FILE] = rows = walkforward.to_bytes(record)
+        kept = Recorded(file=walkforward.FILE, sha256=digest(rows), bytes=len(rows), rows=len(record))
+        told["test_openings"] = 1 + _looked_before(manifest, store)
+        manifest = manifest.model_copy(update={"evidence": told, "walkforward": kept})
+        trained = {answers.names[0]: answers.trained for answers in members if answers.trained}
+        manifest = identify(with_golden(manifest, contents, trained=trained))
+        # Before the set is there to be chosen: a run that ends here was a trial all the same.
+        trials.add(store, _trial(manifest, spec))
         path = save(manifest, contents, store)
         step.note(str(path))
-    return Outcome(path, manifest.model_copy(update={"id": path.name}), dict(steps.seconds))
+    return Outcome(path, manifest, dict(steps.seconds))
 
 
 def _evidence(
@@ -131,102 +136,44 @@ def _evidence(
     members: list[Answers],
     fused: Fused,
     regime: RegimeAnswers,
+    fitted: Baselines,
+    record: WalkForward,
     spec: TrainingSpec,
-    threads: int,
-    steps: Steps,
 ) -> dict[str, JsonValue]:
     facts: dict[str, JsonValue] = {answers.files[0].member.kind: answers.facts for answers in members}
     return {
         "interval": f"90 % block bootstrap, {spec.evidence.block} bars a block, {spec.evidence.draws} draws",
-        "trials": 1,
+        "trials": TRIALS,
         "spec": spec.model_dump(mode="json"),
         "features_left_out": dict(problem.left_out),
         "weights": {"skill": {h: round(s, 6) for h, s in fused.skill.items()}, "by_skill": fused.weighed},
         "outputs": evidence.of_outputs(problem, fused, spec),
-        "regime": evidence.of_regime(problem, regime, spec),
+        "regime": evidence.of_regime(problem, fitted, record, spec),
         "fitting": facts | {"regime": {"rounds": regime.trees}},
     }
 
 
-def _manifest(
-    problem: Problem,
-    members: list[Answers],
-    fused: Fused,
-    files: list[File],
-    spec: TrainingSpec,
-    told: dict[str, JsonValue],
-    command: str,
-) -> Manifest:
-    candles = problem.bars.candles
-    times = candles.open_time
-    scaler = next((answers.scaler for answers in members if answers.scaler), None)
-    return Manifest(
-        identity=Identity(
-            name=spec.name,
-            created=utc(int(datetime.now(UTC).timestamp() * 1000)),
-            git_commit=_commit(),
-            command=command,
-            seed=spec.seed,
-            libraries={name: version(name) for name in LIBRARIES} | {"python": platform.python_version()},
-            hardware=platform.machine(),
-        ),
-        data=Data(
-            venue=spec.data.venue,
-            symbols=(spec.data.symbol,),
-            timeframe=spec.data.timeframe,
-            source=problem.bars.source,
-            sha256=problem.bars.sha256(),
-            rows=len(candles),
-            gaps=len(candles.holes()),
-            splits={
-                name: Range(
-                    start=utc(int(times[part.start])),
-                    end=utc(int(times[part.stop - 1]) + candles.timeframe.ms),
-                    rows=len(problem.rows_in(part)),
-                )
-                for name, part in problem.slices.items()
-            },
-            purge=spec.labels.purge,
-            labels=Labels(
-                horizons=spec.labels.horizons, cost=spec.labels.cost, regime_horizon=spec.labels.regime_horizon
-            ),
-        ),
-        features=Features(
-            names=problem.names,
-            schema_hash=features.schema_hash(problem.names),
-            lookback=features.required_lookback(problem.names),
-            scaler=scaler,
-        ),
-        models=tuple(file.member for file in files),
-        ensemble=Ensemble(
-            stackers=fused.stackers,
-            calibrators=fused.calibrators,
-            weights=fused.weights,
-            regime="regime",
-            regime_edges=problem.edges,
-        ),
-        decision=Rules(max_hold_bars=fused.max_hold_bars),
-        evidence=told,
-        expires=utc(int(times[-1]) + candles.timeframe.ms + spec.expires_days * DAY_MS),
+def _trial(manifest: Manifest, spec: TrainingSpec) -> trials.Trial:
+    """This run's line in the ledger; its evidence looked at the outcomes of the test slice."""
+    test = manifest.data.splits["test"]
+    return trials.Trial(
+        time=trials.now(),
+        what="training",
+        name=spec.name,
+        trials=TRIALS,
+        set_id=manifest.id,
+        symbols=manifest.data.symbols,
+        test_start=test.start,
+        test_end=test.end,
     )
+
+
+def _looked_before(manifest: Manifest, store: Path) -> int:
+    """How many runs of this store looked at outcomes of this test slice: each makes the next look worth less."""
+    test = manifest.data.splits["test"]
+    return trials.read(store).openings(manifest.data.symbols, test.start, test.end)
 
 
 def _summary(heads: JsonValue) -> str:
     assert isinstance(heads, dict)
     return ", ".join(f"{key} {told['auc']['value']:.3f}" for key, told in heads.items())  # type: ignore[call-overload, index]
-
-
-def _commit() -> str | None:
-    """The commit this code is at, marked if the code that makes sets was changed since; None outside a checkout."""
-    head = _git("rev-parse", "HEAD")
-    if head is None:
-        return None
-    return f"{head}-changed" if _git("status", "--porcelain", "--", "market", "models", "training") else head
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        asked = subprocess.run(["git", *arguments], cwd=SOURCE.parent, capture_output=True, text=True, check=False)
-    except OSError:
-        return None
-    return asked.stdout.strip() if asked.returncode == 0 else None
