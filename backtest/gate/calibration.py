@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from backtest.gate.evidence import Contender, Evidence
 from backtest.gate.recipe import SIDES, Recipe
-from backtest.gate.ruling import bounds, number
+from backtest.gate.ruling import bounds, number, told
 from backtest.gate.sample import Sample
 from backtest.verdict import Gate, Says
 from market.candles import Floats
 from models.logits import logit, sigmoid
+from models.manifest import Manifest
 from models.metrics import Interval
 from models.resampling import Drawn, Resamples
 
@@ -31,25 +32,34 @@ def gates(evidence: Evidence, rows: Sample | None) -> list[Gate]:
     """The family."""
     found: list[Gate] = []
     for at, side in enumerate(SIDES):
-        if rows is not None:
-            found.append(_brier(rows, side))
         found += _of_set(evidence, side, 1 - 2 * at)
+        if rows is not None:
+            found.append(_recorded_brier(rows, side))
     return found
 
 
-def _brier(rows: Sample, side: str) -> Gate:
-    """The record's Brier score against a base rate known at the time; its value decides, AUC has proven the skill."""
+def _recorded_brier(rows: Sample, side: str) -> Gate:
+    """The record's Brier score against a base rate known at the time: told, since the first folds were calibrated on
+    next to nothing, and what trades is the finished set."""
     ours = _gain_on_base_rate(rows, rows.challenger, side)
     champion = None if rows.champion is None else _gain_on_base_rate(rows, rows.champion, side)
-    gain = rows.interval(ours)
+    gate = _below_base_rate(f"calibration/recorded_brier/{side}", side, rows.interval(ours), champion)
+    return told(gate)
+
+
+def _below_base_rate(name: str, side: str, gain: Interval, champion: Drawn | None) -> Gate:
+    """Rule: a Brier score below the base rate's passes, one surely above fails; AUC has proven the skill already."""
     says, why = Says.UNCLEAR, "not below, though by no more than chance"
-    if gain.value > 0:
+    if bounds(gain) is None:
+        why = "there is no value"
+    elif gain.value > 0:
         says, why = Says.PASS, "below"
     elif gain.high < 0:
         says, why = Says.FAIL, "surely above: the base rate alone foretells better"
+    where = "in the record" if "recorded" in name else "on unseen candles"
     return Gate(
-        f"calibration/brier/{side}",
-        f"Is the Brier score of recorded P({side}) below that of the base rate?",
+        name,
+        f"Is the Brier score of P({side}) below that of the base rate, {where}?",
         says,
         "base rate's less ours above 0",
         number(None if champion is None else champion.value),
@@ -86,6 +96,7 @@ class _Pool:
     probability: Floats
     outcome: Floats
     weight: Floats
+    base_rate: Floats
     drawn: NDArray[np.float32]
 
 
@@ -107,7 +118,8 @@ def _of_set(evidence: Evidence, side: str, sign: int) -> list[Gate]:
             (0, settings.ece),
         ),
     )
-    found = []
+    gain = _gain(pool).interval(confidence)
+    found = [_below_base_rate(f"calibration/brier/{side}", side, gain, None if theirs is None else _gain(theirs))]
     for name, question, statistic, (least, most) in figures:
         measured = statistic(pool).interval(confidence)
         if statistic is _ece:
@@ -149,8 +161,20 @@ def _pool(side: Contender, evidence: Evidence, name: str, sign: int) -> _Pool | 
         np.concatenate([np.clip(unseen.answers.heads[f"{h}/{name}"][known], _EDGE, 1 - _EDGE) for h in heads]),
         np.concatenate([outcomes[h][known] for h in heads]),
         np.repeat(list(heads.values()), int(known.sum())),
+        np.repeat([_base_rate(manifest, h, name) for h in heads], int(known.sum())),
         np.tile(drawn, (len(heads), 1)),
     )
+
+
+def _base_rate(manifest: Manifest, horizon: int, side: str) -> float:
+    """Share that paid in the train slice; a half where an earlier version did not keep it."""
+    return 0.5 if manifest.baselines is None else manifest.baselines.base_rate[f"{horizon}/{side}"]
+
+
+def _gain(pool: _Pool) -> Drawn:
+    """Brier score of the base rate less that of the set."""
+    gains = pool.weight * ((pool.base_rate - pool.outcome) ** 2 - (pool.probability - pool.outcome) ** 2)
+    return Drawn(float(gains.sum() / pool.weight.sum()), _mean(pool, gains))
 
 
 def _bias(pool: _Pool) -> Drawn:
@@ -182,8 +206,6 @@ def _slope(pool: _Pool) -> Drawn:
             h00, h01, h11 = spread.sum(axis=0), (spread * x).sum(axis=0), (spread * x * x).sum(axis=0)
             det = h00 * h11 - h01 * h01
             intercept, slope = intercept + (h11 * g0 - h01 * g1) / det, slope + (h00 * g1 - h01 * g0) / det
-            if np.nanmax(np.abs(h00 * g1 - h01 * g0) / np.abs(det)) < 1e-6:
-                break
     return Drawn(float(slope[0]), slope[1:])
 
 
