@@ -6,10 +6,10 @@ fails.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backtest.gate.evidence import Contender, Evidence
 from backtest.gate.recipe import SIDES, Recipe
@@ -91,13 +91,27 @@ def _known_rate(outcome: Floats, horizon: int) -> Floats:
 
 @dataclass(frozen=True)
 class _Pool:
-    """All horizons' probabilities and outcomes of one side, with the weight of each; (m,) and (m, draws)."""
+    """H horizons' probabilities and outcomes of one side on n rows, (H, n) each; weight and base rate are (H, 1)."""
 
     probability: Floats
     outcome: Floats
     weight: Floats
     base_rate: Floats
-    drawn: NDArray[np.float32]
+    resamples: Resamples
+
+    def sums(self, *columns: Floats) -> Floats:
+        """Weighed sums (K, 1 + draws) of K columns (H, n): of the sample, and of each draw."""
+        rows = np.column_stack([(self.weight * column).sum(axis=0) for column in columns])
+        return np.column_stack([rows.sum(axis=0), self.resamples.sums(rows).T])
+
+    def totals(self, *columns: Floats) -> Floats:
+        """The same of the sample alone (K, 1)."""
+        return np.array([(self.weight * column).sum() for column in columns])[:, None]
+
+    def mean(self, column: Floats) -> Drawn:
+        """Weighed mean of a column (H, n)."""
+        total, count = self.sums(column, np.ones_like(column))
+        return _drawn(total / count)
 
 
 def _of_set(evidence: Evidence, side: str, sign: int) -> list[Gate]:
@@ -156,13 +170,12 @@ def _pool(side: Contender, evidence: Evidence, name: str, sign: int) -> _Pool | 
     if known.sum() < 2 * evidence.block:
         return None
     settings = evidence.terms.config.bootstrap
-    drawn = Resamples(int(known.sum()), evidence.block, settings.draws, settings.seed + 3).weights
     return _Pool(
-        np.concatenate([np.clip(unseen.answers.heads[f"{h}/{name}"][known], _EDGE, 1 - _EDGE) for h in heads]),
-        np.concatenate([outcomes[h][known] for h in heads]),
-        np.repeat(list(heads.values()), int(known.sum())),
-        np.repeat([_base_rate(manifest, h, name) for h in heads], int(known.sum())),
-        np.tile(drawn, (len(heads), 1)),
+        np.stack([np.clip(unseen.answers.heads[f"{h}/{name}"][known], _EDGE, 1 - _EDGE) for h in heads]),
+        np.stack([outcomes[h][known] for h in heads]),
+        np.array(list(heads.values()))[:, None],
+        np.array([_base_rate(manifest, h, name) for h in heads])[:, None],
+        Resamples(int(known.sum()), evidence.block, settings.draws, settings.seed + 3),
     )
 
 
@@ -173,45 +186,49 @@ def _base_rate(manifest: Manifest, horizon: int, side: str) -> float:
 
 def _gain(pool: _Pool) -> Drawn:
     """Brier score of the base rate less that of the set."""
-    gains = pool.weight * ((pool.base_rate - pool.outcome) ** 2 - (pool.probability - pool.outcome) ** 2)
-    return Drawn(float(gains.sum() / pool.weight.sum()), _mean(pool, gains))
+    return pool.mean((pool.base_rate - pool.outcome) ** 2 - (pool.probability - pool.outcome) ** 2)
 
 
 def _bias(pool: _Pool) -> Drawn:
-    apart = pool.weight * (pool.probability - pool.outcome)
-    return Drawn(float(apart.sum() / pool.weight.sum()), _mean(pool, apart))
+    return pool.mean(pool.probability - pool.outcome)
 
 
 def _ece(pool: _Pool) -> Drawn:
     edges = np.quantile(pool.probability, np.linspace(0, 1, BINS + 1)[1:-1])
     bins = np.searchsorted(edges, pool.probability, side="right")
-    apart = pool.weight * (pool.probability - pool.outcome)
-    value = sum(abs(float(apart[bins == k].sum())) for k in range(BINS)) / float(pool.weight.sum())
-    draws = np.sum([np.abs(_mean(pool, np.where(bins == k, apart, 0.0))) for k in range(BINS)], axis=0)
-    return Drawn(value, np.asarray(draws, dtype=np.float64))
+    apart = pool.probability - pool.outcome
+    *parts, count = pool.sums(*(np.where(bins == k, apart, 0.0) for k in range(BINS)), np.ones_like(apart))
+    return _drawn(np.abs(parts).sum(axis=0) / count)
 
 
 def _slope(pool: _Pool) -> Drawn:
-    """Slope of a logistic regression of the outcome on the logit, for the sample and each draw at once (Newton)."""
-    x, y = logit(pool.probability)[:, None], pool.outcome[:, None]
-    weights = pool.weight[:, None] * np.column_stack([np.ones(len(y), dtype=np.float32), pool.drawn])
-    center = float(x.mean())
-    x = x - center
-    intercept, slope = np.zeros(weights.shape[1]), np.zeros(weights.shape[1])
+    """Slope of a logistic regression of the outcome on the logit; each draw is one Newton step from the sample's.
+
+    References
+    ----------
+    Davidson and MacKinnon (1999), Bootstrap testing in nonlinear models.
+    """
+    x, y = logit(pool.probability), pool.outcome
+    x = x - x.mean()
+    line = np.zeros(2)
     with np.errstate(all="ignore"):
         for _ in range(_STEPS):
-            p = sigmoid(intercept + slope * x)
-            error, spread = weights * (y - p), weights * p * (1 - p)
-            g0, g1 = error.sum(axis=0), (error * x).sum(axis=0)
-            h00, h01, h11 = spread.sum(axis=0), (spread * x).sum(axis=0), (spread * x * x).sum(axis=0)
-            det = h00 * h11 - h01 * h01
-            intercept, slope = intercept + (h11 * g0 - h01 * g1) / det, slope + (h00 * g1 - h01 * g0) / det
-    return Drawn(float(slope[0]), slope[1:])
+            line = line + _newton(pool.totals, x, y, line)[:, 0]
+        return _drawn(line[1] + _newton(pool.sums, x, y, line)[1])
 
 
-def _mean(pool: _Pool, values: Floats) -> Floats:
-    total: Floats = pool.drawn.T @ values / (pool.drawn.T @ pool.weight)
-    return total
+def _newton(summed: Callable[..., Floats], x: Floats, y: Floats, line: Floats) -> Floats:
+    """Newton's step (2, K) of intercept and slope, for the K ways the rows are summed."""
+    p = sigmoid(line[0] + line[1] * x)
+    error, spread = y - p, p * (1 - p)
+    g0, g1, h00, h01, h11 = summed(error, error * x, spread, spread * x, spread * x * x)
+    steps: Floats = np.stack([h11 * g0 - h01 * g1, h00 * g1 - h01 * g0]) / (h00 * h11 - h01 * h01)
+    return steps
+
+
+def _drawn(values: Floats) -> Drawn:
+    """The sample's value first, then the draws'."""
+    return Drawn(float(values[0]), values[1:])
 
 
 def _reflected(measured: Interval) -> Interval:

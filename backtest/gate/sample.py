@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -28,12 +28,15 @@ class Sample:
         Of those rows.
     confidence : float
         Of intervals.
+    measured : dict
+        What was measured already.
     """
 
     challenger: Recipe
     champion: Recipe | None
     resamples: Resamples
     confidence: float
+    measured: dict[tuple[int, str, int, str], Drawn] = field(default_factory=dict, repr=False)
 
     @cached_property
     def weights(self) -> dict[int, float]:
@@ -70,8 +73,11 @@ class Sample:
         return {int(part): np.flatnonzero(parts == part) for part in np.unique(parts)}
 
     def auc(self, recipe: Recipe, column: str, horizon: int, side: str) -> Drawn:
-        """AUC of a recorded column for whether the side paid over the horizon."""
-        return self.ranked(recipe.paid(horizon, side), recipe.columns[column])
+        """AUC of a recorded column for whether the side paid over the horizon; measured once."""
+        key = (0 if recipe is self.challenger else 1, column, horizon, side)
+        if key not in self.measured:
+            self.measured[key] = self.ranked(recipe.paid(horizon, side), recipe.columns[column])
+        return self.measured[key]
 
     def stack(self, recipe: Recipe, horizon: int, side: str) -> Drawn:
         """AUC of the ensemble."""
