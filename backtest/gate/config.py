@@ -108,7 +108,7 @@ class Money(Part):
     """What must be left after costs."""
 
     drawdown: Positive = Field(1.1, description="Of the champion's drawdown.")
-    drawdown_floor: Share = Field(0.05, description="Drawdown that is tolerated whatever the champion's.")
+    drawdown_floor: Share = Field(0.10, description="Drawdown that is tolerated whatever the champion's.")
     drawdown_flat: Share = Field(0.20, description="Largest drawdown without a champion.")
     turnover: Positive = Field(3.0, description="Of the champion's turnover (warning).")
     break_even: Positive = Field(2.0, description="Of the assumed cost a side.")

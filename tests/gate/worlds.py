@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,6 @@ from backtest.broker import Costs
 from backtest.gate.config import GateConfig, Thresholds, read
 from backtest.gate.evidence import Market, Terms
 from market import catalogue, synthetic
-from market.candles import Candles
 from market.instruments import cash
 from market.progress import Steps
 from market.timeframes import Timeframe
@@ -86,20 +86,23 @@ class World:
         )
         self._made: dict[str, ModelSet] = {}
 
+    @cached_property
+    def silent(self) -> World:
+        """The same seed's market without a signal."""
+        return World(self.seed, self.folder, 0.0)
+
     @property
     def market(self) -> Market:
         """All of it, the days after the training too."""
         return Market(catalogue.instrument(SYMBOL), self.candles, self.candles, self.funding)
 
-    def train(self, name: str, features: tuple[str, ...] = FEATURES, candles: Candles | None = None) -> ModelSet:
-        """A set of the small recipe, from the first bars of the market or of other candles."""
+    def train(self, name: str, features: tuple[str, ...] = FEATURES, seed: int | None = None) -> ModelSet:
+        """A set of the small recipe, from the first bars of the market."""
         if name not in self._made:
-            bars = Bars(
-                (self.candles if candles is None else candles)[:BARS],
-                self.funding,
-                f"synthetic seed {self.seed} signal {self.signal:g}",
-            )
-            told = make_set(bars, spec(name, self.seed, features), self.store(name), Steps(quiet=True), threads=1)
+            source = f"synthetic seed {self.seed} signal {self.signal:g}"
+            bars = Bars(self.candles[:BARS], self.funding, source)
+            recipe = spec(name, self.seed if seed is None else seed, features)
+            told = make_set(bars, recipe, self.store(name), Steps(quiet=True), threads=1)
             self._made[name] = ModelSet.load(told.path)
         return self._made[name]
 
@@ -156,6 +159,8 @@ def constant_booster(content: bytes) -> bytes:
     """A LightGBM booster every leaf of which says the same."""
     lines = []
     for line in content.decode().splitlines(keepends=True):
+        if line.startswith("tree_sizes="):
+            continue  # they would no longer be right, and LightGBM reads on without them
         if line.startswith("leaf_value="):
             count = len(line.split("=")[1].split())
             line = "leaf_value=" + " ".join(["0.01"] * count) + "\n"
