@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from backtest.engine import BacktestError
+from backtest.bars import BacktestError
 from backtest.judge import judge
 from backtest.schema_command import schema
 from configs import ConfigError

@@ -7,12 +7,25 @@ gap through the stop at a bar's open, then the bar's path.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from market import fills, tiers
 from market.exchange.desk import MAX_QUANTITY
 from market.instruments import Instrument, InstrumentError
 from market.trades import LIQUIDATION, STOP, UNPROTECTED, Trade
 from strategy.plan import Enter
+
+
+class Refusal(StrEnum):
+    """Why an entry that was decided is not made: it is not sent, or the exchange would refuse it."""
+
+    BAND = "price too far from the close that was decided at"
+    RESERVE = "reserve would be touched"
+    QUANTITY = "above the exchange's largest quantity"
+    COUNTABLE = "beyond the largest position that is counted exactly"
+    NOTIONAL = "below the smallest notional at the price of the entry"
+    TIER = "above the largest position at that leverage"
+    MARGIN = "margin not sufficient at the price of the entry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +119,21 @@ class Broker:
         instrument = self.instruments[symbol]
         filled = fills.slipped(price, order.side, self.costs.slippage_ppm)
         if order.quantity > MAX_QUANTITY:
-            return self.refuse("above the exchange's largest quantity")
+            return self.refuse(Refusal.QUANTITY)
         try:
             instrument.notional(
                 4 * price, order.quantity
             )  # as the exchange: countable even if the price rises fourfold
         except InstrumentError:
-            return self.refuse("beyond the largest position that is counted exactly")
+            return self.refuse(Refusal.COUNTABLE)
         cost = instrument.notional(filled, order.quantity)
         margin, fee = fills.initial_margin(cost, order.leverage), fills.fee(cost, self.costs.taker_ppm)
         if instrument.notional(price, order.quantity) < instrument.min_notional:
-            return self.refuse("below the smallest notional at the price of the entry")
+            return self.refuse(Refusal.NOTIONAL)
         if instrument.notional(price, order.quantity) > tiers.max_notional(instrument.brackets, order.leverage):
-            return self.refuse("above the largest position at that leverage")
+            return self.refuse(Refusal.TIER)
         if not fills.affordable(self.free(), cost, order.leverage, self.costs.taker_ppm):
-            return self.refuse("margin not sufficient at the price of the entry")
+            return self.refuse(Refusal.MARGIN)
         self.cash -= fee
         self.fees += fee
         stop = fills.stop_price(cost, order.quantity, instrument.unit, order.side, order.stop_bps)
@@ -183,7 +196,8 @@ class Broker:
     def _liquidation(self, instrument: Instrument, position: Position) -> int:
         return instrument.liquidation_price(position.cost, position.margin, position.quantity, position.side)
 
-    def refuse(self, why: str) -> bool:
+    def refuse(self, reason: Refusal) -> bool:
         """Count an entry that is not made; False."""
+        why = str(reason)
         self.refused[why] = self.refused.get(why, 0) + 1
         return False

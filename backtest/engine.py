@@ -12,9 +12,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from backtest.broker import Broker, Closed, Costs, Position
-from backtest.tape import SymbolFrame, Tape
+from backtest.bars import SymbolFrame, bars_of, checked
+from backtest.broker import Broker, Closed, Costs, Position, Refusal
+from backtest.tape import Tape
 from market import fills, trades
+from market.candles import Ints
+from models.prediction import Regimes
 from strategy import halting, risk, sizing
 from strategy.decide import plan
 from strategy.live_config import Rules
@@ -36,10 +39,6 @@ Progress = Callable[[int, int], None]
 """Called now and then with (bars done, bars in all)."""
 
 _REPORT_EVERY = 5_000
-
-
-class BacktestError(ValueError):
-    """The series handed in cannot be tested together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ class Result:
     start_ms, end_ms : int
         First bar's open and last bar's close.
     bars, decisions : int
-        Base bars played, and decision candles decided.
+        Bars played (the detail's where there is detail), and decision candles decided.
     start_cash, cash, equity : int
         Wallet before, wallet after, and wallet with open profit after; cash units.
     closed : tuple of Closed
@@ -100,9 +99,9 @@ class Result:
     equity: int
     closed: tuple[Closed, ...]
     open: tuple[OpenPosition, ...]
-    curve_time: np.ndarray[tuple[int], np.dtype[np.int64]]
-    curve_equity: np.ndarray[tuple[int], np.dtype[np.int64]]
-    curve_regime: np.ndarray[tuple[int], np.dtype[np.int8]]
+    curve_time: Ints
+    curve_equity: Ints
+    curve_regime: Regimes
     reasons: dict[str, int]
     restrictions: tuple[Restriction, ...]
     restricted: dict[str, int]
@@ -150,14 +149,8 @@ def run(
 
 
 def _tapes(frames: Sequence[SymbolFrame]) -> tuple[Tape, ...]:
-    if not frames or not all(len(f.base) for f in frames):
-        raise BacktestError("no candles to test on; widen --from and --to")
-    if len({f.instrument.symbol for f in frames}) != len(frames):
-        raise BacktestError("a symbol is given twice")
-    if len({(f.base.timeframe, f.decision.timeframe) for f in frames}) != 1:
-        raise BacktestError("all symbols need the same base and decision timeframe")
-    frames[0].decision.timeframe.ratio(frames[0].base.timeframe)
-    return tuple(Tape.of(f) for f in frames)
+    checked(frames)
+    return tuple(Tape.of(frame, bars) for frame, bars in zip(frames, bars_of(frames), strict=True))
 
 
 @dataclass
@@ -177,15 +170,14 @@ class _Run:
     def __post_init__(self) -> None:
         self.memories = [Memory()] * len(self.tapes)
         self.bar_ms = self.tapes[0].decision_ms
-        self.base_ms = self.tapes[0].base_ms
 
     def play(self, progress: Progress | None) -> Result:
         start_cash, tapes = self.broker.cash, self.tapes
-        times = _union(tapes)
+        times, lengths = _union(tapes)
         for tape in tapes:
             tape.open_bar(times[0])
-        for n, time in enumerate(times):
-            self._rest_of_bars(time)
+        for n, (time, length) in enumerate(zip(times, lengths, strict=True)):
+            self._rest_of_bars(time, length)
             if n + 1 == len(times):
                 break
             following = times[n + 1]
@@ -193,16 +185,16 @@ class _Run:
                 if tape.open_bar(following) and self.broker.positions[symbol]:
                     self._opened(symbol, tape, following)
             # Rule: a decision at each closed candle, in force from the next bar's first price.
-            closed_at = time + self.base_ms
+            closed_at = time + length
             if closed_at % self.bar_ms == 0:
                 self._decide(closed_at - self.bar_ms, following)
             if progress and n % _REPORT_EVERY == 0:
                 progress(n, len(times))
         if progress:
             progress(len(times), len(times))
-        return self._result(start_cash, times)
+        return self._result(start_cash, times[0], times[-1] + lengths[-1])
 
-    def _rest_of_bars(self, time: int) -> None:
+    def _rest_of_bars(self, time: int, length: int) -> None:
         """The paths of the open bars, every symbol visiting its next price in turn.
 
         Nothing can happen while no price of a bar reaches its position's stop or liquidation.
@@ -214,7 +206,7 @@ class _Run:
                 if position is not None and _within_reach(position, tape.high, tape.low):
                     paths.append((symbol, fills.path(tape.open, tape.high, tape.low, tape.close)))
         if paths:
-            instants = fills.path_times(time, self.base_ms)
+            instants = fills.path_times(time, length)
             for step in (1, 2, 3):
                 for symbol, prices in paths:
                     self._reach(symbol, prices[step], instants[step], at_open=False)
@@ -280,7 +272,7 @@ class _Run:
         """Rule: the price band and the reserve hold at the moment of sending, whatever the exits before it cost."""
         close, instrument = self.tapes[symbol].decision_close, self.tapes[symbol].instrument
         if not risk.within_band(close, price, self.rules.price_band_bps):
-            return self.broker.refuse("price too far from the close that was decided at")
+            return self.broker.refuse(Refusal.BAND)
         equity, margins = (
             self.broker.cash,
             fills.initial_margin(instrument.notional(close, order.quantity), order.leverage),
@@ -292,7 +284,7 @@ class _Run:
                 )
                 margins += held.margin
         if not risk.within_reserve(margins, equity, self.rules.reserve_bps):
-            return self.broker.refuse("reserve would be touched")
+            return self.broker.refuse(Refusal.RESERVE)
         return True
 
     def _tighten(self, symbol: int, move: Tighten, price: int, now: int) -> None:
@@ -304,7 +296,7 @@ class _Run:
         else:
             position.stop, position.stop_bps = move.stop, move.stop_bps
 
-    def _result(self, start_cash: int, times: list[int]) -> Result:
+    def _result(self, start_cash: int, start: int, end: int) -> Result:
         left = []
         for tape, position in zip(self.tapes, self.broker.positions, strict=True):
             if position:
@@ -312,12 +304,11 @@ class _Run:
                 profit = fills.realized_profit(position.side, position.cost, now)
                 left.append(OpenPosition(tape.instrument.symbol, position, profit))
         equity = self.broker.cash + sum(o.profit for o in left)
-        end = times[-1] + self.base_ms
         decisions = len(self.curve)
         self.curve.append((end, equity, self.memories[0].regime))
         columns = np.array(self.curve, dtype=np.int64)
         return Result(
-            start_ms=times[0],
+            start_ms=start,
             end_ms=end,
             bars=sum(tape.count for tape in self.tapes),
             decisions=decisions,
@@ -338,9 +329,11 @@ class _Run:
         )
 
 
-def _union(tapes: tuple[Tape, ...]) -> list[int]:
-    times: list[int] = np.unique(np.concatenate([tape.open_times for tape in tapes])).tolist()
-    return times
+def _union(tapes: tuple[Tape, ...]) -> tuple[list[int], list[int]]:
+    """Every instant at which a bar opens, and how long the bars of that instant are."""
+    lengths = {time: length for tape in tapes for time, length in zip(tape.times, tape.lengths, strict=True)}
+    times = sorted(lengths)
+    return times, [lengths[time] for time in times]
 
 
 def _within_reach(position: Position, high: int, low: int) -> bool:

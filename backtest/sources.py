@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from backtest.bars import BacktestError, SymbolFrame
 from backtest.broker import Costs
-from backtest.engine import BacktestError
-from backtest.tape import SymbolFrame
 from market import catalogue, history, synthetic
 from market.aggregate import aggregate
 from market.candles import Candles

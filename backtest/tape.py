@@ -6,26 +6,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from market.candles import Candles, Ints
+from backtest.bars import Bars, SymbolFrame
+from market.candles import Ints
 from market.funding import Funding
 from market.instruments import Instrument
-from models.prediction import PredictionHistory
 from strategy.plan import Outlook
-
-
-@dataclass(frozen=True)
-class SymbolFrame:
-    """What a backtest needs of one symbol.
-
-    `base` holds the bars to be played, `decision` the candles decisions are made at (those before the first bar are
-    ignored), `predictions` what the models say at the close of each of them, found by open time.
-    """
-
-    instrument: Instrument
-    base: Candles
-    decision: Candles
-    funding: Funding | None
-    predictions: PredictionHistory
 
 
 @dataclass
@@ -38,13 +23,13 @@ class Tape:
     """
 
     instrument: Instrument
-    base_ms: int
     decision_ms: int
     open_times: Ints
     bars: list[tuple[int, int, int, int]]
     candles: dict[int, tuple[int, Outlook | None]]
     funding: dict[int, list[int]]
     times: list[int] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
     at: int = -1
     live: bool = False
     open: int = 0
@@ -56,21 +41,18 @@ class Tape:
     outlook: Outlook | None = None
 
     @classmethod
-    def of(cls, frame: SymbolFrame) -> Tape:
-        """The tape of a frame, before its first bar."""
-        base, instrument = frame.base, frame.instrument
-        columns = [instrument.ticks_column(c).tolist() for c in (base.open, base.high, base.low, base.close)]
-        start = int(base.open_time[0])
+    def of(cls, frame: SymbolFrame, bars: Bars) -> Tape:
+        """The tape of a frame and its bars, before the first of them."""
         return cls(
-            instrument=instrument,
-            base_ms=base.timeframe.ms,
+            instrument=frame.instrument,
             decision_ms=frame.decision.timeframe.ms,
-            open_times=base.open_time,
-            bars=list(zip(*columns, strict=True)),
-            candles=_candles(frame, start),
-            funding=_funding(frame.funding, base.open_time) if frame.funding else {},
-            times=base.open_time.tolist(),
-            decision_close=columns[0][0],
+            open_times=bars.time,
+            bars=[tuple(row) for row in bars.ticks.tolist()],
+            candles=_candles(frame, int(bars.time[0])),
+            funding=_funding(frame.funding, bars.time) if frame.funding else {},
+            times=bars.time.tolist(),
+            lengths=bars.length.tolist(),
+            decision_close=int(bars.ticks[0, 0]),
         )
 
     @property

@@ -6,9 +6,9 @@ import time
 
 import numpy as np
 
+from backtest.bars import SymbolFrame
 from backtest.broker import Costs
 from backtest.engine import run
-from backtest.tape import SymbolFrame
 from market import catalogue, synthetic
 from market.instruments import CASH
 from market.timeframes import Timeframe

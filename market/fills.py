@@ -75,8 +75,11 @@ def liquidation_price(
 
 
 def funding_payment(notional: int, side: int, rate: int) -> int:
-    """Rule: cash paid by the holder at a funding instant on the mark's notional (negative: received), rounded up."""
-    return ceil_div(side * notional * rate, RATE)
+    """Rule: cash paid by the holder at a funding instant on the mark's notional (negative: received), rounded up.
+
+    Whole units of the notional apart from the rest, or the product would leave int64.
+    """
+    return notional // RATE * side * rate + ceil_div(notional % RATE * side * rate, RATE)
 
 
 def touched(side: int, stop: int, liquidation: int, price: int, at_open: bool) -> int:

@@ -3,6 +3,9 @@
 The exchange writes a tier as a line, `rate x notional - cum`, with `cum` such that neighbours meet at their border
 (Binance, Notional and Leverage Brackets). As rates only rise, maintenance margin is the greatest of the lines; so a
 long is liquidated at the highest of the tiers' prices, a short at the lowest, each by the one rule of `market.fills`.
+
+The last three functions are plain loops over tiers by their fields, so that a compiler takes them as they are, with the
+tiers as an array of records.
 """
 
 from __future__ import annotations
@@ -83,12 +86,19 @@ def maintenance(tiers: Brackets, notional: int) -> int:
 
 def max_leverage(tiers: Brackets, notional: int) -> int:
     """Highest leverage at which a position of this notional may stand; 0 beyond the last tier."""
-    return next((tier.max_leverage for tier in tiers if notional <= tier.cap), 0)
+    for tier in tiers:
+        if notional <= tier.cap:
+            return tier.max_leverage
+    return 0
 
 
 def max_notional(tiers: Brackets, leverage: int) -> int:
     """Largest position at this leverage, cash units of notional; 0 where no tier knows so high a leverage."""
-    return max((tier.cap for tier in tiers if leverage <= tier.max_leverage), default=0)
+    most = 0
+    for tier in tiers:
+        if leverage <= tier.max_leverage:
+            most = max(most, tier.cap)
+    return most
 
 
 def liquidation_price(tiers: Brackets, cost: int, margin: int, quantity: int, unit: int, side: int) -> int:
@@ -96,7 +106,9 @@ def liquidation_price(tiers: Brackets, cost: int, margin: int, quantity: int, un
 
     Arguments and rounding as in `market.fills.liquidation_price`; 0 for a long that cannot be liquidated.
     """
-    prices = [
-        fills.liquidation_price(cost, margin, quantity, unit, side, tier.maintenance_bps, tier.cum) for tier in tiers
-    ]
-    return max(prices) if side > 0 else min(prices)
+    first = 0
+    for at, tier in enumerate(tiers):
+        price = fills.liquidation_price(cost, margin, quantity, unit, side, tier.maintenance_bps, tier.cum)
+        if at == 0 or side * (price - first) > 0:
+            first = price
+    return first

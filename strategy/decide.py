@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from market import fills, tiers
+from market import fills
 from market.instruments import cash_text
 from strategy import halting, regime, risk, signals, sizing
 from strategy.live_config import Rules
@@ -29,6 +29,9 @@ from strategy.plan import (
 )
 
 _SIDES = {1: "long", -1: "short"}
+_LEAVING = (None, None, Reason.TIME, Reason.OPPOSITE_SIGNAL, Reason.SIGNAL_GONE)
+_FULL = (None, Reason.POSITION_CAP, Reason.STOP_TOO_FAR, Reason.RESERVE, Reason.RISK_CAP)
+"""What the numbers that `signals.leaving` and `risk.room` answer with are called."""
 
 
 @dataclass(slots=True)
@@ -150,18 +153,12 @@ def _open_profit(holding: Holding, state: SymbolState) -> int:
 def _exit_reason(
     situation: Situation, account: AccountMemory, rules: Rules, longest: int, holding: Holding, view: _View | None
 ) -> Reason | None:
-    """Rule: a halt comes first, then time; both need no prediction; then the opposite signal; then the signal's end."""
-    if account.state is TradingState.HALTED:
-        return account.reason
-    if signals.time_up(situation.bar, situation.bar_ms, holding.entry_bar, longest):
-        return Reason.TIME
-    if view is None:
-        return None
-    if view.side == -holding.side:
-        return Reason.OPPOSITE_SIGNAL
-    if signals.signal_gone(holding.side, view.p_long, view.p_short, rules.long_exit, rules.short_exit):
-        return Reason.SIGNAL_GONE
-    return None
+    """Why the position is closed at this close, None if it stays."""
+    p_long, p_short, wanted = (view.p_long, view.p_short, view.side) if view else (-1, -1, 0)
+    overdue = signals.time_up(situation.bar, situation.bar_ms, holding.entry_bar, longest)
+    halted = account.state is TradingState.HALTED
+    why = signals.leaving(halted, overdue, holding.side, p_long, p_short, wanted, rules.long_exit, rules.short_exit)
+    return account.reason if why == signals.BY_HALT else _LEAVING[why]
 
 
 def _tightening(state: SymbolState, holding: Holding, memory: Memory, rules: Rules) -> Tighten | None:
@@ -192,7 +189,15 @@ def _entry(
         return (), _nothing(state, refusal, str(view))
 
     stop_bps = rules.stop_bps[memory.regime]
-    leverage, quantity = _size(rules, budget.equity, state, rules.leverage[memory.regime])
+    leverage, quantity = sizing.entry_terms(
+        budget.equity,
+        rules.margin_bps,
+        rules.leverage[memory.regime],
+        rules.max_notional,
+        state.close,
+        instrument.unit,
+        instrument.brackets,
+    )
     if not sizing.large_enough(
         quantity, state.close, instrument.unit, instrument.min_quantity, instrument.min_notional
     ):
@@ -210,20 +215,6 @@ def _entry(
     detail = f"{view}; {instrument.quantity_text(quantity)} at {leverage}x, stop {stop_bps / 100:g} %"
     entry = Enter(instrument.symbol, side, quantity, leverage, stop_bps, reason)
     return (entry,), Decision(instrument.symbol, f"open {_SIDES[side]}", reason, detail)
-
-
-def _size(rules: Rules, equity: int, state: SymbolState, leverage: int) -> tuple[int, int]:
-    """Leverage and quantity of an entry. Rule: leverage is the regime's, or what the tier of its size allows."""
-    instrument = state.instrument
-    allowed = instrument.max_leverage
-    while True:
-        leverage = min(leverage, allowed)
-        quantity = sizing.entry_quantity(
-            equity, rules.margin_bps, leverage, rules.max_notional, state.close, instrument.unit
-        )
-        allowed = tiers.max_leverage(instrument.brackets, instrument.notional(state.close, quantity))
-        if not 0 < allowed < leverage:  # a lower leverage makes a smaller position: this ends
-            return leverage, quantity
 
 
 def _not_now(situation: Situation, rules: Rules, memory: Memory) -> Reason | None:
@@ -252,19 +243,21 @@ def _no_room(
     stop_bps: int,
 ) -> Reason | None:
     """Which cap the entry would pass; an entry is refused by a cap, never cut down to it."""
-    if budget.positions >= rules.max_positions:
-        return Reason.POSITION_CAP
     unit, cost = state.instrument.unit, state.instrument.notional(state.close, quantity)
     # Rule: the closing price is the expected fill; the stop must lie within half the way to liquidation.
     stop = fills.stop_price(cost, quantity, unit, side, stop_bps)
     liquidation = state.instrument.liquidation_price(cost, margin, quantity, side)
-    if not risk.stop_near_enough(state.close, stop, liquidation, side):
-        return Reason.STOP_TOO_FAR
-    if not risk.within_reserve(budget.margins + margin, budget.equity, rules.reserve_bps):
-        return Reason.RESERVE
-    if not risk.within_risk(budget.at_risk + at_risk, budget.equity, rules.risk_bps):
-        return Reason.RISK_CAP
-    return None
+    full = risk.room(
+        budget.positions,
+        rules.max_positions,
+        risk.stop_near_enough(state.close, stop, liquidation, side),
+        budget.margins + margin,
+        budget.at_risk + at_risk,
+        budget.equity,
+        rules.reserve_bps,
+        rules.risk_bps,
+    )
+    return _FULL[full]
 
 
 def _why(view: _View | None) -> str:

@@ -38,8 +38,7 @@ def restrict(
     account: AccountMemory, state: TradingState, reason: Reason, at: int, until: int = UNTIL_RESUMED
 ) -> AccountMemory:
     """Put a state in force from `at` (ms), unless the one in force is stricter, or as strict and ends no sooner."""
-    new, old = STRICTNESS[state], STRICTNESS[account.state]
-    if new < old or (new == old and (account.until == UNTIL_RESUMED or UNTIL_RESUMED < until <= account.until)):
+    if not risk.prevails(STRICTNESS[state], until, STRICTNESS[account.state], account.until):
         return account
     return replace(account, state=state, reason=reason, since=at, until=until)
 

@@ -27,6 +27,32 @@ def after_stop(bar: int, bar_ms: int, stopped_bar: int, cooldown: int) -> int:
     return SAME_CANDLE if fills_in <= stopped_bar else COOLING
 
 
+ROOM, NO_POSITION, TOO_FAR, NO_RESERVE, NO_RISK = 0, 1, 2, 3, 4
+
+
+def room(
+    positions: int,
+    max_positions: int,
+    near_enough: bool,
+    margins: int,
+    all_at_risk: int,
+    equity: int,
+    reserve_bps: int,
+    risk_bps: int,
+) -> int:
+    """Rule: the caps are asked in this order: positions, the stop's distance, the reserve, the risk of all stops.
+
+    `margins` and `all_at_risk` are of all positions with the entry among them, `positions` of those without it.
+    """
+    if positions >= max_positions:
+        return NO_POSITION
+    if not near_enough:
+        return TOO_FAR
+    if not within_reserve(margins, equity, reserve_bps):
+        return NO_RESERVE
+    return ROOM if within_risk(all_at_risk, equity, risk_bps) else NO_RISK
+
+
 def within_reserve(margins: int, equity: int, reserve_bps: int) -> bool:
     """Rule: the margin of all positions leaves the reserve's share of equity untouched."""
     return margins <= share(equity, fills.BPS - reserve_bps)
@@ -86,6 +112,13 @@ def week_of(time: int) -> int:
 def lost(start: int, equity: int, limit_bps: int) -> bool:
     """Rule: a loss limit is reached when equity is down from `start` by its share, or by more; 0 turns it off."""
     return limit_bps > 0 and start > 0 and start - equity >= -share(-start, limit_bps)
+
+
+def prevails(strictness: int, until: int, old_strictness: int, old_until: int) -> bool:
+    """Rule: a trading state gives way to a stricter one, or to one as strict that ends later; 0 is no end."""
+    if strictness != old_strictness:
+        return strictness > old_strictness
+    return old_until != 0 and not 0 < until <= old_until
 
 
 def losing_streak(losses: int, profit: int) -> int:

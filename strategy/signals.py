@@ -43,3 +43,24 @@ def signal_gone(side: int, p_long: int, p_short: int, long_exit: int, short_exit
 def time_up(bar: int, bar_ms: int, entry_bar: int, max_hold_bars: int) -> bool:
     """Rule: a position is closed at the close of its `max_hold_bars`-th candle, the entry's candle being the first."""
     return bar + bar_ms - entry_bar >= max_hold_bars * bar_ms
+
+
+STAY, BY_HALT, BY_TIME, BY_OPPOSITE, BY_SIGNAL_GONE = 0, 1, 2, 3, 4
+
+
+def leaving(
+    halted: bool, overdue: bool, side: int, p_long: int, p_short: int, wanted: int, long_exit: int, short_exit: int
+) -> int:
+    """Rule: a halt comes first, then time; both need no prediction; then the opposite signal; then the signal's end.
+
+    `p_long` is -1 where there is no prediction; `wanted` is the side that `side_wanted` gives.
+    """
+    if halted:
+        return BY_HALT
+    if overdue:
+        return BY_TIME
+    if p_long < 0:
+        return STAY
+    if wanted == -side:
+        return BY_OPPOSITE
+    return BY_SIGNAL_GONE if signal_gone(side, p_long, p_short, long_exit, short_exit) else STAY

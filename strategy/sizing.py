@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from market import tiers
+from market.tiers import Brackets
+
 BPS = 10_000
 
 
@@ -39,6 +42,22 @@ def entry_quantity(equity: int, margin_bps: int, leverage: int, max_notional: in
     if equity <= 0:
         return 0
     return min(share(equity, margin_bps) * leverage, max_notional) // (price * unit)
+
+
+def entry_terms(
+    equity: int, margin_bps: int, leverage: int, max_notional: int, price: int, unit: int, brackets: Brackets
+) -> tuple[int, int]:
+    """Rule: leverage is the regime's, or what the tier of the entry's size allows; returns it with the quantity.
+
+    `brackets` are the instrument's; the rest as in `entry_quantity`.
+    """
+    allowed = brackets[0].max_leverage
+    while True:
+        leverage = min(leverage, allowed)
+        quantity = entry_quantity(equity, margin_bps, leverage, max_notional, price, unit)
+        allowed = tiers.max_leverage(brackets, price * quantity * unit)
+        if not 0 < allowed < leverage:  # a lower leverage makes a smaller position: this ends
+            return leverage, quantity
 
 
 def large_enough(quantity: int, price: int, unit: int, min_quantity: int, min_notional: int) -> bool:

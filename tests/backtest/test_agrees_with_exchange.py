@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from numpy.random import Generator
 
+from backtest.bars import SymbolFrame
 from backtest.broker import Costs
 from backtest.engine import Result, run
-from backtest.tape import SymbolFrame
 from market import catalogue, fills, trades
 from market.aggregate import aggregate
 from market.candles import Candles

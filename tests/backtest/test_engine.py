@@ -14,9 +14,9 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
+from backtest.bars import BacktestError, SymbolFrame
 from backtest.broker import Costs
-from backtest.engine import BacktestError, Result, run
-from backtest.tape import SymbolFrame
+from backtest.engine import Result, run
 from market import trades
 from market.candles import Candle, Candles
 from market.funding import Funding

@@ -16,7 +16,7 @@ from random import Random
 import numpy as np
 from numpy.random import Generator
 
-from backtest.tape import SymbolFrame
+from backtest.bars import SymbolFrame
 from daemon.commands import (
     Alert,
     AskOrder,
