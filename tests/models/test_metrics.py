@@ -67,3 +67,15 @@ def test_columns_are_resampled_together_and_reproducibly() -> None:
 def test_no_rows_have_no_interval() -> None:
     with pytest.raises(ValueError, match="no rows"):
         metrics.block_bootstrap(np.mean, np.empty(0))
+
+
+def test_auc_within_parts_ranks_no_row_against_another_parts() -> None:
+    draws = np.random.default_rng(6)
+    outcome = (draws.random(600) < 0.4).astype(float)
+    score, part = draws.normal(size=600) + outcome, np.repeat([0, 1, 2], 200)
+    plain = metrics.auc_within(outcome, score, part)
+    assert metrics.auc_within(outcome, score + 5 * part, part) == plain
+    assert metrics.auc_within(outcome, score, np.zeros(600)) == metrics.auc(outcome, score)
+    by_part = [metrics.auc(outcome[part == p], score[part == p]) for p in range(3)]
+    assert min(by_part) < plain < max(by_part)
+    assert np.isnan(metrics.auc_within(np.ones(600), score, part))

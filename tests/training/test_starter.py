@@ -8,9 +8,9 @@ import pytest
 from configs import load
 from market import synthetic
 from market.timeframes import Timeframe
-from models import labels
+from models import labels, trials, walkforward
 from models.inference import Predictor
-from models.metrics import auc
+from models.metrics import auc, auc_within
 from models.modelset import ROOT, resolve
 from training.spec import TrainingSpec
 
@@ -24,8 +24,24 @@ def starter() -> Predictor:
 
 
 def test_it_is_small_and_warms_up_in_two_days(starter: Predictor) -> None:
-    assert sum(f.stat().st_size for f in starter.model_set.path.iterdir()) < 2_000_000
+    record = starter.manifest.walkforward
+    assert record is not None
+    # the record weighs about as much as 20,000 rows must, and what answers stays small beside it
+    assert record.bytes < 2_000_000
+    assert sum(f.stat().st_size for f in starter.model_set.path.iterdir()) - record.bytes < 1_200_000
     assert starter.lookback <= 50
+
+
+def test_it_carries_what_it_is_judged_by(starter: Predictor) -> None:
+    record, manifest = walkforward.read(starter.model_set), starter.manifest
+    assert (record.folds, record.families) == (3, ("lightgbm", "lstm"))
+    paid = record.profitable(5, labels.LONG, manifest.data.labels.cost)
+    rows = np.flatnonzero((record.part >= 0) & ~np.isnan(paid))
+    assert auc_within(paid[rows], record.logits["stack"]["5/long"][rows], record.part[rows]) > 0.57
+    assert manifest.baselines is not None
+    assert manifest.golden is not None
+    assert set(manifest.golden.trained) == {f"lstm/{key}" for key in manifest.member("lstm").heads}
+    assert manifest.id in [trial.set_id for trial in trials.read(ROOT / "starter").trials]
 
 
 def test_the_committed_spec_made_it(starter: Predictor) -> None:
