@@ -16,6 +16,7 @@ from rich.table import Table
 from market.history import HistoryError
 from models import audit_command, catalogue, features, options, promotion_command
 from models.audit import AuditError
+from models.evaluation.command import evaluate
 from models.evaluation.data import DataError
 from models.features import schema as feature_schema
 from models.inference import Predictor
@@ -117,6 +118,7 @@ def schema(check: bool) -> None:
         sys.exit(FAILURE)
 
 
+models.add_command(evaluate)
 models.add_command(audit_command.commands)
 for _command in promotion_command.COMMANDS:
     models.add_command(_command)

@@ -121,9 +121,12 @@ class Audit:
 
     def compare(self, bar: int, how: str, expected: Mapping[str, float], found: Mapping[str, float]) -> None:
         """Take down every value that differs from the one expected."""
+        self.comparisons += len(expected)
         for what, before in expected.items():
-            offence = Offence(what, bar, how, float(before), float(found[what]))
-            self.comparisons += 1
+            after = found[what]
+            if before == after and self.largest is not None:
+                continue
+            offence = Offence(what, bar, how, float(before), float(after))
             if self.largest is None or offence.difference > self.largest.difference:
                 self.largest = offence
             within = FEATURES_WITHIN if what.startswith("feature ") else SIGNALS_WITHIN

@@ -16,7 +16,8 @@ from market.candles import Floats
 
 BLOCK = 168
 """Bars in a block: a week of hours."""
-_EDGE = 1e-15
+EDGE = 1e-15
+"""A logarithm is taken of no probability below this."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +65,14 @@ def brier(outcome: Floats, probability: Floats) -> float:
 
 def log_loss(outcome: Floats, probability: Floats) -> float:
     """Mean negative log-likelihood, nats."""
-    p = np.clip(probability, _EDGE, 1 - _EDGE)
+    p = np.clip(probability, EDGE, 1 - EDGE)
     return float(-np.mean(outcome * np.log(p) + (1 - outcome) * np.log(1 - p)))
 
 
 def class_log_loss(outcome: NDArray[Any], probability: Floats) -> float:
     """Mean negative log-likelihood (nats) of classes (N,) numbered from 0 under probabilities (N, K)."""
     of_outcome = probability[np.arange(len(outcome)), outcome.astype(np.int64)]
-    return float(-np.mean(np.log(np.clip(of_outcome, _EDGE, 1.0))))
+    return float(-np.mean(np.log(np.clip(of_outcome, EDGE, 1.0))))
 
 
 def accuracy(outcome: NDArray[Any], said: NDArray[Any]) -> float:

@@ -19,8 +19,8 @@ from models.metrics import BLOCK, Interval
 
 CONFIDENCE = 0.9
 """Share of the draws that an interval holds, in the middle."""
-_STRETCH = 512
-"""Rows weighed at once: their weights stay in the processor's cache."""
+_CACHED = 2**17
+"""Weights looked at together: they stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -59,20 +59,21 @@ class Resamples:
 
     Attributes
     ----------
-    weights : (N, draws) float32
-        How often each row is in each draw.
+    weights : (N, draws) int8
+        How often each row is in each draw: once on average, and never anywhere near 127 times.
     """
 
     def __init__(self, count: int, block: int = BLOCK, draws: int = 500, seed: int = 0) -> None:
         if not count:
             raise ValueError("no rows to take a sample of")
         self.count, self.draws = count, draws
+        self._stretch = max(16, _CACHED // draws)
         block = min(block, count)
         many = -(-count // block)
         starts = np.random.default_rng(seed).integers(0, count, size=(draws, many))
         lengths = np.full(many, block)
         lengths[-1] = count - (many - 1) * block  # the last one is cut, so that each draw has `count` rows
-        weights = np.zeros((count, draws), dtype=np.float32)
+        weights = np.zeros((count, draws), dtype=np.int8)
         every = np.arange(draws)
         for start, length in zip(starts.T, lengths, strict=True):
             weights[start, every] += 1
@@ -82,7 +83,7 @@ class Resamples:
             wrapped = end > count  # round to the beginning
             weights[0, every[wrapped]] += 1
             weights[end[wrapped] - count, every[wrapped]] -= 1
-        self.weights: NDArray[np.float32] = np.cumsum(weights, axis=0, out=weights)
+        self.weights: NDArray[np.int8] = np.cumsum(weights, axis=0, dtype=np.int8, out=weights)
 
     def at(self, rows: NDArray[np.int64]) -> Resamples:
         """The same draws, of some of the rows; how many of them a draw holds varies, which an AUC does not mind."""
@@ -93,14 +94,19 @@ class Resamples:
     def sums(self, columns: Floats) -> Floats:
         """Weighed sums (draws, K) of columns (N, K)."""
         total = np.zeros((self.draws, columns.shape[1]))
-        for start in range(0, self.count, 8 * _STRETCH):
-            part = slice(start, start + 8 * _STRETCH)
+        for start in range(0, self.count, self._stretch):
+            part = slice(start, start + self._stretch)
             total += self.weights[part].astype(np.float64).T @ columns[part]
         return total
 
+    def means(self, *columns: Floats) -> list[Drawn]:
+        """The mean of each column (N,)."""
+        draws = self.sums(np.column_stack(columns)) / self.count
+        return [Drawn(float(column.mean()), draws[:, at]) for at, column in enumerate(columns)]
+
     def mean(self, values: Floats) -> Drawn:
         """The mean of values (N,)."""
-        return Drawn(float(values.mean()), self.sums(values[:, None])[:, 0] / self.count)
+        return self.means(values)[0]
 
     def auc(self, outcome: Floats, score: Floats) -> Drawn:
         """Area under the ROC curve, ties half; NaN in draws whose outcomes are all alike.
@@ -123,10 +129,10 @@ class Resamples:
         total, pairs = np.zeros(self.draws), np.zeros(self.draws)
         start = 0
         while start < self.count:
-            end = min(start + _STRETCH, self.count)
+            end = min(start + self._stretch, self.count)
             if tied and end < self.count:  # a run of equal scores is not parted
                 end = int(np.searchsorted(ranked, ranked[end - 1], "right"))
-            weights = self.weights[order[start:end]]
+            weights = self.weights[order[start:end]].astype(np.float32)
             up = weights * ones[start:end]
             down = weights - up
             reached = np.cumsum(down, axis=0)
