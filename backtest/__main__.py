@@ -10,6 +10,7 @@ import click
 from backtest.bars import BacktestError
 from backtest.judge import judge
 from backtest.schema_command import schema
+from backtest.sweep.command import sweep
 from configs import ConfigError
 from market.history import HistoryError
 from market.instruments import InstrumentError
@@ -17,7 +18,7 @@ from models.modelset import ModelSetError
 
 BAD_DATA = 7
 INTERRUPTED = 130
-COMMANDS = (judge, schema)
+COMMANDS = (judge, sweep, schema)
 
 
 class _JudgeUnlessTold(click.Group):

@@ -61,27 +61,41 @@ def load(path: Path | str, model: type[M]) -> M:
     ConfigError
         If the file is missing, empty, broken YAML, or does not fit the model; every mistake is listed.
     """
+    return parse(file_text(path), model, str(path))
+
+
+def parse(text: str, model: type[M], name: str = "<text>") -> M:
+    """As `load`, for text already read; `name` stands where the file's name would."""
+    return fit(keys_with_values(text, name, model.__name__), model, name)
+
+
+def file_text(path: Path | str) -> str:
+    """The text of a configuration file; raises ConfigError if it is missing or no text."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ConfigError([f"{path}: no such file; name an existing configuration file"]) from error
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8"]) from error
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}; check the path and its permissions"]) from error
-    return parse(text, model, str(path))
 
 
-def parse(text: str, model: type[M], name: str = "<text>") -> M:
-    """As `load`, for text already read; `name` stands where the file's name would."""
+def keys_with_values(text: str, name: str, of: str) -> Document:
+    """The document in `text`, which must hold the keys of what is called `of`; raises ConfigError otherwise."""
     try:
         document = read(text)
     except BrokenYaml as error:
         raise ConfigError([f"{name}:{error.place.line}:{error.place.column}: broken YAML: {error}"]) from error
     if document.data is None:
-        raise ConfigError([f"{name}:1:1: the file is empty; it must hold the keys of {model.__name__}"])
+        raise ConfigError([f"{name}:1:1: the file is empty; it must hold the keys of {of}"])
     if not isinstance(document.data, dict):
         raise ConfigError([f"{name}:1:1: expected keys with values, found {_found(document.data)}"])
+    return document
+
+
+def fit(document: Document, model: type[M], name: str) -> M:
+    """A document's data in `model`; raises ConfigError with each mistake where the document says it stands."""
     problems = list(document.problems)
     value: M | None = None
     try:

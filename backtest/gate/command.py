@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 
 from backtest import sources
-from backtest.engine import BacktestError
+from backtest.bars import BacktestError
 from backtest.gate import told
 from backtest.gate.config import FILE, read
 from backtest.gate.evidence import Market, Terms

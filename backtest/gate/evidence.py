@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from backtest import compiled
+from backtest.bars import SymbolFrame
 from backtest.broker import Costs
-from backtest.engine import Result, run
+from backtest.engine import Result
 from backtest.gate.config import GateConfig
 from backtest.gate.recipe import Match, Played, Recipe, match
 from backtest.statistics import DAY_MS
-from backtest.tape import SymbolFrame
 from market.candles import VALUES, Candles, Floats, Ints
 from market.funding import Funding
 from market.instruments import Instrument
@@ -285,7 +286,7 @@ def _judge(side: Contender, market: Market, terms: Terms, unseen_ms: int) -> Pla
 
 
 def _play(frame: SymbolFrame, side: Contender, terms: Terms) -> Result:
-    return run([frame], terms.rules, terms.costs, side.manifest.decision.max_hold_bars, terms.cash)
+    return compiled.run([frame], terms.rules, terms.costs, side.manifest.decision.max_hold_bars, terms.cash)
 
 
 def _tell(progress: Progress | None, what: str) -> None:
