@@ -31,6 +31,9 @@ LIVE_RULES, DEMO_RULES = ROOT / "configs" / "live_config.yaml", ROOT / "configs"
 @click.option("--challenger", metavar="NAME", help="Let the gate judge this set against --model-set (the champion).")
 @click.option("--gate", is_flag=True, help="Let the gate judge --model-set alone: against being flat.")
 @click.option("--gate-file", type=click.Path(path_type=Path), help="Thresholds of the gate  [configs/gate.yaml]")
+@click.option(
+    "--root", default=modelset.ROOT, type=click.Path(path_type=Path), help="Folder with the stores sets and starter."
+)
 @click.option("--all-gates", is_flag=True, help="Print every gate, passed ones too.")
 @click.option(
     "--rules",
@@ -51,6 +54,7 @@ def judge(
     challenger: str | None,
     gate: bool,
     gate_file: Path | None,
+    root: Path,
     all_gates: bool,
     rules: Path | None,
     phase: str | None,
@@ -82,14 +86,14 @@ def judge(
     errors = Console(stderr=True)
     if challenger or gate:
         chosen = _tightened(rules or LIVE_RULES, phase, errors)
-        verdict = decide(model_set, challenger, chosen, history, account, gate_file, errors)
+        verdict = decide(model_set, challenger, chosen, history, account, gate_file, errors, root)
         answer(verdict, as_json, all_gates)
     if model_set is None:
         raise click.UsageError("name a set by --model-set, or have one judged by --challenger")
-    path = modelset.resolve(model_set)
+    path = modelset.resolve(model_set, root)
     judged = ModelSet.load(path)
     predictor = Predictor.load(judged)
-    starter = path.is_relative_to(modelset.ROOT / modelset.STARTER)
+    starter = path.is_relative_to(root / modelset.STARTER)
     if starter and model_set == modelset.LATEST:
         errors.print(f"no trained model set yet: testing the starter set {path.name}", highlight=False)
     chosen = _tightened(rules or (DEMO_RULES if starter else LIVE_RULES), phase, errors)

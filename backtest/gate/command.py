@@ -40,7 +40,7 @@ def decide(
     account: Account,
     gate_file: Path | None,
     errors: Console,
-    root: Path = modelset.ROOT,
+    root: Path,
 ) -> Verdict:
     """Judge one set against another or against being flat, and keep the verdict beside the sets.
 
