@@ -88,7 +88,7 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield f"Written by `{told['command']}` ({told['seconds'] / 60:.0f} minutes). Each seed is a synthetic market of"
     yield "16,000 hours with a planted signal (strength .5), and a month more to be judged. Sets are trained by"
-    yield "`training`, broken by the operation that would break a real one, and judged by `configs/gate.yaml` as committed"
+    yield "`training`, broken by the operation that would break a real one, judged by `configs/gate.yaml` as committed"
     yield "(with 300 bootstrap draws). A refusal for another reason than the planted one counts as wrong."
     yield ""
     yield from (
