@@ -20,6 +20,8 @@ from models.verdicts import StoredGate, StoredVerdict
 WORDS: dict[int, verdicts.Word] = {PROMOTE: "promote", REFUSE: "refuse", NOT_ENOUGH: "not enough evidence"}
 _STYLES = {Says.PASS: "green", Says.FAIL: "bold red", Says.UNCLEAR: "yellow", Says.WARNING: "yellow"}
 _MARKS = {Says.PASS: "pass", Says.FAIL: "FAIL", Says.UNCLEAR: "unclear", Says.WARNING: "warning"}
+WIDE = 120
+"""Columns of a terminal that also shows what decided."""
 ALWAYS_SHOWN = (
     "skill/auc/long",
     "skill/auc/short",
@@ -71,7 +73,8 @@ def show(console: Console, verdict: Verdict, every: bool = False) -> None:
     counts = Counter(_MARKS[g.says] for g in verdict.gates)
     console.print(", ".join(f"{n} {mark}" for mark, n in counts.items()), style="dim", highlight=False)
     shown = [g for g in verdict.gates if every or g.says in (Says.FAIL, Says.UNCLEAR) or g.name in ALWAYS_SHOWN]
-    console.print(_table(sorted(shown, key=lambda g: list(_MARKS).index(g.says) not in (1, 2))))
+    decided = (Says.FAIL, Says.UNCLEAR)
+    console.print(_table(sorted(shown, key=lambda g: g.says not in decided), console.width >= WIDE))
     remarks = [g.name for g in verdict.gates if g.says is Says.WARNING]
     if remarks and not every:
         console.print(f"warnings: {', '.join(remarks)}", style="dim", soft_wrap=True, highlight=False)
@@ -86,22 +89,34 @@ def _consequence(verdict: Verdict) -> str:
     return f"{stays}: nothing failed, and it is not proven either"
 
 
-def _table(gates: list[Gate]) -> Table:
+def _table(gates: list[Gate], wide: bool) -> Table:
+    """Eighty columns hold the figures; a wider terminal also what decided."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("gate", no_wrap=True)
-    for name in ("", "champion", "challenger", "difference", "interval"):
-        table.add_column(name, justify="right" if name else "left", no_wrap=True)
-    table.add_column("why", overflow="fold")
+    table.add_column("", no_wrap=True)
+    for name in ("champion", "challenger", *(("difference",) if wide else ()), "interval"):
+        table.add_column(name[: None if wide else 8], justify="right", no_wrap=True)
+    if wide:
+        table.add_column("why", overflow="fold")
     for g in gates:
         mark = Text(_MARKS[g.says], style=_STYLES[g.says])
+        measured = [_number(g.champion), _number(g.challenger)]
         bounds = "" if g.interval is None else f"{_number(g.interval[0])} to {_number(g.interval[1])}"
-        measured = (_number(g.champion), _number(g.challenger), _number(g.difference))
-        table.add_row(g.name, mark, *measured, bounds, g.why)
+        rest = (_number(g.difference), bounds, g.why) if wide else (bounds,)
+        table.add_row(g.name, mark, *measured, *rest)
     return table
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    if value is None:
+        return ""
+    return (
+        f"{value:,.0f}"
+        if abs(value) >= 1000
+        else f"{value:.3f}"
+        if abs(value) >= 0.0005 or not value
+        else f"{value:.0e}"
+    )
 
 
 def _gate(gate: Gate) -> dict[str, Any]:
