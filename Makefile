@@ -15,7 +15,7 @@ export ORT_DISABLE_TELEMETRY := 1
 PIP := $(PY) -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run paper test setup train lint format schema parity faults crash soak gate bench starter picture clean
+.PHONY: help run paper test browser setup train lint format schema parity faults crash soak gate bench starter picture clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,8 +26,16 @@ run: $(VENV)/.serving ## trade on the local exchange, synthetic or DATA=klines.p
 paper: $(VENV)/.serving ## trade on the real exchange's prices, or MIRROR=URL's, with an account of our own (needs the network)
 	@$(PY) -m daemon paper $(if $(MIRROR),--mirror $(MIRROR)) $(ARGS)
 
-test: $(VENV)/.full ## set up and run every test
+test: $(VENV)/.full browser ## set up and run every test
 	@$(PY) -m pytest $(ARGS)
+
+browser: ## install Debian's Chromium for the tests of pages, where it is missing and that may be done
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing Chromium for the tests of pages (once)" >&2; \
+	    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	      chromium fonts-dejavu-core; } >/dev/null 2>&1 || echo "Chromium could not be installed: tests in a browser are left out" >&2; \
+	  else echo "no Chromium, and installing it takes root on Debian: tests in a browser are left out" >&2; fi
 
 setup: $(VENV)/.full ## the full set-up alone: serving, training, tests
 

@@ -9,6 +9,7 @@ import click
 
 from backtest.bars import BacktestError
 from backtest.judge import judge
+from backtest.options import ARGUMENTS
 from backtest.schema_command import schema
 from backtest.sweep.command import sweep
 from configs import ConfigError
@@ -25,6 +26,7 @@ class _JudgeUnlessTold(click.Group):
     """Without the name of a command it is `judge`: `python -m backtest --model-set latest`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[ARGUMENTS] = tuple(args)
         if not args or args[0] not in self.commands:
             args = [judge.name or "judge", *args]
         return super().parse_args(ctx, args)

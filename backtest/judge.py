@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from backtest import report, sources
+from backtest import page, report, sources
 from backtest.engine import run
 from backtest.gate.command import answer, decide
-from backtest.options import Account, History, account_options, history_options
+from backtest.options import Account, History, account_options, again, history_options, page_file
 from backtest.shown import Shown
 from backtest.statistics import statistics
 from market.timeframes import Timeframe
@@ -49,6 +49,14 @@ LIVE_RULES, DEMO_RULES = ROOT / "configs" / "live_config.yaml", ROOT / "configs"
 @account_options
 @click.option("--trades", default=10, type=click.IntRange(0), show_default=True, help="Show this many last trades.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output, with every trade.")
+@click.option(
+    "--report",
+    "page_path",
+    callback=page_file,
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    help="Write one self-contained page: verdict, charts, tables.",
+)
 def judge(
     model_set: str | None,
     challenger: str | None,
@@ -62,6 +70,7 @@ def judge(
     account: Account,
     trades: int,
     as_json: bool,
+    page_path: Path | None,
 ) -> None:
     """Judge a model set: what the daemon would have done with it, by the local exchange's own fill rules.
 
@@ -70,6 +79,7 @@ def judge(
       python -m backtest --model-set latest
       python -m backtest --model-set champion --data BTCUSDT-15m.parquet --funding BTCUSDT-funding.parquet
       python -m backtest --model-set latest --data BTCUSDT-1h.parquet --from 2024-01-01 --to 2025-01-01 --json
+      python -m backtest --model-set champion --data BTCUSDT-1h.parquet --report judged.html
 
     \b
     Pessimistic throughout: a stop fills at the open that gapped through it, else at its trigger, always slipped; a
@@ -86,7 +96,7 @@ def judge(
     errors = Console(stderr=True)
     if challenger or gate:
         chosen = _tightened(rules or LIVE_RULES, phase, errors)
-        verdict = decide(model_set, challenger, chosen, history, account, gate_file, errors, root)
+        verdict = decide(model_set, challenger, chosen, history, account, gate_file, errors, root, page_path)
         answer(verdict, as_json, all_gates)
     if model_set is None:
         raise click.UsageError("name a set by --model-set, or have one judged by --challenger")
@@ -123,6 +133,10 @@ def judge(
     )
     errors.print(f"{result.bars} bars in {took:.2f} s, {result.bars / took:,.0f} a second", highlight=False)
     figures = statistics(result)
+    if page_path:
+        inputs = page.Inputs(setting, result, figures, tuple(frames), judged, again(judged.id), commit=page.commit())
+        page.write(page_path, inputs)
+        errors.print(f"report: {page_path}", highlight=False)
     if as_json:
         click.echo(json.dumps(report.as_json(setting, result, figures), indent=2))
     else:

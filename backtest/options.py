@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from decimal import Decimal, InvalidOperation
@@ -18,6 +20,11 @@ from market.instruments import InstrumentError, cash
 from market.timeframes import Timeframe
 
 Command = Callable[..., None]
+
+SYNTHETIC = "synthetic market"
+
+ARGUMENTS = "backtest.arguments"
+"""Where a click context's `meta` keeps the command line as it was given, for a report to tell."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class History:
         return sources.from_synthetic(self.symbols, self.days, lookback, decision, self.seed)
 
     def __str__(self) -> str:
-        return ", ".join(f.name for f in self.files) or f"synthetic market, seed {self.seed}"
+        return ", ".join(f.name for f in self.files) or f"{SYNTHETIC}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,25 @@ def _ppm(ctx: click.Context, param: click.Parameter, text: str) -> int:
     if not fits:
         raise click.BadParameter(f"{text} is not between 0 and 0.1 in steps of 0.000001")
     return int(ppm)
+
+
+def again(model_set: str, challenger: str | None = None) -> str:
+    """The command line being run, with its sets by their ids, so that it still means the same tomorrow."""
+    given = list(click.get_current_context().meta[ARGUMENTS])
+    for option, set_id in (("--model-set", model_set), ("--challenger", challenger)):
+        if set_id is None:
+            continue
+        if option in given:
+            given[given.index(option) + 1] = set_id
+        given = [f"{option}={set_id}" if word.startswith(f"{option}=") else word for word in given]
+    return f"python -m backtest {shlex.join(given)}"
+
+
+def page_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
+    """A file that can be written, tried before the long work."""
+    if path is not None and (path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)):
+        raise click.BadParameter(f"{path} cannot be written; name a file in a folder that exists and is yours to write")
+    return path
 
 
 _FILE = click.Path(path_type=Path)

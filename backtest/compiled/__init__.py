@@ -21,7 +21,7 @@ from backtest.compiled.kernel import play
 from backtest.compiled.prepared import Prepared, prepare
 from backtest.compiled.rules import terms
 from backtest.engine import OpenPosition, Restriction, Result
-from backtest.statistics import DAY_MS, max_drawdown
+from backtest.statistics import max_drawdown
 from market import fills
 from market.candles import Ints
 from market.instruments import INT64_MAX, MOST
@@ -99,7 +99,7 @@ class _State:
         account[at.CASH] = cash
         account[[at.WHY, at.SINCE, at.DAY, at.WEEK]] = -1
         memories = np.full((symbols, at.MEMORY), -1, dtype=np.int64)
-        memories[:, [at.SEEN, at.LIQUIDATED, at.PRICE]] = 0
+        memories[:, [at.SEEN, at.LIQUIDATED, at.NEXT_BAR]] = 0
         room = decisions if recorded else 0
         return cls(
             account=account,
@@ -136,7 +136,7 @@ def run(frames: Sequence[SymbolFrame] | Prepared, rules: Rules, costs: Costs, ma
         equity=equity,
         closed=tuple(_closed(prepared, row) for row in state.trades[: account[at.CLOSED]].tolist()),
         open=left,
-        curve_time=_curve_time(prepared),
+        curve_time=prepared.curve_time,
         curve_equity=state.curve_equity,
         curve_regime=state.curve_regime,
         reasons=_counts(at.REASONS, state.reasons),
@@ -157,7 +157,7 @@ def simulate(prepared: Prepared, rules: Rules, costs: Costs, max_hold_bars: int,
     Parameters as `backtest.engine.run`.
     """
     state = _played(prepared, rules, costs, max_hold_bars, cash, recorded=False)
-    ends = _day_ends(prepared)
+    ends = prepared.day_ends
     if state is None:
         found = engine.run(prepared.frames, rules, costs, max_hold_bars, cash)
         reasons = [t.reason for t in found.trades]
@@ -184,17 +184,7 @@ def simulate(prepared: Prepared, rules: Rules, costs: Costs, max_hold_bars: int,
 
 def daily_times(prepared: Prepared) -> Ints:
     """When the equities of `Outcome.daily_equity` were taken, UTC ms; each the last of its day."""
-    return _curve_time(prepared)[_day_ends(prepared)]
-
-
-def _curve_time(prepared: Prepared) -> Ints:
-    market = prepared.market
-    return np.append(market.decision_open + market.bar_ms, prepared.end_ms)
-
-
-def _day_ends(prepared: Prepared) -> Ints:
-    day = (_curve_time(prepared) - 1) // DAY_MS  # the close at midnight belongs to the day it ends
-    return np.flatnonzero(np.diff(day, append=day[-1] + 1))
+    return prepared.curve_time[prepared.day_ends]
 
 
 def _played(
@@ -202,7 +192,7 @@ def _played(
 ) -> _State | None:
     """What the kernel wrote; None where int64 does not suffice."""
     market = prepared.market
-    highest = int(market.bars.max())
+    highest = prepared.highest
     fits = (
         cash <= MOST_CASH
         and MOST * costs.taker_ppm <= INT64_MAX
@@ -225,8 +215,9 @@ def _played(
 def _left(prepared: Prepared, state: _State) -> tuple[tuple[OpenPosition, ...], int]:
     """The positions the data ended on, and the equity with them; the curve's last row is written."""
     left, equity = [], int(state.account[at.CASH])
-    rows = zip(prepared.instruments, state.positions.tolist(), state.memories[:, at.PRICE].tolist(), strict=True)
-    for instrument, held, price in rows:
+    last = prepared.market.bars[-1].tolist()
+    for instrument, held, bar in zip(prepared.instruments, state.positions.tolist(), last, strict=True):
+        price = bar[at.CLOSE] or bar[at.OPEN]
         if held[at.SIDE]:
             now = instrument.notional(price, held[at.QUANTITY])
             profit = fills.realized_profit(held[at.SIDE], held[at.COST], now)

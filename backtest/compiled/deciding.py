@@ -5,12 +5,14 @@ Each question is asked of the same scalar rules in the same order; a test holds 
 
 from __future__ import annotations
 
+from numba import int64
+
 from backtest.compiled import layout as at
 from backtest.compiled.account import Array
 from backtest.compiled.account import liquidation_price as liquidated_at
-from backtest.compiled.rules import Terms, compiled, inlined
+from backtest.compiled.rules import Terms, compiled
 from market import fills
-from strategy import regime, risk, signals, sizing
+from strategy import risk, signals, sizing
 
 
 @compiled
@@ -51,48 +53,43 @@ def assess(account: Array, now: int, equity: int, rules: Terms) -> None:
         _restrict(account, rules.losing_streak_then, at.LOSING_STREAK, now, day + risk.DAY_MS)
 
 
-@inlined
-def remember(memory: Array, observed: int, confirm: int) -> None:
-    """A regime change counts after k candles; a candle without a prediction breaks the row."""
-    if observed == memory[at.IN_FORCE] and memory[at.SEEN] == 0:
-        return
-    in_force, candidate, seen = regime.settle(
-        memory[at.IN_FORCE], memory[at.CANDIDATE], memory[at.SEEN], observed, confirm
-    )
-    memory[at.IN_FORCE], memory[at.CANDIDATE], memory[at.SEEN] = in_force, candidate, seen
-
-
-@inlined
+@compiled
 def equity_at_close(contracts: Array, account: Array, positions: Array, said: Array) -> int:
-    """Cash plus open profit at the closing prices that `said` (S, 4) holds."""
+    """Cash plus open profit at the closing prices `said` (S, 4) holds; kept in int64 by what was asked before."""
     equity: int = account[at.CASH]
     for s in range(len(positions)):
         if positions[s, at.SIDE] != 0:
-            price = said[s, at.S_CLOSE]
-            if price > positions[s, at.LARGEST_PRICE]:
-                account[at.STATUS] = at.BEYOND_INT64
-                return equity
             equity += sizing.open_profit(
-                positions[s, at.SIDE], positions[s, at.QUANTITY], positions[s, at.COST], price, contracts[s, at.UNIT]
-            )
+                positions[s, at.SIDE], positions[s, at.QUANTITY], positions[s, at.COST], int64(said[s, at.S_CLOSE]),
+                contracts[s, at.UNIT],
+            )  # fmt: skip
     return equity
 
 
-@inlined
-def _exit(rules: Terms, bar: int, bar_ms: int, account: Array, held: Array, said: Array, wanted: int) -> int:
+@compiled
+def _exit(
+    rules: Terms,
+    bar: int,
+    bar_ms: int,
+    account: Array,
+    positions: Array,
+    s: int,
+    p_long: int,
+    p_short: int,
+    wanted: int,
+) -> int:
     """Why the position is closed at this close, as a reason; -1 if it stays."""
-    overdue = signals.time_up(bar, bar_ms, held[at.ENTRY_BAR], rules.longest)
-    why = signals.leaving(
-        account[at.STATE] == at.HALTED, overdue, held[at.SIDE], said[at.S_LONG], said[at.S_SHORT], wanted,
-        rules.long_exit, rules.short_exit,
-    )  # fmt: skip
+    overdue = signals.time_up(bar, bar_ms, positions[s, at.ENTRY_BAR], rules.longest)
+    halted = account[at.STATE] == at.HALTED
+    side = positions[s, at.SIDE]
+    why = signals.leaving(halted, overdue, side, p_long, p_short, wanted, rules.long_exit, rules.short_exit)
+    if why == signals.STAY:
+        return -1
     if why == signals.BY_HALT:
         return int(account[at.WHY])
     if why == signals.BY_TIME:
         return at.TIME
-    if why == signals.BY_OPPOSITE:
-        return at.OPPOSITE_SIGNAL
-    return at.SIGNAL_GONE if why == signals.BY_SIGNAL_GONE else -1
+    return at.OPPOSITE_SIGNAL if why == signals.BY_OPPOSITE else at.SIGNAL_GONE
 
 
 @compiled
@@ -153,7 +150,7 @@ def _entry(
     return at.LONG_SIGNAL if side > 0 else at.SHORT_SIGNAL
 
 
-@inlined
+@compiled
 def plan(
     rules: Terms, contracts: Array, brackets: Array, bar: int, bar_ms: int, said: Array, account: Array,
     positions: Array, memories: Array, reasons: Array, leave: Array, orders: Array, budget: Array,
@@ -169,12 +166,12 @@ def plan(
     for s in range(count):
         leave[s, at.D_ACTION] = orders[s, at.D_ACTION] = at.NO_ACTION
         orders[s, at.D_SIDE] = 0
-        p_long, p_short = said[s, at.S_LONG], said[s, at.S_SHORT]
-        held = positions[s]
+        p_long, p_short = int64(said[s, at.S_LONG]), int64(said[s, at.S_SHORT])
         wanted = 0
         if p_long >= 0:
             wanted = signals.side_wanted(p_long, p_short, rules.long_entry, rules.short_entry, rules.edge)
-        if held[at.SIDE] == 0:
+        side = positions[s, at.SIDE]
+        if side == 0:
             if p_long < 0:
                 reasons[at.NO_PREDICTION] += 1
             elif wanted == 0:
@@ -184,7 +181,7 @@ def plan(
                 orders[s, at.D_SIDE] = wanted
                 looked_at = True
             continue
-        why = _exit(rules, bar, bar_ms, account, held, said[s], wanted)
+        why = _exit(rules, bar, bar_ms, account, positions, s, p_long, p_short, wanted)
         if why >= 0:
             busy = True
             leave[s, at.D_ACTION], leave[s, at.D_REASON] = at.EXIT, why
@@ -193,13 +190,12 @@ def plan(
                 orders[s, at.D_SIDE] = wanted
                 looked_at = True
             continue
-        stop_bps = held[at.STOP_BPS]
-        in_force = memories[s, at.IN_FORCE]
+        stop_bps, in_force = positions[s, at.STOP_BPS], memories[s, at.IN_FORCE]
         stop = 0
         if p_long >= 0 and in_force >= 0 and rules.stop_bps[in_force] < stop_bps:
             stop = risk.tighter_stop(
-                held[at.COST], held[at.QUANTITY], contracts[s, at.UNIT], held[at.SIDE], held[at.STOP],
-                rules.stop_bps[in_force], said[s, at.S_CLOSE],
+                positions[s, at.COST], positions[s, at.QUANTITY], contracts[s, at.UNIT], side, positions[s, at.STOP],
+                rules.stop_bps[in_force], int64(said[s, at.S_CLOSE]),
             )  # fmt: skip
         if stop != 0:
             busy = True
@@ -209,14 +205,14 @@ def plan(
         else:
             reasons[at.HOLD] += 1
         budget[1] += 1
-        budget[2] += held[at.MARGIN]
-        budget[3] += risk.at_risk(held[at.COST], stop_bps)
+        budget[2] += positions[s, at.MARGIN]
+        budget[3] += risk.at_risk(positions[s, at.COST], stop_bps)
     if looked_at:
         for s in range(count):
             if orders[s, at.D_SIDE] != 0:
                 reason = _entry(
                     rules, contracts[s], brackets, bar, bar_ms, account, memories[s], budget, orders[s],
-                    said[s, at.S_CLOSE], orders[s, at.D_SIDE],
+                    int64(said[s, at.S_CLOSE]), orders[s, at.D_SIDE],
                 )  # fmt: skip
                 reasons[reason] += 1
                 busy = busy or orders[s, at.D_ACTION] == at.ENTER

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from numba import int64
+
 from backtest.compiled import layout as at
 from backtest.compiled.account import Array, close_at_market, enter, fund, reach
-from backtest.compiled.deciding import assess, equity_at_close, plan, remember
+from backtest.compiled.deciding import assess, equity_at_close, plan
 from backtest.compiled.prepared import Market
-from backtest.compiled.rules import Terms, compiled, inlined
+from backtest.compiled.rules import Terms, compiled
 from market import fills
-from strategy import risk
+from strategy import regime, risk, signals, sizing
 
 
 @compiled
@@ -21,77 +23,105 @@ def play(
 
     `account`, `positions` and `memories` begin as the account stands; STATUS says whether every number fitted.
     """
-    clock, bars, contracts, brackets, bar_ms = (
-        market.clock, market.bars, market.contracts, market.tiers, market.bar_ms,
-    )  # fmt: skip
-    count, symbols = len(clock), len(positions)
+    time, length, decision_of, bars, decision_open, said, funding, contracts, brackets, bar_ms = market
+    count, symbols = len(time), len(positions)
     judged = (rules.daily_loss_bps + rules.weekly_loss_bps + rules.drawdown_bps + rules.losing_streak) > 0
+    held_on = no_signal = no_edge = 0
     for s in range(symbols):
-        memories[s, at.PRICE] = bars[0, s, at.OPEN]
         memories[s, at.NEXT_RATE] = contracts[s, at.FUNDING_FROM]
     for n in range(count):
+        # The rest of the bar: nothing can happen while none of its prices reaches a stop or a liquidation.
+        reached = False
         for s in range(symbols):
-            if _within_reach(positions[s], bars[n, s]):
-                _rest_of_bar(rules, contracts, clock[n], bars[n], bar_ms, account, positions, memories, trades)
-                break
-        for s in range(symbols):
-            if bars[n, s, at.CLOSE] != 0:
-                memories[s, at.PRICE] = bars[n, s, at.CLOSE]
+            side = positions[s, at.SIDE]
+            if side != 0 and bars[n, s, at.CLOSE] != 0:
+                extreme = bars[n, s, at.LOW] if side > 0 else bars[n, s, at.HIGH]
+                nearest = max(side * positions[s, at.STOP], side * positions[s, at.LIQUIDATION])
+                reached = reached or side * extreme <= nearest
+        if reached:
+            _rest_of_bar(rules, contracts, time[n], length[n], bars[n], bar_ms, account, positions, memories, trades)
         if n + 1 == count or account[at.STATUS] != at.FINE:
-            return
-        now = clock[n + 1, at.TIME_MS]
+            break
         for s in range(symbols):
-            if bars[n + 1, s, at.OPEN] != 0:
-                memories[s, at.PRICE] = bars[n + 1, s, at.OPEN]
-                if positions[s, at.SIDE] != 0:
+            side = positions[s, at.SIDE]
+            if side != 0 and bars[n + 1, s, at.CLOSE] != 0:
+                nearest = max(side * positions[s, at.STOP], side * positions[s, at.LIQUIDATION])
+                if memories[s, at.NEXT_BAR] <= n + 1 or side * bars[n + 1, s, at.OPEN] <= nearest:
                     _opened(
-                        rules, contracts[s], brackets, market.funding, bar_ms, account, positions[s], memories[s],
-                        trades, n + 1, s, now,
+                        rules, contracts[s], brackets, funding, bar_ms, account, positions[s], memories[s], trades,
+                        int64(bars[n + 1, s, at.OPEN]), n + 1, s, time[n + 1],
                     )  # fmt: skip
         # Rule: a decision at each closed candle, in force from the next bar's first price.
-        d = clock[n, at.DECISION_OF]
+        d = decision_of[n]
         if d < 0:
             continue
-        bar, said = market.decision_open[d], market.said[d]
+        bar = decision_open[d]
+        equity, busy, holding, lacking = account[at.CASH], False, 0, 0
         for s in range(symbols):
-            remember(memories[s], said[s, at.S_REGIME], rules.confirm)
-        equity = equity_at_close(contracts, account, positions, said)
+            p_long, p_short = int64(said[d, s, at.S_LONG]), int64(said[d, s, at.S_SHORT])
+            observed = int64(said[d, s, at.S_REGIME])
+            if observed != memories[s, at.IN_FORCE] or memories[s, at.SEEN] != 0:
+                memories[s, at.IN_FORCE], memories[s, at.CANDIDATE], memories[s, at.SEEN] = regime.settle(
+                    memories[s, at.IN_FORCE], memories[s, at.CANDIDATE], memories[s, at.SEEN], observed, rules.confirm
+                )
+            wanted = 0
+            if p_long >= 0:
+                wanted = signals.side_wanted(p_long, p_short, rules.long_entry, rules.short_entry, rules.edge)
+            side = positions[s, at.SIDE]
+            if side == 0:
+                busy = busy or wanted != 0 or p_long < 0
+                if signals.lacks_edge(p_long, p_short, rules.long_entry, rules.short_entry, rules.edge):
+                    lacking += 1
+                continue
+            holding += 1
+            price = int64(said[d, s, at.S_CLOSE])
+            if price > positions[s, at.LARGEST_PRICE]:
+                account[at.STATUS] = at.BEYOND_INT64
+            equity += sizing.open_profit(
+                side, positions[s, at.QUANTITY], positions[s, at.COST], price, contracts[s, at.UNIT]
+            )
+            overdue = signals.time_up(bar, bar_ms, positions[s, at.ENTRY_BAR], rules.longest)
+            leaves = signals.leaving(False, overdue, side, p_long, p_short, wanted, rules.long_exit, rules.short_exit)
+            in_force = memories[s, at.IN_FORCE]
+            tightens = in_force >= 0 and rules.stop_bps[in_force] < positions[s, at.STOP_BPS]
+            busy = busy or leaves != signals.STAY or tightens
         if judged:
             _judge(rules, account, restricted, restrictions, bar + bar_ms, equity)
+            busy = busy or account[at.STATE] == at.HALTED
         curve_equity[d] = equity
         curve_regime[d] = memories[0, at.IN_FORCE]
-        budget[0] = equity
-        if plan(
-            rules, contracts, brackets, bar, bar_ms, said, account, positions, memories, reasons, leave, orders, budget
-        ):
-            _do(
-                rules, contracts, brackets, bar_ms, said, account, positions, memories, trades, refused, leave,
-                orders, now,
-            )  # fmt: skip
-
-
-@inlined
-def _within_reach(held: Array, bar: Array) -> bool:
-    """Whether a price of the bar reaches the position's stop or liquidation; without, nothing can happen in it."""
-    if held[at.SIDE] == 0 or bar[at.CLOSE] == 0:
-        return False
-    if held[at.SIDE] > 0:
-        return bool(bar[at.LOW] <= held[at.STOP] or bar[at.LOW] <= held[at.LIQUIDATION])
-    return bool(bar[at.HIGH] >= held[at.STOP] or bar[at.HIGH] >= held[at.LIQUIDATION])
+        if busy:
+            budget[0] = equity
+            if plan(
+                rules, contracts, brackets, bar, bar_ms, said[d], account, positions, memories, reasons, leave, orders,
+                budget,
+            ):  # fmt: skip
+                _do(
+                    rules, contracts, brackets, bar_ms, said[d], bars[n + 1], account, positions, memories, trades,
+                    refused, leave, orders, time[n + 1],
+                )  # fmt: skip
+            continue
+        # A quiet close, as nearly all are: positions stay, and nobody flat wants in.
+        held_on += holding
+        no_edge += lacking
+        no_signal += symbols - holding - lacking
+    reasons[at.HOLD] += held_on
+    reasons[at.NO_SIGNAL] += no_signal
+    reasons[at.NO_EDGE] += no_edge
 
 
 @compiled
 def _rest_of_bar(
-    rules: Terms, contracts: Array, clock: Array, bars: Array, bar_ms: int, account: Array, positions: Array,
-    memories: Array, trades: Array,
+    rules: Terms, contracts: Array, time: int, length: int, bars: Array, bar_ms: int, account: Array,
+    positions: Array, memories: Array, trades: Array,
 ) -> None:  # fmt: skip
     """The paths of the open bars, every symbol visiting its next price in turn."""
-    instants = fills.path_times(clock[at.TIME_MS], clock[at.LENGTH_MS])
+    instants = fills.path_times(time, length)
     for step in range(1, 4):
         for s in range(len(positions)):
             bar = bars[s]
             if bar[at.CLOSE] != 0:
-                prices = fills.path(bar[at.OPEN], bar[at.HIGH], bar[at.LOW], bar[at.CLOSE])
+                prices = fills.path(int64(bar[at.OPEN]), int64(bar[at.HIGH]), int64(bar[at.LOW]), int64(bar[at.CLOSE]))
                 reach(
                     rules, contracts[s, at.UNIT], bar_ms, account, positions[s], memories[s], trades, s,
                     prices[step], instants[step], False,
@@ -101,15 +131,17 @@ def _rest_of_bar(
 @compiled
 def _opened(
     rules: Terms, contract: Array, brackets: Array, funding: Array, bar_ms: int, account: Array, held: Array,
-    memory: Array, trades: Array, n: int, s: int, now: int,
+    memory: Array, trades: Array, price: int, n: int, s: int, now: int,
 ) -> None:  # fmt: skip
     """At a bar's open, funding on the mark (the open) comes first, then liquidation, then a gap stop."""
-    price, end = memory[at.PRICE], contract[at.FUNDING_TO]
-    while memory[at.NEXT_RATE] < end and funding[memory[at.NEXT_RATE], at.F_BAR] < n:
-        memory[at.NEXT_RATE] += 1
-    while memory[at.NEXT_RATE] < end and funding[memory[at.NEXT_RATE], at.F_BAR] == n:
-        fund(contract, brackets, account, held, price, funding[memory[at.NEXT_RATE], at.F_RATE])
-        memory[at.NEXT_RATE] += 1
+    at_rate, end = memory[at.NEXT_RATE], contract[at.FUNDING_TO]
+    while at_rate < end and funding[at_rate, at.F_BAR] < n:
+        at_rate += 1
+    while at_rate < end and funding[at_rate, at.F_BAR] == n:
+        fund(contract, brackets, account, held, price, funding[at_rate, at.F_RATE])
+        at_rate += 1
+    memory[at.NEXT_RATE] = at_rate
+    memory[at.NEXT_BAR] = funding[at_rate, at.F_BAR] if at_rate < end else at.NEVER
     reach(rules, contract[at.UNIT], bar_ms, account, held, memory, trades, s, price, now, True)
 
 
@@ -131,24 +163,24 @@ def _judge(rules: Terms, account: Array, restricted: Array, restrictions: Array,
 
 @compiled
 def _do(
-    rules: Terms, contracts: Array, brackets: Array, bar_ms: int, said: Array, account: Array, positions: Array,
-    memories: Array, trades: Array, refused: Array, leave: Array, orders: Array, now: int,
+    rules: Terms, contracts: Array, brackets: Array, bar_ms: int, said: Array, opens: Array, account: Array,
+    positions: Array, memories: Array, trades: Array, refused: Array, leave: Array, orders: Array, now: int,
 ) -> None:  # fmt: skip
     """Exits first, then tightenings, then entries, each in the order of the symbols."""
     for s in range(len(positions)):
         if leave[s, at.D_ACTION] == at.EXIT:
-            price, why = memories[s, at.PRICE], leave[s, at.D_REASON]
+            price, why = int64(opens[s, at.OPEN]), leave[s, at.D_REASON]
             close_at_market(rules, contracts[s, at.UNIT], account, positions[s], trades, s, price, now, why)
     for s in range(len(positions)):
         if leave[s, at.D_ACTION] == at.TIGHTEN:
-            held, price, stop = positions[s], memories[s, at.PRICE], leave[s, at.D_STOP]
+            held, price, stop = positions[s], int64(opens[s, at.OPEN]), leave[s, at.D_STOP]
             if fills.touched(held[at.SIDE], stop, 0, price, True) != fills.NOTHING:
                 close_at_market(rules, contracts[s, at.UNIT], account, held, trades, s, price, now, at.UNPROTECTED)
             else:
                 held[at.STOP], held[at.STOP_BPS] = stop, leave[s, at.D_STOP_BPS]
     for s in range(len(positions)):
         if orders[s, at.D_ACTION] == at.ENTER:
-            price = memories[s, at.PRICE]
+            price = int64(opens[s, at.OPEN])
             refusal = _may_not_send(rules, contracts, said, account, positions, orders[s], s, price)
             if refusal >= 0:
                 refused[refusal] += 1
@@ -161,10 +193,17 @@ def _do(
 
 @compiled
 def _may_not_send(
-    rules: Terms, contracts: Array, said: Array, account: Array, positions: Array, order: Array, s: int, price: int
+    rules: Terms,
+    contracts: Array,
+    said: Array,
+    account: Array,
+    positions: Array,
+    order: Array,
+    s: int,
+    price: int,
 ) -> int:
     """Why the entry is not sent, -1 if it is: price band and reserve hold at the moment of sending."""
-    close = said[s, at.S_CLOSE]
+    close = int64(said[s, at.S_CLOSE])
     if not risk.within_band(close, price, rules.price_band_bps):
         return at.R_BAND
     equity = equity_at_close(contracts, account, positions, said)

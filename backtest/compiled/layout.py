@@ -9,8 +9,7 @@ from backtest.broker import Refusal
 from market import trades
 from strategy.plan import STRICTNESS, Reason
 
-# the clock, a bar, what was said at a close, a rate of funding
-TIME_MS, LENGTH_MS, DECISION_OF = range(3)
+# a bar, what was said at a close, a rate of funding
 OPEN, HIGH, LOW, CLOSE = range(4)
 S_CLOSE, S_LONG, S_SHORT, S_REGIME = range(4)
 F_BAR, F_RATE = range(2)
@@ -23,9 +22,10 @@ UNIT, MIN_QUANTITY, MIN_NOTIONAL, FIRST_TIER, LAST_TIER, REACHED, FUNDING_FROM, 
  LARGEST_PRICE) = range(14)  # fmt: skip
 POSITION = 14
 
-# what is remembered of a symbol, one row each; where the market stands, and the next rate of funding
-IN_FORCE, CANDIDATE, SEEN, STOPPED_BAR, LIQUIDATED, PRICE, NEXT_RATE = range(7)
+# what is remembered of a symbol, one row each; and its next rate of funding, with the bar at which that is paid
+IN_FORCE, CANDIDATE, SEEN, STOPPED_BAR, LIQUIDATED, NEXT_RATE, NEXT_BAR = range(7)
 MEMORY = 7
+NEVER = 2**62
 
 # the account
 (CASH, PAID_FEES, PAID_FUNDING, STATE, WHY, SINCE, UNTIL, DAY, WEEK, DAY_START, WEEK_START, PEAK, EQUITY, LOSSES,

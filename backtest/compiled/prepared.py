@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backtest.bars import Bars, SymbolFrame, bars_of, checked
+from backtest.statistics import DAY_MS
 from market.candles import Floats, Ints
 from market.instruments import MOST, Instrument
 from strategy.signals import PPB
@@ -18,16 +20,23 @@ TIER = np.dtype([(name, np.int64) for name in ("floor", "cap", "max_leverage", "
 """`market.tiers.Bracket`, as records the kernel reads by the same names."""
 
 
+Whole = NDArray[np.signedinteger[Any]]
+
+
 class Market(NamedTuple):
-    """Bars, decisions and terms of S symbols in few int64 arrays, for each costs the kernel's calls time.
+    """Bars, decisions and terms of S symbols; int64, but int32 for bars and said where their numbers fit.
+
+    A quiet bar costs what it takes to read it, so what is read at each is kept small.
 
     Attributes
     ----------
-    clock : (N, 3)
-        Instants at which a bar of any symbol opens, how long it is (ms), and which decision is made when it has
-        closed (-1 for none).
+    time, length : (N,)
+        Instants at which a bar of any symbol opens, and how long it is, ms.
+    decision_of : (N,) int32
+        Which decision is made when the bars of an instant have closed, -1 for none.
     bars : (N, S, 4)
-        Open, high, low, close in ticks; 0 where a symbol has no bar at the instant.
+        Open, high, low, close in ticks. Where a symbol has no bar at the instant, the open is where its price stands,
+        and the rest is 0.
     decision_open : (D,)
         Open time (ms) of the candle decided at.
     said : (D, S, 4)
@@ -42,10 +51,12 @@ class Market(NamedTuple):
         Length of a decision candle.
     """
 
-    clock: Ints
-    bars: Ints
+    time: Ints
+    length: Ints
+    decision_of: Whole
+    bars: Whole
     decision_open: Ints
-    said: Ints
+    said: Whole
     funding: Ints
     contracts: Ints
     tiers: Any
@@ -74,12 +85,28 @@ class Prepared:
     @property
     def start_ms(self) -> int:
         """The first bar's open."""
-        return int(self.market.clock[0, 0])
+        return int(self.market.time[0])
 
     @property
     def end_ms(self) -> int:
         """The last bar's close."""
-        return int(self.market.clock[-1, 0] + self.market.clock[-1, 1])
+        return int(self.market.time[-1] + self.market.length[-1])
+
+    @cached_property
+    def highest(self) -> int:
+        """The highest price, ticks."""
+        return int(self.market.bars.max())
+
+    @cached_property
+    def curve_time(self) -> Ints:
+        """When equity is taken (D + 1,): each decided candle's close, and the data's end; ms."""
+        return np.append(self.market.decision_open + self.market.bar_ms, self.end_ms)
+
+    @cached_property
+    def day_ends(self) -> Ints:
+        """Which of those are the last of their UTC day."""
+        day = (self.curve_time - 1) // DAY_MS  # the close at midnight belongs to the day it ends
+        return np.flatnonzero(np.diff(day, append=day[-1] + 1))
 
 
 def prepare(frames: Sequence[SymbolFrame]) -> Prepared:
@@ -96,21 +123,29 @@ def prepare(frames: Sequence[SymbolFrame]) -> Prepared:
     length = np.concatenate([b.length for b in every])[first]
     ticks = np.zeros((len(time), len(frames), 4), dtype=np.int64)
     for s, bars in enumerate(every):
-        ticks[np.searchsorted(time, bars.time), s] = bars.ticks
+        rows = np.searchsorted(time, bars.time)
+        before = np.searchsorted(bars.time, time, side="right") - 1
+        ticks[:, s, 0] = np.where(before >= 0, bars.ticks[before, 3], 0)
+        ticks[rows, s] = bars.ticks
     bar_ms = frames[0].decision.timeframe.ms
     closed_at = time + length
     at_close = np.flatnonzero(closed_at[:-1] % bar_ms == 0)
     opens = closed_at[at_close] - bar_ms
     known = np.zeros(len(opens), dtype=np.bool_)
     columns = [_decisions(frame, bars, opens, known) for frame, bars in zip(frames, every, strict=True)]
-    decision_of = np.full(len(time), -1, dtype=np.int64)
+    decision_of = np.full(len(time), -1, dtype=np.int32)
     decision_of[at_close[known]] = np.arange(int(known.sum()))
     said = np.ascontiguousarray(np.stack([np.column_stack(c) for c in columns], axis=1)[known])
     instruments = tuple(f.instrument for f in frames)
     funding, starts = _funding(frames, every, time)
     contracts, brackets = _contracts(instruments, starts)
-    clock = np.column_stack([time, length, decision_of])
-    market = Market(clock, ticks, opens[known], said, funding, contracts, brackets, bar_ms)
+    kind: type[np.int32] | type[np.int64] = (
+        np.int32 if max(int(ticks.max()), int(said.max(initial=0))) < 2**31 else np.int64
+    )
+    market = Market(
+        time, length, decision_of, ticks.astype(kind), opens[known], said.astype(kind), funding, contracts, brackets,
+        bar_ms,
+    )  # fmt: skip
     return Prepared(tuple(frames), instruments, market, sum(len(b.time) for b in every))
 
 

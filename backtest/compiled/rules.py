@@ -29,6 +29,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 RULES: tuple[ModuleType, ...] = (fills, tiers, regime, risk, signals, sizing)
 NOT_SCALAR: set[object] = {tiers.brackets, tiers.checked, signals.probability}
 """Functions of those modules that make or read objects; the kernel never calls them."""
+ENTRY = "play"
+"""The kernel's one function that is called from outside."""
 _KEPT = 4
 """Folders of compiled code that are kept, the newest."""
 
@@ -102,17 +104,14 @@ def terms(rules: Rules, costs: Costs, max_hold_bars: int) -> Terms:
 
 
 def compiled(function: F) -> F:
-    """The function compiled at its first call, from the cache where it was compiled before; it releases the GIL."""
-    return _compiled(function, inlined=False)
+    """The function compiled at its first call, from the cache where it was compiled before; it releases the GIL.
 
-
-def inlined(function: F) -> F:
-    """As `compiled`, and made part of each caller: for what is asked at every bar."""
-    return _compiled(function, inlined=True)
-
-
-def _compiled(function: F, inlined: bool) -> F:
-    made: F = numba.njit(nogil=True, cache=_FOLDER is not None, forceinline=inlined, error_model="numpy")(function)
+    All is one function in the end, without counting references (nothing is allocated): calls that hand over thirty
+    numbers and ten arrays cost more than what they ask.
+    """
+    made: F = numba.njit(
+        nogil=True, cache=_FOLDER is not None, error_model="numpy", forceinline=function.__name__ != ENTRY, _nrt=False
+    )(function)
     return made
 
 

@@ -15,7 +15,8 @@ from backtest.bars import BacktestError
 from backtest.gate import told
 from backtest.gate.config import FILE, read
 from backtest.gate.evidence import Market, Terms
-from backtest.gate.judgement import judge, unreadable
+from backtest.gate.judgement import consider, unreadable
+from backtest.gate.paged import write_page
 from backtest.options import Account, History
 from backtest.shown import Shown
 from backtest.sources import Series
@@ -41,6 +42,7 @@ def decide(
     gate_file: Path | None,
     errors: Console,
     root: Path,
+    page_path: Path | None = None,
 ) -> Verdict:
     """Judge one set against another or against being flat, and keep the verdict beside the sets.
 
@@ -50,6 +52,8 @@ def decide(
         With a challenger the champion's name; alone the set to be judged against being flat.
     challenger : str, optional
         Name of the set that wants to trade.
+    page_path : Path, optional
+        Where to write the report page: the verdict, and the recipe traded by its record.
     """
     name = challenger or model_set
     if name is None:
@@ -63,15 +67,19 @@ def decide(
     try:
         verified = ModelSet.load(ours)
     except ModelSetError as error:
-        verdict = unreadable(ours, champion, error, thresholds)
+        verdict, evidence = unreadable(ours, champion, error, thresholds), None
     else:
         with Shown(errors) as shown:
             shown("reading history", 0, 1)
             market = market_of(verified.manifest, history, thresholds.config.sufficiency.judge_days)
             terms = Terms(rules, account.costs, account.cash, thresholds.config)
-            verdict = judge(verified, champion, market, terms, thresholds, shown)
+            verdict, evidence = consider(verified, champion, market, terms, thresholds, shown)
     kept = told.keep(verdict, root)
     errors.print(f"kept as {kept}", soft_wrap=True, highlight=False)
+    if page_path is not None:
+        written = evidence is not None and write_page(page_path, verdict, evidence, str(history))
+        told_of = f"report: {page_path}" if written else "no report: nothing of the set's record could be traded"
+        errors.print(told_of, soft_wrap=True, highlight=False)
     return verdict
 
 

@@ -237,15 +237,21 @@ def judge_start(market: Market, unseen_ms: int, days: int) -> int:
 
 def walk(side: Contender, market: Market, terms: Terms) -> Played | None:
     """The recipe traded by its record, candle by candle; where nothing was recorded there is no prediction."""
-    recipe = side.recipe
+    frame = frame_of(side.recipe, market)
+    if frame is None or side.recipe is None:
+        return None
+    return Played.of(_play(frame, side, terms), side.recipe.open_time)
+
+
+def frame_of(recipe: Recipe | None, market: Market) -> SymbolFrame | None:
+    """What is played of a record; None without one, or where the market has nothing of it."""
     if recipe is None or len(recipe) < 2:
         return None
     first, last = int(recipe.open_time[0]), int(recipe.open_time[-1]) + market.candles.timeframe.ms
     base = market.base.between(first, last)
     if not len(base):
         return None
-    frame = SymbolFrame(market.instrument, base, market.candles, market.funding, recipe.history())
-    return Played.of(_play(frame, side, terms), recipe.open_time)
+    return SymbolFrame(market.instrument, base, market.candles, market.funding, recipe.history())
 
 
 def _ask(predictor: Predictor, market: Market, unseen_ms: int) -> Unseen:

@@ -45,10 +45,22 @@ def judge(
     thresholds: Thresholds,
     progress: Progress | None = None,
 ) -> Verdict:
+    """The verdict of `consider`."""
+    return consider(challenger, champion, market, terms, thresholds, progress)[0]
+
+
+def consider(
+    challenger: ModelSet,
+    champion: ModelSet | None,
+    market: Market,
+    terms: Terms,
+    thresholds: Thresholds,
+    progress: Progress | None = None,
+) -> tuple[Verdict, Evidence | None]:
     """Judge the challenger against the champion, or against being flat.
 
-    A challenger that does not open is refused by the gate that says so; a champion that does not is an error, since
-    nothing can be compared with it.
+    A challenger that does not open is refused by the gate that says so, without evidence; a champion that does not is
+    an error, since nothing can be compared with it.
 
     Raises
     ------
@@ -62,12 +74,13 @@ def judge(
     against = None if theirs is None else theirs.id
     ours = integrity.opened(challenger)
     if isinstance(ours, Gate):
-        return Verdict(challenger.id, against, (ours,), about)
+        return Verdict(challenger.id, against, (ours,), about), None
     about |= _ranges(ours, theirs, market, thresholds)
     store = challenger.path.parent
     count = _open_the_judged_days(ours, about, store)
     evidence = chosen_among(gather(ours, theirs, market, terms, count, progress), store)
-    return Verdict(challenger.id, against, tuple(gates(evidence, progress)), about | {"trials": count})
+    verdict = Verdict(challenger.id, against, tuple(gates(evidence, progress)), about | {"trials": count})
+    return verdict, evidence
 
 
 def unreadable(challenger: Path, champion: ModelSet | None, error: ModelSetError, thresholds: Thresholds) -> Verdict:

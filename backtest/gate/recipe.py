@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from backtest.engine import Result
 from backtest.statistics import DAY_MS, Statistics, daily_returns, statistics
 from market.candles import Candles, Floats, Ints
+from models.logits import sigmoid
 from models.manifest import REGIMES, Manifest
 from models.prediction import PredictionHistory
 from models.walkforward import TEST as TEST
@@ -100,7 +101,8 @@ class Recipe:
         """The record as the backtest reads predictions."""
         said = self.regime_said()
         p_long, p_short = self.columns["p_long"], self.columns["p_short"]
-        return PredictionHistory(self.open_time, p_long, p_short, said, {}, {})
+        heads = {h: np.column_stack([sigmoid(self.stack(f"{h}/{side}")) for side in SIDES]) for h in self.horizons}
+        return PredictionHistory(self.open_time, p_long, p_short, said, heads, {})
 
 
 @dataclass(frozen=True)

@@ -38,12 +38,13 @@ def trial(
     )
     digest = hashlib.sha256(asked.encode())
     for frame in frames:
-        base_bars, funding = frame.base, frame.funding
         digest.update(frame.instrument.symbol.encode())
-        for column in (base_bars.open_time, base_bars.open, base_bars.high, base_bars.low, base_bars.close):
-            digest.update(column.tobytes())
-        if funding is not None:
-            digest.update(funding.time.tobytes() + funding.rate.tobytes())
+        for bars in (frame.base, frame.detail):
+            if bars is not None:
+                for column in (bars.open_time, bars.open, bars.high, bars.low, bars.close):
+                    digest.update(column.tobytes())
+        if frame.funding is not None:
+            digest.update(frame.funding.time.tobytes() + frame.funding.rate.tobytes())
     start, end = span(frames)
     return Trial(
         time=trials.now(),
