@@ -95,7 +95,8 @@ def judge(
     """
     errors = Console(stderr=True)
     if challenger or gate:
-        chosen = _tightened(rules or LIVE_RULES, phase, errors)
+        demo = (challenger or model_set) == modelset.STARTER
+        chosen = _tightened(rules or (DEMO_RULES if demo else LIVE_RULES), phase, errors)
         verdict = decide(model_set, challenger, chosen, history, account, gate_file, errors, root, page_path)
         answer(verdict, as_json, all_gates)
     if model_set is None:

@@ -159,14 +159,17 @@ def _ranges(
 
 
 def _open_the_judged_days(challenger: Predictor, about: dict[str, JsonValue], store: Path) -> int | None:
-    """Write into the ledger that these days are looked at, before anything is concluded; how many trials there were."""
+    """Write into the ledger that these days are looked at, before anything is concluded; how many trials there were.
+
+    The look goes into the user's ledger; the built-in store is part of the program.
+    """
     manifest = challenger.manifest
     counted = trials.count(store)
     start, end = (about["judged_from"], about["data_end"])
     assert isinstance(start, str)
     assert isinstance(end, str)
     trials.add(
-        store,
+        store.parent / "sets",
         trials.Trial(
             time=trials.now(),
             what="gate",
