@@ -53,9 +53,9 @@ def stored(verdict: Verdict, made_ms: int | None = None) -> StoredVerdict:
     )
 
 
-def keep(verdict: Verdict, root: Path) -> Path:
-    """Write the verdict beside the user's sets."""
-    return verdicts.write(stored(verdict), root / "sets")
+def keep(verdict: Verdict, root: Path, made_ms: int | None = None) -> Path:
+    """Write the verdict, made now unless told, beside the user's sets."""
+    return verdicts.write(stored(verdict, made_ms), root / "sets")
 
 
 def as_json(verdict: Verdict) -> dict[str, Any]:

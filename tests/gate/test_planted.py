@@ -11,14 +11,13 @@ from backtest.gate.judgement import judge
 from backtest.gate.told import keep, stored
 from backtest.verdict import NOT_ENOUGH, PROMOTE, REFUSE, Says, Verdict
 from models import promotion, verdicts
+from models.manifest import utc_ms
 from models.modelset import CHAMPION, pointed
 from models.promotion import PromotionRefused
 from tests.gate.planted import KINDS, good, judged, modest
 from tests.gate.worlds import BARS, World, terms, thresholds
 
 SEEDS = (1, 2)
-NOW_MS = 1_767_225_600_000
-"""2026-01-01: before the planted sets expire, which knows no clock but their own market's."""
 
 
 @pytest.mark.slow
@@ -38,17 +37,15 @@ def test_every_planted_set_gets_the_right_verdict_for_the_right_reason(seed: int
 
 def _evidence_that_is_short_keeps_the_champion(world: World) -> None:
     ours, theirs = good(world), modest(world)
-    few = replace(world.market, base=world.candles[: BARS - 100], candles=world.candles[: BARS - 100])
-    verdict = judge(ours, theirs, few, terms(), thresholds())
-    assert verdict.code in (NOT_ENOUGH, REFUSE)
-    early = world.candles[: BARS - 2_000]  # before the test slice: the record is cut, nothing is unseen
+    early = world.candles[: BARS - 2_000]  # two weeks into the test slice: few days are unseen, and the record is cut
     verdict = judge(ours, theirs, replace(world.market, base=early, candles=early), terms(), thresholds())
     unclear = names(verdict, Says.UNCLEAR)
     assert "sufficiency/judge_days" in unclear
     assert "sufficiency/record/challenger" in unclear
-    assert verdict.code != PROMOTE
+    assert verdict.code == NOT_ENOUGH, names(verdict, Says.FAIL)
     other = World(world.seed + 50, world.folder).market
     refused = judge(ours, theirs, other, terms(), thresholds())
+    assert refused.code == REFUSE
     assert "integrity/record/challenger" in names(refused, Says.FAIL), "a record speaks of its own market alone"
 
 
@@ -61,15 +58,16 @@ def _a_verdict_promotes_its_own_hashes_alone(world: World) -> None:
     assert verdicts.read(ours.id, root / "sets") == stored(verdict, _made(file))
     for name in ("data_sha256", "rules_sha256", "gate_sha256", "costs", "trials", "judged_from", "unseen_from"):
         assert verdict.identity[name] is not None
-    now = _made(file) + 1000
     with pytest.raises(PromotionRefused, match="expired"):
-        promotion.promote(ours, root / "sets", now_ms=now)
+        promotion.promote(ours, root / "sets")  # by the clock; the planted market ends in 2025
     assert pointed(CHAMPION, root / "sets") is None
+    in_time = utc_ms(ours.manifest.expires) - 1000
+    keep(verdict, root, in_time - 1000)
+    made = promotion.promote(ours, root / "sets", now_ms=in_time)
+    assert (made.by, pointed(CHAMPION, root / "sets")) == ("verdict", ours.id)
 
 
 def _made(file: Path) -> int:
-    from models.manifest import utc_ms
-
     told = verdicts.StoredVerdict.model_validate_json(file.read_bytes())
     return utc_ms(told.made)
 
