@@ -113,8 +113,8 @@ class Money(Part):
     turnover: Positive = Field(3.0, description="Of the champion's turnover (warning).")
     break_even: Positive = Field(2.0, description="Of the assumed cost a side.")
     liquidations: Annotated[int, Field(ge=0)] = Field(1, description="Tolerated over the whole walk-forward.")
-    judge_loss: Share = Field(0.08, description="Loss over the judged days that is a catastrophe.")
-    judge_drawdown: Share = Field(0.12, description="Drawdown over the judged days that is one.")
+    judge_loss: Share = Field(0.15, description="Loss over the judged days that is a catastrophe.")
+    judge_drawdown: Share = Field(0.20, description="Drawdown over the judged days that is one.")
 
 
 class Luck(Part):

@@ -87,10 +87,10 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
     yield "# The gate on planted sets"
     yield ""
     yield f"Written by `{told['command']}` ({told['seconds'] / 60:.0f} minutes). Each seed is a synthetic market of"
-    yield "16,000 hours whose price follows the taker flow in one half of the week and leaves it in the other (strength"
-    yield "1; an honest direction AUC is about .57), and a month more to be judged. Sets are trained by `training`, broken"
-    yield "by the operation that would break a real one, and judged by `configs/gate.yaml` as committed (300 bootstrap"
-    yield "draws). A refusal for another reason than the planted one counts as wrong."
+    yield "24,000 hours whose price follows the taker flow in one half of the week and leaves it in the other (strength"
+    yield ".9; an honest direction AUC is about .57), and a month more to be judged. Sets are trained by `training`,"
+    yield "broken by the operation that would break a real one, and judged by `configs/gate.yaml` as committed (300"
+    yield "bootstrap draws). A refusal for another reason than the planted one counts as wrong."
     yield ""
     yield from (
         _rate_line(

@@ -37,7 +37,7 @@ def test_every_planted_set_gets_the_right_verdict_for_the_right_reason(seed: int
 
 def _evidence_that_is_short_keeps_the_champion(world: World) -> None:
     ours, theirs = good(world), modest(world)
-    early = world.candles[: BARS - 2_000]  # two weeks into the test slice: few days are unseen, and the record is cut
+    early = world.candles[: BARS - 3_200]  # two weeks into the test slice: few days are unseen, and the record is cut
     verdict = judge(ours, theirs, replace(world.market, base=early, candles=early), terms(), thresholds())
     unclear = names(verdict, Says.UNCLEAR)
     assert "sufficiency/judge_days" in unclear
@@ -59,7 +59,7 @@ def _a_verdict_promotes_its_own_hashes_alone(world: World) -> None:
     for name in ("data_sha256", "rules_sha256", "gate_sha256", "costs", "trials", "judged_from", "unseen_from"):
         assert verdict.identity[name] is not None
     with pytest.raises(PromotionRefused, match="expired"):
-        promotion.promote(ours, root / "sets")  # by the clock; the planted market ends in 2025
+        promotion.promote(ours, root / "sets", now_ms=utc_ms(ours.manifest.expires) + 1000)
     assert pointed(CHAMPION, root / "sets") is None
     in_time = utc_ms(ours.manifest.expires) - 1000
     keep(verdict, root, in_time - 1000)
