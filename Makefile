@@ -15,7 +15,7 @@ export ORT_DISABLE_TELEMETRY := 1
 PIP := $(PY) -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run paper test browser setup train lint format schema parity faults crash soak bench peers starter picture clean
+.PHONY: help run paper test browser setup train lint format schema parity faults crash soak gate bench peers starter picture clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,7 +50,7 @@ format: $(VENV)/.full ## let ruff put the code in form
 	@$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .
 
 schema: $(VENV)/.full ## write the JSON Schemas of the configuration files
-	@$(PY) -m daemon schema && $(PY) -m market schema && $(PY) -m training schema
+	@$(PY) -m daemon schema && $(PY) -m market schema && $(PY) -m training schema && $(PY) -m backtest schema
 
 parity: $(VENV)/.serving ## replay BARS real hours of SYMBOLS through daemon and VENUE=binance|bybit, compare with both backtests trade by trade
 	@$(PY) -m tests.parity --bars $(BARS) --venue $(VENUE) $(if $(SYMBOLS),--symbols $(SYMBOLS)) \
@@ -64,6 +64,9 @@ crash: $(VENV)/.full ## kill the daemon N times (500) at every step, restart it,
 
 soak: $(VENV)/.full ## N frames (a million) of ten symbols at full speed in a storm of faults: exceptions, memory, candles
 	@$(PY) -m tests.soak $(if $(N),--frames $(N)) --seed $(SEED) $(if $(JSON),--json) $(ARGS)
+
+gate: $(VENV)/.full ## judge planted sets on SEEDS (20) markets: what the gate wrongly promotes and misses; writes docs/gate.md and .json
+	@$(PY) -m tests.gate --seeds $(or $(SEEDS),20) $(if $(JSON),--json) $(ARGS)
 
 bench: $(VENV)/.full ## every performance figure of the project
 	@for b in benchmarks/*.py; do echo "== $$b"; PYTHONPATH=. $(PY) -P $$b || exit 1; done

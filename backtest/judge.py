@@ -18,7 +18,7 @@ from backtest.statistics import statistics
 from market.timeframes import Timeframe
 from models import modelset
 from models.modelset import ModelSet
-from strategy.live_config import load_rules
+from strategy.live_config import Rules, load_rules
 from strategy.phases import Phase, tighten
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,7 +26,14 @@ LIVE_RULES, DEMO_RULES = ROOT / "configs" / "live_config.yaml", ROOT / "configs"
 
 
 @click.command()
-@click.option("--model-set", required=True, metavar="NAME", help="latest, champion, starter, or the id of a model set.")
+@click.option("--model-set", metavar="NAME", help="latest, champion, starter, or the id of a model set.")
+@click.option("--challenger", metavar="NAME", help="Let the gate judge this set against --model-set (the champion).")
+@click.option("--gate", is_flag=True, help="Let the gate judge --model-set alone: against being flat.")
+@click.option("--gate-file", type=click.Path(path_type=Path), help="Thresholds of the gate  [configs/gate.yaml]")
+@click.option(
+    "--root", default=modelset.ROOT, type=click.Path(path_type=Path), help="Folder with the stores sets and starter."
+)
+@click.option("--all-gates", is_flag=True, help="Print every gate, passed ones too.")
 @click.option(
     "--rules",
     type=click.Path(path_type=Path),
@@ -50,7 +57,12 @@ LIVE_RULES, DEMO_RULES = ROOT / "configs" / "live_config.yaml", ROOT / "configs"
     help="Write one self-contained page: verdict, charts, tables.",
 )
 def judge(
-    model_set: str,
+    model_set: str | None,
+    challenger: str | None,
+    gate: bool,
+    gate_file: Path | None,
+    root: Path,
+    all_gates: bool,
     rules: Path | None,
     phase: str | None,
     history: History,
@@ -73,19 +85,31 @@ def judge(
     Pessimistic throughout: a stop fills at the open that gapped through it, else at its trigger, always slipped; a
     liquidation costs the whole margin. A position open at the end is shown apart.
 
-    Exit codes: 0 done, 2 usage, 4 rules file, 7 data or model set missing or broken, 130 interrupted.
+    \b
+    The gate
+      python -m backtest --model-set champion --challenger ID --data BTCUSDT-1h.parquet
+      python -m backtest --model-set ID --gate
+
+    Exit codes: 0 done, or promote; 2 usage, 4 rules or thresholds file, 6 the gate refuses, 7 data or model set missing
+    or broken, or not enough evidence, 130 interrupted.
     """
     errors = Console(stderr=True)
-    path = modelset.resolve(model_set)
+    if challenger or gate:
+        from backtest.gate.command import answer, decide  # much of its own, for nobody who asks for no verdict
+
+        demo = (challenger or model_set) == modelset.STARTER
+        chosen = _tightened(rules or (DEMO_RULES if demo else LIVE_RULES), phase, errors)
+        verdict = decide(model_set, challenger, chosen, history, account, gate_file, errors, root, page_path)
+        answer(verdict, as_json, all_gates)
+    if model_set is None:
+        raise click.UsageError("name a set by --model-set, or have one judged by --challenger")
+    path = modelset.resolve(model_set, root)
     judged = ModelSet.load(path)
     foreteller = Remembering(judged)
-    starter = path.is_relative_to(modelset.ROOT / modelset.STARTER)
+    starter = path.is_relative_to(root / modelset.STARTER)
     if starter and model_set == modelset.LATEST:
         errors.print(f"no trained model set yet: testing the starter set {path.name}", highlight=False)
-    written = load_rules(rules or (DEMO_RULES if starter else LIVE_RULES))
-    chosen, tightened = tighten(written, Phase(phase) if phase else None)
-    if phase:
-        errors.print(f"phase {phase} tightens the rules: {'; '.join(tightened) or 'nothing'}", highlight=False)
+    chosen = _tightened(rules or (DEMO_RULES if starter else LIVE_RULES), phase, errors)
     decision = Timeframe.parse(judged.manifest.data.timeframe)
     with Shown(errors) as shown:
         shown("reading history", 0, 1)
@@ -120,3 +144,11 @@ def judge(
         click.echo(json.dumps(report.as_json(setting, result, figures, inside), indent=2))
     else:
         report.show(Console(), setting, result, figures, trades, inside)
+
+
+def _tightened(file: Path, phase: str | None, errors: Console) -> Rules:
+    """The rules in a file, under the caps of a phase if one is named."""
+    chosen, tightened = tighten(load_rules(file), Phase(phase) if phase else None)
+    if phase:
+        errors.print(f"phase {phase} tightens the rules: {'; '.join(tightened) or 'nothing'}", highlight=False)
+    return chosen

@@ -87,12 +87,15 @@ def _ppm(ctx: click.Context, param: click.Parameter, text: str) -> int:
     return int(ppm)
 
 
-def again(model_set: str) -> str:
-    """The command line being run, with the model set by its id, so that it still means the same tomorrow."""
+def again(model_set: str, challenger: str | None = None) -> str:
+    """The command line being run, with its sets by their ids, so that it still means the same tomorrow."""
     given = list(click.get_current_context().meta[ARGUMENTS])
-    if "--model-set" in given:
-        given[given.index("--model-set") + 1] = model_set
-    given = [f"--model-set={model_set}" if word.startswith("--model-set=") else word for word in given]
+    for option, set_id in (("--model-set", model_set), ("--challenger", challenger)):
+        if set_id is None:
+            continue
+        if option in given:
+            given[given.index(option) + 1] = set_id
+        given = [f"{option}={set_id}" if word.startswith(f"{option}=") else word for word in given]
     return f"python -m backtest {shlex.join(given)}"
 
 

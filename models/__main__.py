@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from market.history import HistoryError
-from models import audit_command, catalogue, features, options
+from models import audit_command, catalogue, features, options, promotion_command
 from models.audit import AuditError
 from models.evaluation.command import evaluate
 from models.evaluation.data import DataError
@@ -23,6 +23,7 @@ from models.inference import Predictor
 from models.manifest import Manifest, utc_ms
 from models.modelset import ModelSet, ModelSetError
 from models.options import path_of
+from models.promotion import PromotionRefused
 
 FAILURE, BAD_DATA, INTERRUPTED = 1, 7, 130
 
@@ -119,6 +120,8 @@ def schema(check: bool) -> None:
 
 models.add_command(evaluate)
 models.add_command(audit_command.commands)
+for _command in promotion_command.COMMANDS:
+    models.add_command(_command)
 
 
 def _entry(entry: catalogue.Entry) -> dict[str, Any]:
@@ -219,7 +222,7 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (ModelSetError, HistoryError, DataError, AuditError) as error:
+    except (ModelSetError, HistoryError, DataError, AuditError, PromotionRefused) as error:
         click.echo(f"models: {error}", err=True)
         sys.exit(error.exit_code)
 

@@ -130,14 +130,18 @@ def digest(content: bytes) -> str:
 
 def point(pointer: str, set_id: str, store: Path | str) -> None:
     """Let the pointer (`latest`, `champion`) name the set `set_id`, replaced as a whole."""
-    store = Path(store)
-    fresh = store / f".{pointer}.{os.getpid()}"
+    replace_file(Path(store) / pointer, f"{set_id}\n".encode())
+
+
+def replace_file(file: Path, content: bytes) -> None:
+    """Write a file so that a reader finds the old content or the new one, and a power cut leaves one of them."""
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        _write(fresh, f"{set_id}\n".encode())
-        fresh.replace(store / pointer)
+        _write(fresh, content)
+        fresh.replace(file)
     finally:
         fresh.unlink(missing_ok=True)
-    _sync(store)
+    _sync(file.parent)
 
 
 def pointed(pointer: str, store: Path | str) -> str | None:

@@ -7,6 +7,7 @@ that any two of them can be subtracted draw by draw: that is a paired comparison
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,6 +84,12 @@ class Resamples:
             weights[0, every[wrapped]] += 1
             weights[end[wrapped] - count, every[wrapped]] -= 1
         self.weights: NDArray[np.int8] = np.cumsum(weights, axis=0, dtype=np.int8, out=weights)
+
+    def at(self, rows: NDArray[np.int64]) -> Resamples:
+        """The same draws, of some of the rows; how many of them a draw holds varies, which an AUC does not mind."""
+        part = copy.copy(self)
+        part.weights, part.count = self.weights[rows], len(rows)
+        return part
 
     def sums(self, columns: Floats) -> Floats:
         """Weighed sums (draws, K) of columns (N, K)."""
