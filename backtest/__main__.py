@@ -18,7 +18,7 @@ from models.modelset import ModelSetError
 BAD_DATA = 7
 INTERRUPTED = 130
 JUDGE = "judge"
-COMMANDS = {JUDGE: "backtest.judge", "sweep": "backtest.sweep.command"}
+COMMANDS = {JUDGE: "backtest.judge", "rules": "backtest.rules_study.command", "sweep": "backtest.sweep.command"}
 """Where each command is; a module is imported when its command is asked for, since each brings much of its own."""
 
 
