@@ -106,9 +106,9 @@ def figures(
 
 def _of(daily: Floats) -> tuple[Floats, Floats, Floats]:
     """Sharpe ratio, largest drawdown and return of each row of daily returns (N, D)."""
-    equity: Floats = np.cumprod(1 + daily, axis=-1)
+    equity: Floats = np.asarray(np.cumprod(1 + daily, axis=-1), dtype=np.float64)
     peak: Floats = np.maximum(np.maximum.accumulate(equity, axis=-1), 1.0)
-    fall: Floats = np.asarray(np.max(1 - equity / peak, axis=-1), dtype=np.float64)
+    fall: Floats = np.asarray((1 - equity / peak).max(axis=-1), dtype=np.float64)
     growth: Floats = equity[..., -1] - 1
     return significance.annual_sharpe(daily), fall, growth
 

@@ -117,7 +117,17 @@ def unseen(
             "give a longer history, or leave out --unseen"
         )
     frames, _ = sources.frames([series], Remembering(model_set), decision, begin, end, progress)
-    return Signals(frames[0], model_set, manifest.decision.max_hold_bars)
+    told = frames[0].predictions
+    kept = told.open_time >= begin - decision.ms  # the first decision falls at the first bar's open
+    told = replace(
+        told,
+        open_time=told.open_time[kept],
+        p_long=told.p_long[kept],
+        p_short=told.p_short[kept],
+        regime=told.regime[kept],
+        horizons={},
+    )
+    return Signals(replace(frames[0], predictions=told), model_set, manifest.decision.max_hold_bars)
 
 
 def own_thresholds(signals: Sequence[Signals], rules: Rules) -> list[Rules]:
