@@ -80,6 +80,9 @@ class Account:
         Largest fall by the equity at each decision; of several accounts, by the day.
     halted_ms : int or None
         When a halt ended trading for good.
+    by_regime : (3, 4) float64
+        By the regime at entry: trades, sum and sum of squares of their gain before fees and funding as a fraction of
+        the notional, sum of ms held.
     entries : tuple of (int, int)
         When each position was entered (ms), and its side; of one symbol alone.
     holds_ms : tuple of int
@@ -99,6 +102,7 @@ class Account:
     accounts: int
     drawdown: float
     halted_ms: int | None
+    by_regime: Floats
     entries: tuple[tuple[int, int], ...] = ()
     holds_ms: tuple[int, ...] = ()
 
@@ -109,10 +113,15 @@ class Account:
         last = np.flatnonzero(np.diff(day, append=day[-1] + 1))
         curve = np.concatenate([[float(result.start_cash)], result.curve_equity.astype(np.float64)])
         held_exposure = 0.0
-        for trade in result.trades:
+        by_regime = np.zeros((3, 4))
+        for closed in result.closed:
+            trade = closed.trade
             before = curve[int(np.searchsorted(result.curve_time, trade.entry_time, side="right"))]
             notional = instrument.notional(trade.entry_price, trade.quantity)
-            held_exposure += notional / before * (trade.exit_time - trade.entry_time)
+            held = trade.exit_time - trade.entry_time
+            held_exposure += notional / before * held
+            gain = (trade.profit + trade.fees + trade.funding) / notional
+            by_regime[closed.regime] += (1, gain, gain**2, held)
         halts = [r.time for r in result.restrictions if r.state is TradingState.HALTED]
         return cls(
             days=day[last],
@@ -128,6 +137,7 @@ class Account:
             accounts=1,
             drawdown=max_drawdown(curve),
             halted_ms=halts[0] if halts else None,
+            by_regime=by_regime,
             entries=tuple((t.entry_time, t.side) for t in result.trades),
             holds_ms=tuple(t.exit_time - t.entry_time for t in result.trades),
         )
@@ -200,6 +210,7 @@ def together(accounts: Sequence[Account]) -> Account:
         accounts=len(accounts),
         drawdown=max_drawdown(np.concatenate([[start], equity])),
         halted_ms=max((h for h in halts if h is not None), default=None) if all(halts) else None,
+        by_regime=np.asarray(sum(a.by_regime for a in accounts), dtype=np.float64),
     )
 
 

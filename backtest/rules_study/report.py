@@ -20,6 +20,7 @@ from backtest.rules_study.neutral import Neutral
 from backtest.rules_study.study import Case
 from backtest.rules_study.variants import FIXED, MATCHED, REGIME, VARIANTS
 from backtest.significance import CONFIDENCE
+from backtest.statistics import REGIMES
 from market.candles import Floats
 from market.instruments import cash_text
 from models.manifest import utc
@@ -141,7 +142,21 @@ def _account(account: Account, figures: Figures) -> Json:
         "mean_leverage": _six(account.mean_leverage),
         "exposure": _six(account.exposure),
         "time_in_market": _six(account.time_in_market),
+        "by_regime": {name: _gains(*row) for name, row in zip(REGIMES, account.by_regime.tolist(), strict=True)},
         "halted_at": None if account.halted_ms is None else utc(account.halted_ms),
+    }
+
+
+def _gains(trades: float, total: float, squares: float, held_ms: float) -> Json:
+    """Trades entered in a regime: gain before fees and funding as a fraction of the notional, and hours held."""
+    if trades < 2:
+        return {"trades": int(trades), "mean_gain": None, "deviation": None, "hours": None}
+    mean = total / trades
+    return {
+        "trades": int(trades),
+        "mean_gain": _six(mean),
+        "deviation": _six(math.sqrt(max(squares - trades * mean**2, 0.0) / (trades - 1))),
+        "hours": _six(held_ms / trades / 3_600_000),
     }
 
 
@@ -222,8 +237,15 @@ def _show_accounts(console: Console, title: str, accounts: Json) -> None:
     console.print(
         f"by regime against fixed: Sharpe {_one(against['relative'], '+.0%')} {_bounds(against['relative_interval'])}, "
         f"less {AIM} times fixed {_of(against['beyond_aim'], '+.2f')}; the aim is reached in "
-        f"{_one(against['aim_reached'], '.0%')} of the draws\n",
+        f"{_one(against['aim_reached'], '.0%')} of the draws",
         highlight=False,
+    )
+    gains = (
+        f"{name} {_bps(g['mean_gain'], '+.1f')} ± {_bps(g['deviation'], '.0f')} ({g['trades']} trades)"
+        for name, g in accounts[FIXED]["by_regime"].items()
+    )
+    console.print(
+        f"fixed, gain a trade by regime, bps of the notional before fees: {', '.join(gains)}\n", highlight=False
     )
 
 
@@ -259,6 +281,10 @@ def _show_gaps(console: Console, size: Json, gaps: Json) -> None:
 
 def _one(value: float | None, form: str) -> str:
     return "–" if value is None else f"{value:{form}}"
+
+
+def _bps(fraction: float | None, form: str) -> str:
+    return _one(None if fraction is None else 10_000 * fraction, form)
 
 
 def _of(interval: Json, form: str) -> str:

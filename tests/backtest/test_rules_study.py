@@ -216,6 +216,8 @@ def test_json_holds_every_case_account_and_variant(klines: tuple[str, ...], caps
             assert account["against"][FIXED].keys() == account["against"][MATCHED].keys()
             assert case["terms"][name][0]["margin_bps"] > 0
         assert accounts[FIXED]["against"][FIXED]["sharpe"] == {"value": 0, "low": 0, "high": 0}
+        groups = accounts[FIXED]["by_regime"].values()
+        assert sum(g["trades"] for g in groups) == accounts[FIXED]["trades"]
     assert said["aim"] == 1.2
     assert said["block_days"] == 7
     assert said["model_sets"][0]["symbol"] == "BTCUSDT"
