@@ -18,7 +18,12 @@ from models.modelset import ModelSetError
 BAD_DATA = 7
 INTERRUPTED = 130
 JUDGE = "judge"
-COMMANDS = {JUDGE: "backtest.judge", "sweep": "backtest.sweep.command", "schema": "backtest.schema_command"}
+COMMANDS = {
+    JUDGE: "backtest.judge",
+    "sweep": "backtest.sweep.command",
+    "rules": "backtest.rules_study.command",
+    "schema": "backtest.schema_command",
+}
 """Where each command is; a module is imported when its command is asked for, since each brings much of its own."""
 
 
