@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from backtest import order_inside, report, sources
-from backtest.options import Account, History, account_options, again, history_options, page_file
+from backtest.options import Account, History, account_options, again, history_options, written_file
 from backtest.playing import play
 from backtest.predictions import Remembering
 from backtest.shown import Shown
@@ -44,7 +44,7 @@ LIVE_RULES, DEMO_RULES = ROOT / "configs" / "live_config.yaml", ROOT / "configs"
 @click.option(
     "--report",
     "page_path",
-    callback=page_file,
+    callback=written_file,
     type=click.Path(path_type=Path),
     metavar="FILE.html",
     help="Write one self-contained page: verdict, charts, tables.",
@@ -73,7 +73,8 @@ def judge(
     Pessimistic throughout: a stop fills at the open that gapped through it, else at its trigger, always slipped; a
     liquidation costs the whole margin. A position open at the end is shown apart.
 
-    Exit codes: 0 done, 2 usage, 4 rules file, 7 data or model set missing or broken, 130 interrupted.
+    Exit codes: 0 done, 1 the page cannot be written, 2 usage, 4 rules file, 7 data or model set missing or broken,
+    130 interrupted.
     """
     errors = Console(stderr=True)
     path = modelset.resolve(model_set)

@@ -15,7 +15,7 @@ from rich.console import Console
 import configs
 from backtest import compiled, sources
 from backtest.judge import DEMO_RULES, LIVE_RULES
-from backtest.options import Account, History, account_options, history_options
+from backtest.options import Account, History, account_options, history_options, written_file
 from backtest.predictions import Remembering
 from backtest.shown import Shown
 from backtest.sweep import choice, counted, executors, report
@@ -59,7 +59,14 @@ SERIAL, THREADS, RAY = "serial", "threads", "ray"
 @click.option("--workers", type=click.IntRange(1, 4096), help="Threads, or Ray tasks at once. Default: all cores.")
 @click.option("--ray-address", metavar="ADDRESS", help="A running Ray cluster. Default: one of its own, on loopback.")
 @click.option("--top", default=10, type=click.IntRange(1), show_default=True, help="Show this many of the best.")
-@click.option("--csv", "csv_file", type=click.Path(path_type=Path, dir_okay=False), help="Write every variant here.")
+@click.option(
+    "--csv",
+    "csv_file",
+    callback=written_file,
+    type=click.Path(path_type=Path),
+    metavar="FILE.csv",
+    help="Write every variant here.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output, with every variant.")
 def sweep(
     model_set: str,
@@ -87,8 +94,8 @@ def sweep(
     the days is below the middle in the other half; the deflated Sharpe ratio, how likely its true value is above what
     the best of as many worthless trials would show, every variant and every earlier trial counted.
 
-    Exit codes: 0 done, 1 executor failed, 2 usage, 4 rules or grid, 7 data or model set missing or broken,
-    130 interrupted.
+    Exit codes: 0 done, 1 executor failed or file not written, 2 usage, 4 rules or grid, 7 data or model set missing or
+    broken, 130 interrupted.
     """
     if ray_address and executor != RAY:
         raise click.UsageError(f"--ray-address goes with --executor {RAY}")
