@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from backtest import order_inside, report, sources
-from backtest.options import Account, History, account_options, again, history_options, written_file
+from backtest.options import Account, History, account_options, again, history_options, page_file
 from backtest.playing import play
 from backtest.predictions import Remembering
 from backtest.shown import Shown
@@ -44,7 +44,7 @@ LIVE_RULES, DEMO_RULES = ROOT / "configs" / "live_config.yaml", ROOT / "configs"
 @click.option(
     "--report",
     "page_path",
-    callback=written_file,
+    callback=page_file,
     type=click.Path(path_type=Path),
     metavar="FILE.html",
     help="Write one self-contained page: verdict, charts, tables.",

@@ -106,7 +106,7 @@ def again(model_set: str) -> str:
     return f"python -m backtest {shlex.join(given)}"
 
 
-def written_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
+def page_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
     """A file that can be written, tried before the long work."""
     if path is not None and (path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)):
         raise click.BadParameter(f"{path} cannot be written; name a file in a folder that exists and is yours to write")

@@ -15,7 +15,7 @@ from rich.console import Console
 import configs
 from backtest import compiled, sources
 from backtest.judge import DEMO_RULES, LIVE_RULES
-from backtest.options import Account, History, account_options, history_options, written_file
+from backtest.options import Account, History, account_options, history_options, page_file
 from backtest.predictions import Remembering
 from backtest.shown import Shown
 from backtest.sweep import choice, counted, executors, report
@@ -62,7 +62,7 @@ SERIAL, THREADS, RAY = "serial", "threads", "ray"
 @click.option(
     "--csv",
     "csv_file",
-    callback=written_file,
+    callback=page_file,
     type=click.Path(path_type=Path),
     metavar="FILE.csv",
     help="Write every variant here.",
