@@ -17,6 +17,7 @@ from market import history, synthetic
 from market.aggregate import aggregate
 from market.candles import VALUES, Candles
 from market.timeframes import Timeframe
+from models.modelset import ModelSet, resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 HOURLY = Timeframe.parse("1h")
@@ -303,3 +304,21 @@ def test_what_cannot_be_written_is_told_before_the_work_or_in_a_line(
         pytest.skip("no device that is always full")
     assert code_of("--model-set", "starter", "--days", 5, "--report", "/dev/full") == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith("backtest: ")
+
+
+def test_time_that_the_set_was_made_from_is_told_and_of_another_market_there_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The starter set's own market, and one with its dates and its symbol that it never saw."""
+    data = ModelSet.load(resolve("starter")).manifest.data
+    seed = int(data.source.split()[2])
+    for named, chosen in (("own", seed), ("other", seed + 1)):
+        signal = float(data.source.split()[4])
+        candles, _ = synthetic.generate("BTCUSDT", bars=data.rows, timeframe=HOURLY, seed=chosen, signal=signal)
+        history.write(candles[:600], tmp_path / f"BTCUSDT-{named}.parquet")
+    asked = ("--model-set", "starter", "--data")
+    main([*asked, str(tmp_path / "BTCUSDT-own.parquet"), "--json"])
+    told = capsys.readouterr()
+    assert "where it knows the answers" in json.loads(told.out)["seen"]
+    assert "where it knows the answers" in told.err
+    assert answer(capsys, *asked, tmp_path / "BTCUSDT-other.parquet")["seen"] is None
