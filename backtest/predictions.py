@@ -30,6 +30,8 @@ _RUN_BY = ("lightgbm", "numpy", "onnxruntime", "onnxruntime-gpu", "ta-lib")
 _CODE = Path(__file__).resolve().parent.parent / "models"
 _ASKED_THROUGH = ("", "features")
 """Folders of `models` whose code stands between candles and answers."""
+_GPU = Path("/dev/nvidiactl")
+"""Where there is a graphics card, networks run on it, and answer otherwise in the sixth digit."""
 _KEPT = 64
 """Histories kept of each set, the newest."""
 
@@ -88,7 +90,7 @@ class Remembering:
     def _file(self, candles: Candles, funding: Funding | None) -> Path | None:
         if self._place is None:
             return None
-        run_by = [code(), *(f"{n} {_version(n)}" for n in _RUN_BY)]
+        run_by = [code(), *(f"{n} {_version(n)}" for n in _RUN_BY), str(_GPU.exists())]
         asked = [str(candles.timeframe), fingerprint(candles, funding), *run_by]
         return self._place / self._set.id / f"{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:32]}.parquet"
 
