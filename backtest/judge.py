@@ -16,6 +16,7 @@ from backtest.predictions import Remembering
 from backtest.seen import seen
 from backtest.shown import Shown
 from backtest.statistics import statistics
+from market.screen import screen
 from market.timeframes import Timeframe
 from models import modelset
 from models.modelset import ModelSet
@@ -87,6 +88,11 @@ def judge(
     liquidation costs the whole margin. A position open at the end is shown apart.
 
     \b
+    Other commands, each with --help
+      sweep    many variants of the rules, and how much of the best is luck
+      rules    the terms by regime against fixed ones, on the same signals
+
+    \b
     The gate
       python -m backtest --model-set champion --challenger ID --data BTCUSDT-1h.parquet
       python -m backtest --model-set ID --gate
@@ -147,7 +153,7 @@ def judge(
     if as_json:
         click.echo(json.dumps(report.as_json(setting, result, figures, inside) | {"seen": known}, indent=2))
     else:
-        report.show(Console(), setting, result, figures, trades, inside)
+        report.show(screen(), setting, result, figures, trades, inside)
 
 
 def _tightened(file: Path, phase: str | None, errors: Console) -> Rules:

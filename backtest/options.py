@@ -47,6 +47,8 @@ class History:
         for name, given in (("--funding", self.funding), ("--detail", self.detail)):
             if given and not self.files:
                 raise click.UsageError(f"{name} goes with --data; the synthetic market has its own")
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise click.UsageError("--from is not before --to")
 
     def series(self, lookback: int, decision: Timeframe) -> list[sources.Series]:
         """The symbols' histories; the synthetic one begins `lookback` decision candles before what is tested."""
@@ -129,7 +131,8 @@ _HISTORY = (
     click.option("--to", "end", callback=instant, metavar="TIME",
                  help="First instant no longer tested, UTC. Default: the data's end."),
     click.option("--days", default=90, type=click.IntRange(1, 3650), show_default=True, help="Synthetic market: days."),
-    click.option("--seed", default=7, type=int, show_default=True, help="Synthetic market: seed."),
+    click.option("--seed", default=11, type=int, show_default=True,
+                 help="Synthetic market: seed (the starter set was made on 7)."),
 )  # fmt: skip
 _ACCOUNT = (
     click.option("--cash", default="10000", callback=_wallet, metavar="AMOUNT", show_default=True,

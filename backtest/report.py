@@ -40,6 +40,7 @@ def as_json(setting: Setting, result: Result, figures: Statistics, inside: Chang
         "decisions": result.decisions,
         "costs": asdict(setting.costs),
         "mark": "last price (no mark history)",
+        "start_cash": cash_text(result.start_cash),
         "cash": cash_text(result.cash),
         "equity": cash_text(result.equity),
         "total_return": figures.total_return,
@@ -117,7 +118,7 @@ def show(
         ("Decisions", result.reasons),
         ("Trading restricted", _struck(result)),
         ("Entries decided and not made", result.refused),
-        ("Candles without a prediction", setting.refusals),
+        ("Candles without a prediction, those before the test among them", setting.refusals),
     ):
         if counts:
             console.print(_counts(title, counts))

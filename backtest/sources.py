@@ -15,6 +15,7 @@ from market import catalogue, history, synthetic
 from market.aggregate import aggregate
 from market.candles import VALUES, Candles
 from market.funding import Funding
+from market.history import HistoryError
 from market.instruments import Instrument
 from market.timeframes import Timeframe, TimeframeError, utc_text
 from strategy.live_config import Rules
@@ -65,6 +66,9 @@ def from_files(
     BacktestError
         If symbols, funding or detail files do not match the files.
     """
+    for file in (*files, *funding, *detail):
+        if not file.is_file():
+            raise HistoryError(f"{file}: no such file" if not file.exists() else f"{file}: not a file")
     names = list(symbols) or [catalogue.symbol_of(f) or "" for f in files]
     if len(names) != len(files):
         raise BacktestError(f"{len(files)} data files and {len(names)} symbols: give one --symbol for each --data")
@@ -77,6 +81,9 @@ def from_files(
         raise BacktestError(f"{len(files)} data files and {len(detail)} detail files: give one --detail for each")
     made = []
     for at, (name, file) in enumerate(zip(names, files, strict=True)):
+        other = catalogue.symbol_of(funding[at]) if funding else None
+        if other not in (None, name):
+            raise BacktestError(f"{funding[at]}: the funding of {other}, by its name, for {name}; give {name}'s own")
         base, rates = history.read(file), history.read_funding(funding[at]) if funding else None
         finer = _finer(file, base, detail[at]) if detail else None
         made.append(Series(catalogue.instrument(name), base, rates, finer))
@@ -152,7 +159,8 @@ def frames(
         made.append(SymbolFrame(one.instrument, one.base, candles, one.funding, told, one.detail))
         for reason, count in told.refusals.items():
             refusals[reason] = refusals.get(reason, 0) + count
-    start = start_ms if start_ms is not None else max(_first_prediction(f) for f in made)
+    first = max(_first_prediction(f) for f in made)  # or it says why there is none
+    start = first if start_ms is None else start_ms
     return [_between(f, start, end_ms) for f in made], refusals
 
 

@@ -146,8 +146,20 @@ def _sufficient(candidate: ModelSet, champion: str | None, store: Path, now_ms: 
     """
     if champion == candidate.id:
         raise PromotionRefused(f"{candidate.id} is the champion already")
+    missing = []
     if utc_ms(candidate.manifest.expires) <= now_ms:
-        raise PromotionRefused(f"{candidate.id} expired on {candidate.manifest.expires[:10]}; train a new one")
+        missing.append(f"{candidate.id} expired on {candidate.manifest.expires[:10]}; train a new one")
+    try:
+        verdict = _judged(candidate, champion, store, now_ms, gate_file)
+    except PromotionRefused as refusal:
+        missing.append(str(refusal))
+    if missing:
+        raise PromotionRefused("; and ".join(missing))
+    return verdict
+
+
+def _judged(candidate: ModelSet, champion: str | None, store: Path, now_ms: int, gate_file: Path) -> StoredVerdict:
+    """The set's verdict, if it promotes by what is now in force; raises PromotionRefused otherwise."""
     command = judging(candidate.manifest, champion)
     try:
         verdict = verdicts.read(candidate.id, store)

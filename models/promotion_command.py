@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from market.screen import screen
 from models import options, promotion
 from models.modelset import ModelSetError
 from models.promotion import Promotion
@@ -63,11 +63,11 @@ def promotions(root: Path, as_json: bool) -> None:
 def _show(made: tuple[Promotion, ...]) -> None:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for name in ("when", "set", "in the place of", "by", "who", "reason"):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name in ("when", "set"))
     for p in made:
         by = "FORCE" if p.by == "force" else f"verdict of {p.verdict}"
         table.add_row(p.time, p.model_set, p.previous or "-", by, p.who, p.reason or "")
-    Console().print(table)
+    screen().print(table)
 
 
 COMMANDS = (promote, promotions)

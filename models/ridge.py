@@ -1,4 +1,4 @@
-"""Ridge: the baselines' linear scores, fitted: in training on the rows that members are fitted on, and in an evaluation of
+"""Ridge: the linear scores of baselines, fitted: in training on the rows members are fitted on, and in an evaluation of
 a set that carries none on bars before the judged ones.
 
 How a fitted score is computed is `models.baselines`' alone: evidence, gate and evaluation mean the same score.

@@ -17,6 +17,7 @@ import click
 from rich.console import Console
 
 from configs import ConfigError, load, schema_is_current, write_schema
+from market import catalogue
 from market.history import HistoryError
 from market.synthetic import SyntheticError
 from models.features import FeatureError
@@ -73,6 +74,10 @@ def run(
     try:
         spec = load(spec_file, TrainingSpec)
         spec = spec if seed is None else spec.model_copy(update={"seed": seed})
+        named = catalogue.symbol_of(data) if data is not None else None
+        if symbol is None and named is not None and named != spec.data.symbol:
+            click.echo(f"training: {data} is named after {named}; training on that (--symbol says otherwise)", err=True)
+            symbol = named
         if symbol is not None:
             spec = spec.model_copy(update={"data": spec.data.model_copy(update={"symbol": symbol})})
         bars = from_files(spec.data, data, funding) if data is not None else synthetic_market(spec.data)

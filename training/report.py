@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from pydantic import JsonValue
@@ -9,6 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from models.manifest import utc_ms
 from training.run import Outcome
 
 
@@ -39,9 +41,13 @@ def show(outcome: Outcome, console: Console) -> None:
         console.print("no horizon showed skill in validation; they weigh the same", style="yellow")
     if told.get("canary") and not told["canary"]["quiet"]:
         console.print("the canary found skill in shuffled labels: look for a leak", style="red")
+    if dead := [key for key, head in told["heads"].items() if head["auc"]["low"] == head["auc"]["high"]]:
+        console.print(f"{', '.join(dead)}: says the same of every bar; the gate will refuse it", style="yellow")
     weights = ", ".join(f"{h} bars {w:.2f}" for h, w in manifest.ensemble.weights.items())
     console.print(f"weights: {weights}; hold at most {manifest.decision.max_hold_bars} bars")
     console.print(f"{len(manifest.features.names)} features, {manifest.lookback} candles of lookback")
+    past = " (past: give newer bars to trade with it)" if utc_ms(manifest.expires) <= time.time() * 1000 else ""
+    console.print(f"expires {manifest.expires[:10]}{past}")
     console.print(f"model set {manifest.id} in {outcome.path} ({sum(outcome.seconds.values()):.0f} s)", soft_wrap=True)
 
 

@@ -24,6 +24,7 @@ from backtest.statistics import DAY_MS
 from backtest.verdict import Verdict
 from market import catalogue, synthetic
 from market.aggregate import aggregate
+from market.screen import screen
 from market.timeframes import Timeframe
 from models import modelset
 from models.manifest import Manifest
@@ -88,7 +89,7 @@ def answer(verdict: Verdict, as_json: bool, every: bool = False) -> None:
     if as_json:
         click.echo(json.dumps(told.as_json(verdict), indent=2, ensure_ascii=False))
     else:
-        told.show(Console(), verdict, every)
+        told.show(screen(), verdict, every)
     sys.exit(verdict.code)
 
 

@@ -41,7 +41,7 @@ def _recipe(evidence: Evidence) -> list[Gate]:
             "Is the recipe's Sharpe ratio after costs above that of being flat?",
             _interval(evidence, ours.daily, significance.annual_sharpe),
             0.0,
-            None if theirs is None else theirs.figures.sharpe,
+            None if theirs is None else _sharpe(theirs),
         ),
         above(
             "money/return",
@@ -152,6 +152,10 @@ def _interval(evidence: Evidence, daily: Floats, statistic: significance.Statist
 
 def _block_days(evidence: Evidence) -> int:
     return max(1, evidence.terms.config.bootstrap.block_hours // 24)
+
+
+def _sharpe(played: Played) -> float | None:
+    return number(float(significance.annual_sharpe(played.daily))) if len(played.daily) else None
 
 
 def _mean(played: Played) -> float | None:

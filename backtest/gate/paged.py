@@ -45,6 +45,7 @@ def write_page(path: Path, verdict: Verdict, evidence: Evidence, data: str) -> b
         verdict=verdict,
         sharpe_interval=significance.sharpe_interval(ours.walked.daily),
         commit=page.commit(),
+        recorded=True,
         more={"predictions": "recorded while walking forward", "trials": str(evidence.trials or "not counted")},
     )
     page.write(path, inputs)

@@ -83,7 +83,7 @@ def show(console: Console, verdict: Verdict, every: bool = False) -> None:
 def _consequence(verdict: Verdict) -> str:
     if verdict.code == PROMOTE:
         return f"`python -m models promote {verdict.challenger}` lets it trade"
-    stays = "the champion stays" if verdict.champion else "no set trades"
+    stays = "the champion stays" if verdict.champion else "it does not trade by this verdict"
     if verdict.code == REFUSE:
         return f"{stays}: {sum(g.says is Says.FAIL for g in verdict.gates)} gates failed"
     return f"{stays}: nothing failed, and it is not proven either"

@@ -60,7 +60,7 @@ def _foreseen(inputs: Inputs, calibrations: Sequence[Calibration]) -> Iterator[D
             "What it knows of one need not hold in another; no tested hour was seen in training.",
             grave=False,
         )
-    elif share > 0:
+    elif share > 0 and not inputs.recorded:
         yield Doubt(
             f"{percent(share, 0)} of the tested time lies in what the set was fitted on, by its dates",
             "A set knows the answers there, and every figure that counts those hours is too good. Only hours after "

@@ -49,6 +49,8 @@ class Inputs:
         Of the Sharpe ratio, if it was computed.
     commit : str or None
         The program's git commit; None where it is not known.
+    recorded : bool
+        Whether the predictions are a walk-forward record's: each of hours that its members had not seen.
     more : mapping of str to str
         Further lines of the identity, e.g. the deflated Sharpe ratio's number of trials.
     """
@@ -63,6 +65,7 @@ class Inputs:
     verdict: Verdict | None = None
     sharpe_interval: Interval | None = None
     commit: str | None = None
+    recorded: bool = False
     more: Mapping[str, str] = field(default_factory=dict)
 
     @property

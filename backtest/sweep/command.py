@@ -23,6 +23,7 @@ from backtest.sweep import choice, counted, executors, report
 from backtest.sweep.counted import span
 from backtest.sweep.grid import Grid
 from backtest.sweep.work import Played, Progress, Work
+from market.screen import screen
 from market.timeframes import Timeframe
 from models import modelset, trials
 from models.modelset import ModelSet
@@ -126,6 +127,9 @@ def sweep(
     else:
         this = counted.trial(judged.id, base, grid, frames, account.costs, account.cash, tried)
         earlier = _earlier(path.parent, this)
+        errors.print(
+            f"{tried:,} trials stand in the ledger: they count against this set's luck at the gate too", highlight=False
+        )
     chosen = choice.choose(daily[1:], tried, earlier)
     if history.files and (warning := seen(judged.manifest, frames, start, end)):
         chosen = replace(chosen, warnings=(*chosen.warnings, warning))
@@ -156,7 +160,7 @@ def sweep(
     if as_json:
         click.echo(json.dumps(report.as_json(said), indent=2))
     else:
-        report.show(Console(), said, top)
+        report.show(screen(), said, top)
 
 
 def _earlier(store: Path, this: Trial) -> int:
