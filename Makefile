@@ -15,7 +15,7 @@ export ORT_DISABLE_TELEMETRY := 1
 PIP := $(PY) -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run paper test browser setup train lint format schema parity faults crash soak gate bench starter picture clean
+.PHONY: help run paper test browser setup train lint format schema parity faults crash soak gate bench peers starter picture clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,9 +52,9 @@ format: $(VENV)/.full ## let ruff put the code in form
 schema: $(VENV)/.full ## write the JSON Schemas of the configuration files
 	@$(PY) -m daemon schema && $(PY) -m market schema && $(PY) -m training schema && $(PY) -m backtest schema
 
-parity: $(VENV)/.serving ## replay BARS real hours through daemon and VENUE=binance|bybit, compare with the backtest trade by trade
-	@$(PY) -m tests.parity --bars $(BARS) --venue $(VENUE) $(if $(DATA),--data $(DATA)) \
-	  $(if $(FUNDING),--funding $(FUNDING)) $(ARGS)
+parity: $(VENV)/.serving ## replay BARS real hours of SYMBOLS through daemon and VENUE=binance|bybit, compare with both backtests trade by trade
+	@$(PY) -m tests.parity --bars $(BARS) --venue $(VENUE) $(if $(SYMBOLS),--symbols $(SYMBOLS)) \
+	  $(if $(DATA),--data $(DATA)) $(if $(FUNDING),--funding $(FUNDING)) $(ARGS)
 
 faults: $(VENV)/.full ## play every numbered fault through daemon and exchange; writes docs/faults.md and .json; ONLY=17,18 plays some, writes nothing
 	@$(PY) -m tests.faults $(if $(ONLY),--only $(ONLY)) --seed $(SEED) $(ARGS)
@@ -69,7 +69,10 @@ gate: $(VENV)/.full ## judge planted sets on SEEDS (20) markets: what the gate w
 	@$(PY) -m tests.gate --seeds $(or $(SEEDS),20) $(if $(JSON),--json) $(ARGS)
 
 bench: $(VENV)/.full ## every performance figure of the project
-	@for b in benchmarks/*.py; do echo "== $$b"; PYTHONPATH=. $(PY) $$b || exit 1; done
+	@for b in benchmarks/*.py; do echo "== $$b"; PYTHONPATH=. $(PY) -P $$b || exit 1; done
+
+peers: $(VENV)/.serving ## set up the backtest's peers in var/peers, for benchmarks/backtest.py (2 GB, a few minutes)
+	@$(PY) -m benchmarks.peers.environment
 
 starter: $(VENV)/.full ## make the starter set again, on the synthetic market
 	@$(PY) -m training run --spec configs/training/starter.yaml --synthetic --out models/starter $(ARGS)

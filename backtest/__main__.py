@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 import click
 
 from backtest.bars import BacktestError
-from backtest.judge import judge
 from backtest.options import ARGUMENTS
-from backtest.schema_command import schema
-from backtest.sweep.command import sweep
 from configs import ConfigError
 from market.history import HistoryError
 from market.instruments import InstrumentError
@@ -19,7 +17,9 @@ from models.modelset import ModelSetError
 
 BAD_DATA = 7
 INTERRUPTED = 130
-COMMANDS = (judge, sweep, schema)
+JUDGE = "judge"
+COMMANDS = {JUDGE: "backtest.judge", "sweep": "backtest.sweep.command", "schema": "backtest.schema_command"}
+"""Where each command is; a module is imported when its command is asked for, since each brings much of its own."""
 
 
 class _JudgeUnlessTold(click.Group):
@@ -27,14 +27,19 @@ class _JudgeUnlessTold(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[ARGUMENTS] = tuple(args)
-        if not args or args[0] not in self.commands:
-            args = [judge.name or "judge", *args]
+        if not args or args[0] not in COMMANDS:
+            args = [JUDGE, *args]
         return super().parse_args(ctx, args)
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
 
-backtest = _JudgeUnlessTold(
-    commands=list(COMMANDS), context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}
-)
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        command: click.Command | None = getattr(import_module(COMMANDS[name]), name) if name in COMMANDS else None
+        return command
+
+
+backtest = _JudgeUnlessTold(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

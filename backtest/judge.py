@@ -9,15 +9,14 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from backtest import page, report, sources
-from backtest.engine import run
-from backtest.gate.command import answer, decide
+from backtest import order_inside, report, sources
 from backtest.options import Account, History, account_options, again, history_options, page_file
+from backtest.playing import play
+from backtest.predictions import Remembering
 from backtest.shown import Shown
 from backtest.statistics import statistics
 from market.timeframes import Timeframe
 from models import modelset
-from models.inference import Predictor
 from models.modelset import ModelSet
 from strategy.live_config import Rules, load_rules
 from strategy.phases import Phase, tighten
@@ -80,6 +79,7 @@ def judge(
       python -m backtest --model-set champion --data BTCUSDT-15m.parquet --funding BTCUSDT-funding.parquet
       python -m backtest --model-set latest --data BTCUSDT-1h.parquet --from 2024-01-01 --to 2025-01-01 --json
       python -m backtest --model-set champion --data BTCUSDT-1h.parquet --report judged.html
+      python -m backtest --model-set champion --data BTCUSDT-1h.parquet --detail BTCUSDT-1m.parquet
 
     \b
     Pessimistic throughout: a stop fills at the open that gapped through it, else at its trigger, always slipped; a
@@ -95,6 +95,8 @@ def judge(
     """
     errors = Console(stderr=True)
     if challenger or gate:
+        from backtest.gate.command import answer, decide  # every family of gates, for nobody who asks for none
+
         demo = (challenger or model_set) == modelset.STARTER
         chosen = _tightened(rules or (DEMO_RULES if demo else LIVE_RULES), phase, errors)
         verdict = decide(model_set, challenger, chosen, history, account, gate_file, errors, root, page_path)
@@ -103,7 +105,7 @@ def judge(
         raise click.UsageError("name a set by --model-set, or have one judged by --challenger")
     path = modelset.resolve(model_set, root)
     judged = ModelSet.load(path)
-    predictor = Predictor.load(judged)
+    foreteller = Remembering(judged)
     starter = path.is_relative_to(root / modelset.STARTER)
     if starter and model_set == modelset.LATEST:
         errors.print(f"no trained model set yet: testing the starter set {path.name}", highlight=False)
@@ -111,17 +113,11 @@ def judge(
     decision = Timeframe.parse(judged.manifest.data.timeframe)
     with Shown(errors) as shown:
         shown("reading history", 0, 1)
-        series = history.series(predictor.lookback, decision)
-        frames, refusals = sources.frames(series, predictor, decision, history.start, history.end, shown)
+        series = history.series(foreteller.lookback, decision)
+        frames, refusals = sources.frames(series, foreteller, decision, history.start, history.end, shown)
         began = time.perf_counter()
-        result = run(
-            frames,
-            chosen,
-            account.costs,
-            judged.manifest.decision.max_hold_bars,
-            account.cash,
-            lambda n, of: shown("trading", n, of),
-        )
+        hold = judged.manifest.decision.max_hold_bars
+        result = play(frames, chosen, account.costs, hold, account.cash, lambda n, of: shown("trading", n, of))
         took = time.perf_counter() - began
     setting = sources.Setting(
         model_set=judged.id,
@@ -134,14 +130,20 @@ def judge(
     )
     errors.print(f"{result.bars} bars in {took:.2f} s, {result.bars / took:,.0f} a second", highlight=False)
     figures = statistics(result)
+    inside = None
+    if history.detail:
+        coarse = play(order_inside.without_detail(frames), chosen, account.costs, hold, account.cash)
+        inside = order_inside.change(frames, result, coarse)
     if page_path:
+        from backtest import page  # templates and charts, for nobody who asks for neither
+
         inputs = page.Inputs(setting, result, figures, tuple(frames), judged, again(judged.id), commit=page.commit())
         page.write(page_path, inputs)
         errors.print(f"report: {page_path}", highlight=False)
     if as_json:
-        click.echo(json.dumps(report.as_json(setting, result, figures), indent=2))
+        click.echo(json.dumps(report.as_json(setting, result, figures, inside), indent=2))
     else:
-        report.show(Console(), setting, result, figures, trades)
+        report.show(Console(), setting, result, figures, trades, inside)
 
 
 def _tightened(file: Path, phase: str | None, errors: Console) -> Rules:

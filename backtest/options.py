@@ -29,10 +29,11 @@ ARGUMENTS = "backtest.arguments"
 
 @dataclass(frozen=True)
 class History:
-    """Which candles are played: files with their funding and symbols, or the synthetic market; [start, end) in ms."""
+    """Which candles are played: files with funding, detail and symbols, or the synthetic market; [start, end) in ms."""
 
     files: tuple[Path, ...]
     funding: tuple[Path, ...]
+    detail: tuple[Path, ...]
     symbols: tuple[str, ...]
     start: int | None
     end: int | None
@@ -42,7 +43,7 @@ class History:
     def series(self, lookback: int, decision: Timeframe) -> list[sources.Series]:
         """The symbols' histories; the synthetic one begins `lookback` decision candles before what is tested."""
         if self.files:
-            return sources.from_files(self.files, self.funding, self.symbols)
+            return sources.from_files(self.files, self.funding, self.symbols, self.detail)
         return sources.from_synthetic(self.symbols, self.days, lookback, decision, self.seed)
 
     def __str__(self) -> str:
@@ -110,6 +111,8 @@ _HISTORY = (
     click.option("--data", "files", multiple=True, type=_FILE,
                  help="Parquet file of klines; again for each further symbol. Without it, the synthetic market."),
     click.option("--funding", multiple=True, type=_FILE, help="Parquet file of funding, per --data."),
+    click.option("--detail", multiple=True, type=_FILE,
+                 help="Parquet file of shorter klines, per --data: in which order prices came inside its bars."),
     click.option("--symbol", "symbols", multiple=True, help="Symbol, per --data. Default: as the file is named."),
     click.option("--from", "start", callback=instant, metavar="TIME",
                  help="First instant tested, UTC. Default: the first prediction."),

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from backtest.engine import Result
+from backtest.order_inside import Change
 from backtest.sources import Setting
 from backtest.statistics import REGIMES, Group, Statistics
 from market.instruments import CASH, Instrument, cash_text
@@ -25,7 +26,7 @@ _SHORT = {str(Reason.TIME): "time", UNPROTECTED: "unprotected", str(Reason.OPPOS
 """Reasons too long for a column."""
 
 
-def as_json(setting: Setting, result: Result, figures: Statistics) -> dict[str, Any]:
+def as_json(setting: Setting, result: Result, figures: Statistics, inside: Change | None = None) -> dict[str, Any]:
     """Everything the tables show, and each trade; money as decimal text, times in ISO 8601."""
     instruments = {i.symbol: i for i in setting.instruments}
     return {
@@ -64,6 +65,7 @@ def as_json(setting: Setting, result: Result, figures: Statistics) -> dict[str, 
         "candles_restricted": result.restricted,
         "entries_not_made": result.refused,
         "predictions_refused": setting.refusals,
+        "order_inside_bars": inside and inside.as_json(),
         "open_positions": [
             {
                 "symbol": o.symbol,
@@ -98,9 +100,18 @@ def trade_json(trade: Trade, instrument: Instrument) -> dict[str, Any]:
     }
 
 
-def show(console: Console, setting: Setting, result: Result, figures: Statistics, trades: int) -> None:
+def show(
+    console: Console,
+    setting: Setting,
+    result: Result,
+    figures: Statistics,
+    trades: int,
+    inside: Change | None = None,
+) -> None:
     """Print the tables, and the last `trades` trades."""
     console.print(Stack(_head(setting, result), _summary(setting, result, figures), _by_regime(figures)))
+    if inside:
+        console.print(_inside(inside))
     for title, counts in (
         ("Exits", figures.exits),
         ("Decisions", result.reasons),
@@ -186,6 +197,15 @@ def _by_regime(figures: Statistics) -> Table:
         table.add_row(name, _share(figures.regime_share[name]), *_group_cells(figures.regimes[name]))
     table.add_row("not settled", _share(figures.regime_share["none"]))
     table.add_row("all", "", *_group_cells(figures.all))
+    return table
+
+
+def _inside(change: Change) -> Table:
+    title = f"Order inside the bar: {change.detailed:,} of {change.bars:,} bars in detail, {change.same:,} trades alike"
+    table = _table(title, ("",), ("trades", "stops", "liquid.", "return", "drawdown", "Sharpe"))
+    for name, f in (("in detail", change.with_detail), ("by the assumed path", change.without)):
+        counts = (str(f.trades), str(f.stops), str(f.liquidations))
+        table.add_row(name, *counts, _percent(f.total_return, sign=True), _percent(f.max_drawdown), _number(f.sharpe))
     return table
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from backtest.bars import BacktestError, SymbolFrame
 from backtest.broker import Costs
+from backtest.predictions import Foreteller
 from market import catalogue, history, synthetic
 from market.aggregate import aggregate
 from market.candles import Candles
 from market.funding import Funding
 from market.instruments import Instrument
-from market.timeframes import Timeframe
-from models.inference import Predictor
+from market.timeframes import Timeframe, TimeframeError
 from strategy.live_config import Rules
 
 Progress = Callable[[str, int, int], None]
@@ -25,11 +25,12 @@ SYNTHETIC_BASE = Timeframe.parse("15m")
 
 @dataclass(frozen=True)
 class Series:
-    """The history of one symbol: base candles from their first to their last, and funding if there is any."""
+    """The history of one symbol: base candles from their first to their last, and funding and finer candles if any."""
 
     instrument: Instrument
     base: Candles
     funding: Funding | None
+    detail: Candles | None = None
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,17 @@ class Setting:
     refusals: dict[str, int] = field(default_factory=dict)
 
 
-def from_files(files: Sequence[Path], funding: Sequence[Path], symbols: Sequence[str]) -> list[Series]:
-    """One series a file; without symbols, each file's name says its own.
+def from_files(
+    files: Sequence[Path], funding: Sequence[Path], symbols: Sequence[str], detail: Sequence[Path] = ()
+) -> list[Series]:
+    """One series a file, with its funding and detail; without symbols, each file's name says its own.
 
     Raises
     ------
     HistoryError
         If a file is missing or damaged.
     BacktestError
-        If symbols or funding files do not match the files.
+        If symbols, funding or detail files do not match the files.
     """
     names = list(symbols) or [catalogue.symbol_of(f) or "" for f in files]
     if len(names) != len(files):
@@ -66,10 +69,29 @@ def from_files(files: Sequence[Path], funding: Sequence[Path], symbols: Sequence
         raise BacktestError(f"{unnamed}: its name does not begin with a symbol such as BTCUSDT; say it by --symbol")
     if funding and len(funding) != len(files):
         raise BacktestError(f"{len(files)} data files and {len(funding)} funding files: give one --funding for each")
-    rates: list[Funding | None] = [None] * len(files)
-    if funding:
-        rates = [history.read_funding(f) for f in funding]
-    return [Series(catalogue.instrument(n), history.read(f), r) for n, f, r in zip(names, files, rates, strict=True)]
+    if detail and len(detail) != len(files):
+        raise BacktestError(f"{len(files)} data files and {len(detail)} detail files: give one --detail for each")
+    made = []
+    for at, (name, file) in enumerate(zip(names, files, strict=True)):
+        rates = history.read_funding(funding[at]) if funding else None
+        made.append(Series(catalogue.instrument(name), history.read(file), rates, _finer(file, detail, at)))
+    return made
+
+
+def _finer(file: Path, detail: Sequence[Path], at: int) -> Candles | None:
+    """The finer candles given for a file, if any."""
+    if not detail:
+        return None
+    finer, base = history.read(detail[at]), history.read(file).timeframe
+    try:
+        divides = base.ratio(finer.timeframe) > 1
+    except TimeframeError:
+        divides = False
+    if not divides:
+        raise BacktestError(
+            f"{detail[at]}: {finer.timeframe} candles are no detail of the {base} ones in {file}; give shorter ones"
+        )
+    return finer
 
 
 def from_synthetic(symbols: Sequence[str], days: int, warmup_bars: int, decision: Timeframe, seed: int) -> list[Series]:
@@ -84,7 +106,7 @@ def from_synthetic(symbols: Sequence[str], days: int, warmup_bars: int, decision
 
 def frames(
     series: Sequence[Series],
-    predictor: Predictor,
+    foreteller: Foreteller,
     decision: Timeframe,
     start_ms: int | None,
     end_ms: int | None,
@@ -102,18 +124,23 @@ def frames(
     made, refusals = [], dict[str, int]()
     for one in series:
         candles = aggregate(one.base, decision)
-        first = None if start_ms is None else start_ms - (predictor.lookback + 1) * decision.ms
+        first = None if start_ms is None else start_ms - (foreteller.lookback + 1) * decision.ms
         candles = candles.between(first, end_ms)
         name = one.instrument.symbol
-        told = predictor.predict_history(
+        told = foreteller.predict_history(
             name, candles, one.funding, progress and (lambda n, of, name=name: progress(f"predicting {name}", n, of))
         )
-        made.append(SymbolFrame(one.instrument, one.base, candles, one.funding, told))
+        made.append(SymbolFrame(one.instrument, one.base, candles, one.funding, told, one.detail))
         for reason, count in told.refusals.items():
             refusals[reason] = refusals.get(reason, 0) + count
     start = start_ms if start_ms is not None else max(_first_prediction(f) for f in made)
-    cut = [SymbolFrame(f.instrument, f.base.between(start, end_ms), f.decision, f.funding, f.predictions) for f in made]
-    return cut, refusals
+    return [_between(f, start, end_ms) for f in made], refusals
+
+
+def _between(frame: SymbolFrame, start: int, end: int | None) -> SymbolFrame:
+    """The frame with the bars of [start, end) alone."""
+    detail = frame.detail and frame.detail.between(start, end)
+    return replace(frame, base=frame.base.between(start, end), detail=detail)
 
 
 def market_return(frame: SymbolFrame) -> float | None:

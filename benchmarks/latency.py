@@ -7,6 +7,7 @@ journal (flushed to disk) and engine. `--json` for one object; `--bars N` for mo
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -15,13 +16,16 @@ import click
 import numpy as np
 import yaml
 
+# run as a file, this folder comes first, and its backtest.py would hide the package `backtest`
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from backtest import sources
 from market import catalogue, history, synthetic
 from market.timeframes import Timeframe
 from models import modelset
 from models.inference import Predictor
-from tests.parity.__main__ import ROOT, lively
-from tests.parity.replay import replay
+from tests.parity.portfolio import CASH, lively
+from tests.parity.replay import ROOT, Play, replay
 
 HOUR = Timeframe.parse("1h")
 
@@ -49,12 +53,13 @@ def main(bars: int, as_json: bool) -> None:
         work = Path(scratch)
         history.write(candles, work / "klines.parquet")
         history.write(funding, work / "funding.parquet")
-        rules = lively(ROOT / "configs" / "parity_rules.yaml", series, predictor)
+        rules = lively(ROOT / "configs" / "parity_rules.yaml", [series], predictor)
         (work / "rules.yaml").write_text(yaml.safe_dump(rules.model_dump()))
-        outcome = replay(
-            work, [work / "klines.parquet"], ["BTCUSDT"], [work / "funding.parquet"], "1h", warmup, bars,
-            "starter", work / "rules.yaml", lambda done, of: None,
+        play = Play(
+            work, [work / "klines.parquet"], ["BTCUSDT"], [work / "funding.parquet"], "1h",
+            int(candles.open_time[warmup]), bars, "starter", work / "rules.yaml", CASH,
         )  # fmt: skip
+        outcome = replay(play, lambda done, bars, trades: None)
     floor = floor_ms(predictor, series, min(bars, 200))
     told = outcome.summary
     figures = {

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from models.ensemble import Answers, ask, joined
 from models.manifest import Golden, Manifest, head, utc_ms
 from models.members import Open, Provider, open_member
 from models.modelset import ModelSet, ModelSetError
-from models.prediction import Prediction, PredictionHistory
+from models.prediction import Prediction, PredictionHistory, Progress
 
 TOLERANCE = 1e-5
 """Golden answers may differ by this much: another processor or library version rounds otherwise."""
@@ -27,8 +28,6 @@ _CHUNK = 2048
 
 Trained = Callable[[Floats, Ints], Floats]
 """A network before it was exported: logits (n, heads) for the given rows of an unscaled feature matrix (N, F)."""
-Progress = Callable[[int, int], None]
-"""Called with rows asked about, and rows in all."""
 
 
 class NotReady(Exception):
@@ -133,9 +132,17 @@ class Predictor:
         raise NotReady(symbol, next(iter(self.reasons(window, matrix, np.array([last])))))
 
     def predict_history(
-        self, symbol: str, candles: Candles, funding: Funding | None = None, progress: Progress | None = None
+        self,
+        symbol: str,
+        candles: Candles,
+        funding: Funding | None = None,
+        progress: Progress | None = None,
+        threads: int = 1,
     ) -> PredictionHistory:
-        """The outlook at the close of every candle; the first `lookback` - 1 have none."""
+        """The outlook at the close of every candle; the first `lookback` - 1 have none.
+
+        `threads` ask about parts of the history side by side; the answers do not depend on how many there are.
+        """
         self._check_timeframe(candles)
         matrix = features.compute(candles, funding, self.manifest.features.names)
         ready = self.ready(candles, matrix)
@@ -145,9 +152,8 @@ class Predictor:
         p_long, p_short = np.full(count, np.nan), np.full(count, np.nan)
         regime = np.full(count, -1, dtype=np.int8)
         refusals = self.reasons(candles, matrix, np.flatnonzero(~ready))
-        for start in range(0, len(rows), _CHUNK):
-            part = rows[start : start + _CHUNK]
-            answers = ask(self.manifest, self._members, matrix, part)
+        done = 0
+        for part, answers in self._asked(matrix, rows, threads):
             p_long[part], p_short[part] = answers.p_long, answers.p_short
             regime[part] = np.where(answers.finite, _likeliest(answers.regime), -1)
             for h, columns in both.items():
@@ -155,8 +161,9 @@ class Predictor:
             lost = int((~answers.finite).sum())
             if lost:
                 refusals[NO_NUMBER] = refusals.get(NO_NUMBER, 0) + lost
+            done += len(part)
             if progress is not None:
-                progress(start + len(part), len(rows))
+                progress(done, len(rows))
         return PredictionHistory(candles.open_time, p_long, p_short, regime, both, refusals)
 
     def _prediction(self, symbol: str, open_time: int, answers: Answers) -> Prediction:
@@ -181,15 +188,23 @@ class Predictor:
         self._check_timeframe(candles)
         return features.compute(candles, funding, self.manifest.features.names)
 
-    def answers(self, matrix: Floats, rows: Ints, progress: Progress | None = None) -> Answers:
+    def answers(self, matrix: Floats, rows: Ints, progress: Progress | None = None, threads: int = 1) -> Answers:
         """Everything the set says of the given rows of its feature matrix, each of which must be `ready`."""
-        parts = []
-        for start in range(0, max(len(rows), 1), _CHUNK):
-            part = rows[start : start + _CHUNK]
-            parts.append(ask(self.manifest, self._members, matrix, part))
+        parts, done = [], 0
+        for part, answers in self._asked(matrix, rows, threads):
+            parts.append(answers)
+            done += len(part)
             if progress is not None:
-                progress(start + len(part), len(rows))
+                progress(done, len(rows))
         return joined(parts)
+
+    def _asked(self, matrix: Floats, rows: Ints, threads: int) -> Iterator[tuple[Ints, Answers]]:
+        """Parts of the rows with the answers about them, in order; one empty part if there are no rows."""
+        parts = [rows[at : at + _CHUNK] for at in range(0, max(len(rows), 1), _CHUNK)]
+        with ThreadPoolExecutor(threads) as pool:
+            yield from zip(
+                parts, pool.map(lambda part: ask(self.manifest, self._members, matrix, part), parts), strict=True
+            )
 
     def ready(self, candles: Candles, matrix: Floats) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
         """Rows (N,) whose whole lookback is there, so that the members can be asked about them."""

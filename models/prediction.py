@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from market.candles import Floats, Ints
 
 Regimes = NDArray[np.int8]
+
+Progress = Callable[[int, int], None]
+"""Called with rows asked about, and rows in all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,3 +52,9 @@ def test_nothing_is_pickled() -> None:
         for file in (ROOT / floor).rglob("*.py"):
             found = {m for m in imported(file) if m.partition(".")[0] in ("pickle", "joblib", "dill", "cloudpickle")}
             assert not found, file
+
+
+def test_numba_stays_out_of_the_daemon() -> None:
+    """Its unit forbids writable-executable memory; a compiler needs it."""
+    code = "import sys, daemon.runner, daemon.doctor; sys.exit('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=120).returncode == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from market import synthetic
 from market.aggregate import aggregate
 from market.candles import VALUES, Candles
+from market.fingerprint import fingerprint
 from market.funding import Funding
 from market.history import read, read_funding
 from market.timeframes import Timeframe, TimeframeError, utc_text
@@ -43,12 +43,7 @@ class Bars:
 
     def sha256(self) -> str:
         """Hash of times and values of candles and funding, independent of how a file stores them."""
-        digest = hashlib.sha256(self.candles.open_time.astype("<i8").tobytes())
-        for name in VALUES:
-            digest.update(np.ascontiguousarray(getattr(self.candles, name), dtype="<f8").tobytes())
-        if self.funding is not None:
-            digest.update(self.funding.time.astype("<i8").tobytes() + self.funding.rate.astype("<i8").tobytes())
-        return digest.hexdigest()
+        return fingerprint(self.candles, self.funding)
 
     def columns_missing(self) -> list[str]:
         """Value columns that no candle has."""

@@ -29,6 +29,25 @@ def free(account: Array, positions: Array) -> int:
 
 
 @compiled
+def watch(held: Array) -> None:
+    """Note the price at which something happens to the position: its stop's or its liquidation's, the nearer one."""
+    side = held[at.SIDE]
+    held[at.NEAREST] = max(side * held[at.STOP], side * held[at.LIQUIDATION])
+
+
+@compiled
+def countable(account: Array, held: Array, unit: int, price: int) -> bool:
+    """Whether the position's value at `price` is counted in int64; LARGEST_PRICE is what is known to be."""
+    if price <= held[at.LARGEST_PRICE]:
+        return True
+    held[at.LARGEST_PRICE] = MOST // (held[at.QUANTITY] * unit)
+    if price > held[at.LARGEST_PRICE]:
+        account[at.STATUS] = at.BEYOND_INT64
+        return False
+    return True
+
+
+@compiled
 def liquidation_price(
     contract: Array, brackets: Array, account: Array, cost: int, margin: int, quantity: int, side: int
 ) -> int:
@@ -46,8 +65,7 @@ def close(
 ) -> None:
     """Close the position `held` of symbol `s` at `price`, which is slipped already."""
     side, quantity, cost = held[at.SIDE], held[at.QUANTITY], held[at.COST]
-    if price > held[at.LARGEST_PRICE]:
-        account[at.STATUS] = at.BEYOND_INT64
+    if not countable(account, held, unit, price):
         return
     notional = price * quantity * unit
     if reason == at.LIQUIDATION_REASON:
@@ -106,8 +124,7 @@ def reach(
 @compiled
 def fund(contract: Array, brackets: Array, account: Array, held: Array, mark: int, rate: int) -> None:
     """Pay or receive funding on the mark's notional: wallet and isolated margin move, liquidation with them."""
-    if mark > held[at.LARGEST_PRICE]:
-        account[at.STATUS] = at.BEYOND_INT64
+    if not countable(account, held, contract[at.UNIT], mark):
         return
     notional = mark * held[at.QUANTITY] * contract[at.UNIT]
     paid = fills.funding_payment(notional, held[at.SIDE], rate)
@@ -118,6 +135,7 @@ def fund(contract: Array, brackets: Array, account: Array, held: Array, mark: in
     held[at.LIQUIDATION] = liquidation_price(
         contract, brackets, account, held[at.COST], held[at.MARGIN], held[at.QUANTITY], held[at.SIDE]
     )
+    watch(held)
 
 
 @compiled
@@ -132,7 +150,8 @@ def enter(
     if quantity > MAX_QUANTITY:
         refused[at.R_QUANTITY] += 1
         return
-    if quantity > MOST // (4 * price * unit):
+    # a float tells of nearly all that they are far from the limit, sooner than a division
+    if float(quantity) * float(4 * price * unit) > 0.99 * MOST and quantity > MOST // (4 * price * unit):
         refused[at.R_COUNTABLE] += 1
         return
     cost = filled * quantity * unit
@@ -157,8 +176,9 @@ def enter(
     held[at.SIDE], held[at.QUANTITY], held[at.COST], held[at.MARGIN] = side, quantity, cost, margin
     held[at.LEVERAGE], held[at.ENTRY_TIME], held[at.ENTRY_BAR] = leverage, time, time - time % bar_ms
     held[at.REGIME], held[at.STOP], held[at.STOP_BPS] = regime, stop, order[at.D_STOP_BPS]
-    held[at.FEES], held[at.FUNDING], held[at.LARGEST_PRICE] = fee, 0, MOST // (quantity * unit)
+    held[at.FEES], held[at.FUNDING], held[at.LARGEST_PRICE] = fee, 0, 4 * price
     held[at.LIQUIDATION] = liquidation_price(contract, brackets, account, cost, margin, quantity, side)
+    watch(held)
     if fills.touched(side, stop, 0, price, True) != fills.NOTHING:
         # Rule: a stop the price has passed already is refused (-2021), and the position closed at market.
         close_at_market(rules, unit, account, held, trades, s, price, time, at.UNPROTECTED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from numba import int64
 
 from backtest.compiled import layout as at
-from backtest.compiled.account import Array, close_at_market, enter, fund, reach
+from backtest.compiled.account import Array, close_at_market, countable, enter, fund, reach, watch
 from backtest.compiled.deciding import assess, equity_at_close, plan
 from backtest.compiled.prepared import Market
 from backtest.compiled.rules import Terms, compiled
@@ -27,30 +27,39 @@ def play(
     count, symbols = len(time), len(positions)
     judged = (rules.daily_loss_bps + rules.weekly_loss_bps + rules.drawdown_bps + rules.losing_streak) > 0
     held_on = no_signal = no_edge = 0
+    open_positions = 0
     for s in range(symbols):
         memories[s, at.NEXT_RATE] = contracts[s, at.FUNDING_FROM]
     for n in range(count):
-        # The rest of the bar: nothing can happen while none of its prices reaches a stop or a liquidation.
-        reached = False
-        for s in range(symbols):
-            side = positions[s, at.SIDE]
-            if side != 0 and bars[n, s, at.CLOSE] != 0:
-                extreme = bars[n, s, at.LOW] if side > 0 else bars[n, s, at.HIGH]
-                nearest = max(side * positions[s, at.STOP], side * positions[s, at.LIQUIDATION])
-                reached = reached or side * extreme <= nearest
-        if reached:
-            _rest_of_bar(rules, contracts, time[n], length[n], bars[n], bar_ms, account, positions, memories, trades)
-        if n + 1 == count or account[at.STATUS] != at.FINE:
+        if open_positions != 0:
+            # The rest of the bar: nothing can happen while none of its prices reaches a stop or a liquidation.
+            reached = False
+            for s in range(symbols):
+                side = positions[s, at.SIDE]
+                if side != 0 and bars[n, s, at.CLOSE] != 0:
+                    extreme = bars[n, s, at.LOW] if side > 0 else bars[n, s, at.HIGH]
+                    nearest = max(side * positions[s, at.STOP], side * positions[s, at.LIQUIDATION])
+                    reached = reached or side * extreme <= nearest
+            if reached:
+                _rest_of_bar(
+                    rules, contracts, time[n], length[n], bars[n], bar_ms, account, positions, memories, trades
+                )
+            if account[at.STATUS] != at.FINE:
+                return
+        if n + 1 == count:
             break
-        for s in range(symbols):
-            side = positions[s, at.SIDE]
-            if side != 0 and bars[n + 1, s, at.CLOSE] != 0:
-                nearest = max(side * positions[s, at.STOP], side * positions[s, at.LIQUIDATION])
-                if memories[s, at.NEXT_BAR] <= n + 1 or side * bars[n + 1, s, at.OPEN] <= nearest:
-                    _opened(
-                        rules, contracts[s], brackets, funding, bar_ms, account, positions[s], memories[s], trades,
-                        int64(bars[n + 1, s, at.OPEN]), n + 1, s, time[n + 1],
-                    )  # fmt: skip
+        if open_positions != 0:
+            open_positions = 0
+            for s in range(symbols):
+                side = positions[s, at.SIDE]
+                if side != 0 and bars[n + 1, s, at.CLOSE] != 0:
+                    gapped = side * bars[n + 1, s, at.OPEN] <= positions[s, at.NEAREST]
+                    if gapped or memories[s, at.NEXT_BAR] <= n + 1:
+                        _opened(
+                            rules, contracts[s], brackets, funding, bar_ms, account, positions[s], memories[s],
+                            trades, int64(bars[n + 1, s, at.OPEN]), n + 1, s, time[n + 1],
+                        )  # fmt: skip
+                open_positions += abs(positions[s, at.SIDE])
         # Rule: a decision at each closed candle, in force from the next bar's first price.
         d = decision_of[n]
         if d < 0:
@@ -75,8 +84,10 @@ def play(
                 continue
             holding += 1
             price = int64(said[d, s, at.S_CLOSE])
-            if price > positions[s, at.LARGEST_PRICE]:
-                account[at.STATUS] = at.BEYOND_INT64
+            if price > positions[s, at.LARGEST_PRICE] and not countable(
+                account, positions[s], contracts[s, at.UNIT], price
+            ):
+                return
             equity += sizing.open_profit(
                 side, positions[s, at.QUANTITY], positions[s, at.COST], price, contracts[s, at.UNIT]
             )
@@ -100,6 +111,9 @@ def play(
                     rules, contracts, brackets, bar_ms, said[d], bars[n + 1], account, positions, memories, trades,
                     refused, leave, orders, time[n + 1],
                 )  # fmt: skip
+                open_positions = 0
+                for s in range(symbols):
+                    open_positions += abs(positions[s, at.SIDE])
             continue
         # A quiet close, as nearly all are: positions stay, and nobody flat wants in.
         held_on += holding
@@ -178,6 +192,7 @@ def _do(
                 close_at_market(rules, contracts[s, at.UNIT], account, held, trades, s, price, now, at.UNPROTECTED)
             else:
                 held[at.STOP], held[at.STOP_BPS] = stop, leave[s, at.D_STOP_BPS]
+                watch(held)
     for s in range(len(positions)):
         if orders[s, at.D_ACTION] == at.ENTER:
             price = int64(opens[s, at.OPEN])

@@ -17,10 +17,10 @@ F_BAR, F_RATE = range(2)
 # the terms of a symbol; tiers [FIRST_TIER, LAST_TIER), of which those below REACHED can liquidate a position
 UNIT, MIN_QUANTITY, MIN_NOTIONAL, FIRST_TIER, LAST_TIER, REACHED, FUNDING_FROM, FUNDING_TO = range(8)
 
-# an open position, one row a symbol; side 0 is none
+# an open position, one row a symbol; side 0 is none; NEAREST is side times the price at which something happens
 (SIDE, QUANTITY, COST, MARGIN, LEVERAGE, ENTRY_TIME, ENTRY_BAR, REGIME, STOP, STOP_BPS, LIQUIDATION, FEES, FUNDING,
- LARGEST_PRICE) = range(14)  # fmt: skip
-POSITION = 14
+ LARGEST_PRICE, NEAREST) = range(15)  # fmt: skip
+POSITION = 15
 
 # what is remembered of a symbol, one row each; and its next rate of funding, with the bar at which that is paid
 IN_FORCE, CANDIDATE, SEEN, STOPPED_BAR, LIQUIDATED, NEXT_RATE, NEXT_BAR = range(7)

@@ -16,6 +16,7 @@ import configs
 from backtest import compiled, sources
 from backtest.judge import DEMO_RULES, LIVE_RULES
 from backtest.options import Account, History, account_options, history_options
+from backtest.predictions import Remembering
 from backtest.shown import Shown
 from backtest.sweep import choice, counted, executors, report
 from backtest.sweep.counted import span
@@ -23,7 +24,6 @@ from backtest.sweep.grid import Grid
 from backtest.sweep.work import Played, Progress, Work
 from market.timeframes import Timeframe
 from models import modelset, trials
-from models.inference import Predictor
 from models.manifest import Manifest, utc, utc_ms
 from models.modelset import ModelSet
 from models.trials import Trial
@@ -98,13 +98,13 @@ def sweep(
     starter = path.is_relative_to(modelset.ROOT / modelset.STARTER)
     base = configs.load(rules or (DEMO_RULES if starter else LIVE_RULES), LiveConfig)
     grid = Grid.of(grids, base)
-    predictor = Predictor.load(judged)
+    foreteller = Remembering(judged)
     decision = Timeframe.parse(judged.manifest.data.timeframe)
     own = base.rules()
     with Shown(errors) as shown:
         shown("reading history", 0, 1)
-        series = history.series(predictor.lookback, decision)
-        frames, refusals = sources.frames(series, predictor, decision, history.start, history.end, shown)
+        series = history.series(foreteller.lookback, decision)
+        frames, refusals = sources.frames(series, foreteller, decision, history.start, history.end, shown)
         hold = judged.manifest.decision.max_hold_bars
         work = Work(compiled.simulate, compiled.prepare(frames), account.costs, hold, account.cash)
         began = time.perf_counter()

@@ -69,7 +69,7 @@ def _promised(predictor: Predictor, draws: int, seed: int) -> tuple[dict[str, Dr
     """Recorded AUC by question, where it is from, and why there is none."""
     if predictor.manifest.walkforward is not None:
         record = walkforward.read(predictor.model_set)
-        return _of_record(record, predictor, draws, seed), "the set's walk-forward record, its folds pooled", ""
+        return _of_record(record, predictor, draws, seed), "the set's walk-forward record, pairs within a fold", ""
     told = _of_evidence(predictor.manifest, draws, seed)
     if told:
         return told, "the set's evidence: out-of-fold AUC, its interval taken as a normal one's", ""
@@ -77,22 +77,36 @@ def _promised(predictor: Predictor, draws: int, seed: int) -> tuple[dict[str, Dr
 
 
 def _of_record(record: WalkForward, predictor: Predictor, draws: int, seed: int) -> dict[str, Drawn]:
-    """AUC of what the recipe said, fold by fold, of rows it had not seen; the test slice is left out."""
+    """AUC of what the recipe said of rows it had not seen, over pairs within a fold; the test slice is left out.
+
+    Folds lie at different levels of scores and of outcomes, which says nothing of ranking (`metrics.auc_within`).
+    """
     manifest, stack = predictor.manifest, record.logits[STACK]
-    folded = record.part != walkforward.TEST
-    found: dict[str, Drawn] = {}
-    resamples: Resamples | None = None
-    for h in manifest.horizons:
-        scores = {f"{h}/{side}": stack[f"{h}/{side}"] for side in SIDES}
-        scores[f"{h}/{UP}"] = stack[f"{h}/long"] - stack[f"{h}/short"]
-        came = of_returns(record.returns[h], h, manifest.data.labels.cost)
-        rows = folded & np.isfinite(record.returns[h])
-        if not rows.any():
-            continue
-        if resamples is None or resamples.count != rows.sum():
-            resamples = Resamples(int(rows.sum()), week(predictor.timeframe), draws, seed)
-        found |= {key: resamples.auc(came[key][rows], score[rows]) for key, score in scores.items()}
-    return found
+    by_fold: dict[str, list[tuple[float, Drawn]]] = {}
+    for fold in np.unique(record.part[record.part != walkforward.TEST]).tolist():
+        resamples: Resamples | None = None
+        for h in manifest.horizons:
+            scores = {f"{h}/{side}": stack[f"{h}/{side}"] for side in SIDES}
+            scores[f"{h}/{UP}"] = stack[f"{h}/long"] - stack[f"{h}/short"]
+            came = of_returns(record.returns[h], h, manifest.data.labels.cost)
+            rows = (record.part == fold) & np.isfinite(record.returns[h])
+            if not rows.any():
+                continue
+            if resamples is None or resamples.count != rows.sum():
+                resamples = Resamples(int(rows.sum()), week(predictor.timeframe), draws, seed + fold)
+            for key, score in scores.items():
+                outcome = came[key][rows]
+                pairs = float(np.sum(outcome != 0) * np.sum(outcome == 0))
+                if pairs:
+                    by_fold.setdefault(key, []).append((pairs, resamples.auc(outcome, score[rows])))
+    return {key: _together(folds) for key, folds in by_fold.items()}
+
+
+def _together(folds: list[tuple[float, Drawn]]) -> Drawn:
+    """The folds' AUC, each weighing as many pairs as it has."""
+    weights = np.array([pairs for pairs, _ in folds]) / sum(pairs for pairs, _ in folds)
+    value = float(sum(w * d.value for w, (_, d) in zip(weights, folds, strict=True)))
+    return Drawn(value, np.sum([w * d.draws for w, (_, d) in zip(weights, folds, strict=True)], axis=0))
 
 
 def _of_evidence(manifest: Manifest, draws: int, seed: int) -> dict[str, Drawn]:

@@ -14,9 +14,10 @@ from models.evaluation.data import DataError, History
 from models.evaluation.outcomes import UP, outcomes, regimes
 from models.evaluation.overlap import Judged
 from models.evaluation.rivals import Rivals
-from models.inference import NO_NUMBER, Predictor, Progress
+from models.inference import NO_NUMBER, Predictor
 from models.logits import logit
 from models.manifest import Manifest
+from models.prediction import Progress
 
 STACK, AVERAGE = "stack", "average"
 LEAST_BLOCKS, FEW_BLOCKS = 2, 12

@@ -14,6 +14,7 @@ import pytest
 
 from backtest.__main__ import main
 from market import history, synthetic
+from market.aggregate import aggregate
 from market.candles import Candles
 from market.timeframes import Timeframe
 
@@ -220,3 +221,23 @@ def test_real_history_is_tested(shared: Path, capsys: pytest.CaptureFixture[str]
     )
     assert said["bars"] == 60 * 24
     assert said["decisions"] == said["bars"] - 1
+
+
+def test_minutes_inside_the_hours_are_played_and_what_they_change_is_told(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Hours made of quarters, the quarters given as detail."""
+    quarters = synthetic.generate("BTCUSDT", bars=2_600, timeframe=Timeframe.parse("15m"), seed=5)[0]
+    fine, coarse = tmp_path / "BTCUSDT-15m.parquet", tmp_path / "BTCUSDT-1h.parquet"
+    history.write(quarters, fine)
+    history.write(aggregate(quarters, HOURLY), coarse)
+    said = answer(capsys, "--model-set", "starter", "--data", coarse, "--detail", fine)
+    inside = said["order_inside_bars"]
+    assert inside["detailed"] == inside["bars"]
+    assert said["bars"] == 4 * inside["bars"]
+    assert inside["with_detail"]["trades"] == said["all"]["trades"]
+    main([str(a) for a in ("--model-set", "starter", "--data", coarse, "--detail", fine)])
+    assert "Order inside the bar" in capsys.readouterr().out
+    assert code_of("--model-set", "starter", "--data", fine, "--detail", coarse) == 7
+    assert "no detail" in capsys.readouterr().err
+    assert code_of("--model-set", "starter", "--data", coarse, "--data", coarse, "--detail", fine) == 7

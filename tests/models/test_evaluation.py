@@ -229,8 +229,13 @@ def test_what_was_recorded_is_compared_with_what_is_seen_here(judged: Judged, to
     rows = np.arange(1000, MADE_OF)
     came = labels.profitable(judged.candles, 5, labels.LONG)[rows]
     said = judged.predictor.predict_history("BTCUSDT", judged.candles, judged.funding).horizons[5][rows, 0]
-    # recorded logits are kept to four digits
-    assert gaps["profitable_long"]["5"]["oof"] == pytest.approx(reference.roc_auc_score(came, said), abs=1e-3)
+    # pairs within a fold of a thousand bars; recorded logits are kept to four digits
+    pairs, right = 0.0, 0.0
+    for fold in np.unique(rows // 1000):
+        mine = rows // 1000 == fold
+        weight = float(came[mine].sum() * (1 - came[mine]).sum())
+        pairs, right = pairs + weight, right + weight * reference.roc_auc_score(came[mine], said[mine])
+    assert gaps["profitable_long"]["5"]["oof"] == pytest.approx(right / pairs, abs=1e-3)
 
 
 def test_a_set_without_a_record_says_so_or_uses_its_evidence(old: Judged, tmp_path: Path) -> None:

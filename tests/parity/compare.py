@@ -1,48 +1,71 @@
-"""Comparing two lists of trades: one for one, field by field, and whether they were worth comparing."""
+"""Comparing what daemon, plain and compiled engine made of the same candles: field by field, to the last unit."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from itertools import zip_longest
 
-from backtest.engine import Restriction
-from market.trades import LIQUIDATION, STOP, Trade
-from strategy.plan import Reason
+import numpy as np
 
-LEAST_TRADES_PER_1000_BARS = 25
+from backtest.engine import OpenPosition, Result
+from market.instruments import Instrument, cash_text
+from market.trades import Trade
+from tests.parity.replay import Outcome, Standing
 
 
-def first_difference(daemon: Sequence[Trade], backtest: Sequence[Trade]) -> str | None:
-    """Where the two lists part, in words, or None if they are identical."""
-    for number, (ours, theirs) in enumerate(zip_longest(daemon, backtest), start=1):
-        if ours is None or theirs is None:
-            who, trade = ("backtest", theirs) if ours is None else ("daemon", ours)
-            return f"trade {number}: only the {who} made it: {trade}"
-        if different := ours.difference(theirs):
-            return f"trade {number}: {different} (daemon, backtest)\n  daemon   {ours}\n  backtest {theirs}"
+def first_difference(
+    ours: Sequence[Trade], theirs: Sequence[Trade], who: tuple[str, str] = ("daemon", "backtest")
+) -> str | None:
+    """Where two lists of trades part, in words, or None if they are identical."""
+    for number, (one, other) in enumerate(zip_longest(ours, theirs), start=1):
+        if one is None or other is None:
+            name, trade = (who[1], other) if one is None else (who[0], one)
+            return f"trade {number}: only the {name} made it: {trade}"
+        if different := one.difference(other):
+            return f"trade {number}: {different} ({', '.join(who)})\n  {who[0]:9}{one}\n  {who[1]:9}{other}"
     return None
 
 
-def missing_kinds(trades: Sequence[Trade], bars: int, gap_stops: int) -> list[str]:
-    """What the run lacks to be a proof: too few trades, or a kind of trade that never happened."""
-    reasons = {t.reason for t in trades}
-    has = {
-        f"{LEAST_TRADES_PER_1000_BARS} trades in 1,000 bars": len(trades) * 1000 >= LEAST_TRADES_PER_1000_BARS * bars,
-        "a long": any(t.side > 0 for t in trades),
-        "a short": any(t.side < 0 for t in trades),
-        "a stop": STOP in reasons,
-        "a stop that the open gapped through": gap_stops > 0,
-        "a liquidation": LIQUIDATION in reasons,
-        "a signal exit": bool(reasons & {str(Reason.SIGNAL_GONE), str(Reason.OPPOSITE_SIGNAL)}),
-        "a time exit": str(Reason.TIME) in reasons,
-        "funding paid or received": any(t.funding for t in trades),
-    }
-    return [what for what, there in has.items() if not there]
+def daemon_difference(outcome: Outcome, plain: Result, instruments: Sequence[Instrument]) -> str | None:
+    """Where daemon and exchange differ from the plain engine: trades, decisions, equity, wallet, what is still open."""
+    if difference := first_difference(outcome.trades, plain.trades):
+        return difference
+    if outcome.cash != plain.cash:
+        return f"wallet: the exchange says {cash_text(outcome.cash)}, the backtest {cash_text(plain.cash)}"
+    if outcome.reasons != plain.reasons:
+        return f"decisions by reason: the daemon's {outcome.reasons}, the backtest's {plain.reasons}"
+    closes = list(zip(plain.curve_time[:-1].tolist(), plain.curve_equity[:-1].tolist(), strict=True))
+    for ours, theirs in zip_longest(outcome.equity, closes):
+        if ours != theirs:
+            return f"equity at a close (ms, cash units): the daemon's {ours}, the backtest's {theirs}"
+    stands, expected = outcome.standing, open_positions(plain.open, instruments)
+    return None if stands == expected else f"still open: at the exchange {stands}, in the backtest {expected}"
 
 
-def missing_halts(restrictions: Sequence[Restriction]) -> list[str]:
-    """What a run with narrow limits lacks to be a proof: a kind of restriction that never struck."""
-    struck = {r.reason for r in restrictions}
-    return [
-        f"a restriction by {r}" for r in (Reason.DAILY_LOSS, Reason.LOSING_STREAK, Reason.DRAWDOWN) if r not in struck
-    ]
+def open_positions(positions: Sequence[OpenPosition], instruments: Sequence[Instrument]) -> Standing:
+    """What a backtest ended on, in the exchange's words."""
+    named = {i.symbol: i for i in instruments}
+    told: Standing = {}
+    for one in positions:
+        position, instrument = one.position, named[one.symbol]
+        told[one.symbol] = {
+            "quantity": instrument.quantity_text(position.side * position.quantity),
+            "cost": cash_text(position.cost),
+            "margin": cash_text(position.margin),
+            "liquidation": instrument.price_text(position.liquidation),
+            "stops": [instrument.price_text(position.stop)],
+        }
+    return told
+
+
+def result_difference(compiled: Result, plain: Result) -> str | None:
+    """Where the compiled engine's result differs from the plain one's, in any field, or None."""
+    if difference := first_difference(compiled.trades, plain.trades, ("compiled", "plain")):
+        return difference
+    for field in fields(Result):
+        ours, theirs = getattr(compiled, field.name), getattr(plain, field.name)
+        same = np.array_equal(ours, theirs) if isinstance(theirs, np.ndarray) else ours == theirs
+        if not same:
+            return f"{field.name}: the compiled engine's {ours}, the plain engine's {theirs}"
+    return None
