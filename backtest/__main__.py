@@ -15,10 +15,16 @@ from market.history import HistoryError
 from market.instruments import InstrumentError
 from models.modelset import ModelSetError
 
+FAILURE = 1
 BAD_DATA = 7
 INTERRUPTED = 130
 JUDGE = "judge"
-COMMANDS = {JUDGE: "backtest.judge", "sweep": "backtest.sweep.command", "schema": "backtest.schema_command"}
+COMMANDS = {
+    JUDGE: "backtest.judge",
+    "sweep": "backtest.sweep.command",
+    "rules": "backtest.rules_study.command",
+    "schema": "backtest.schema_command",
+}
 """Where each command is; a module is imported when its command is asked for, since each brings much of its own."""
 
 
@@ -55,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _complain(error, ConfigError.exit_code)
     except (HistoryError, BacktestError, InstrumentError, ModelSetError) as error:
         _complain(error, BAD_DATA)
+    except OSError as error:  # what was asked for cannot be written
+        _complain(error, FAILURE)
 
 
 def _complain(error: Exception, code: int) -> None:

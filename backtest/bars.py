@@ -16,6 +16,9 @@ from market.funding import Funding
 from market.instruments import Instrument
 from models.prediction import PredictionHistory
 
+MOST_ROUNDED = 0.001
+"""Share of a price that its grid may take or add; beyond, rounding would trade for more than the costs do."""
+
 
 class BacktestError(ValueError):
     """The series handed in cannot be tested together."""
@@ -100,7 +103,9 @@ def _bars(frame: SymbolFrame, detailed: Ints) -> Bars:
     if detail is None or not len(detailed):
         return coarse
     kept = ~np.isin(base.open_time, detailed)
-    fine = _of(detail[np.isin(detail.open_time - detail.open_time % base.timeframe.ms, detailed)], frame.instrument)
+    # a bar that only other symbols have is a hole in this one, whatever minutes it has there
+    own = base.open_time[~kept]
+    fine = _of(detail[np.isin(detail.open_time - detail.open_time % base.timeframe.ms, own)], frame.instrument)
     time = np.concatenate([coarse.time[kept], fine.time])
     order = np.argsort(time, kind="stable")
     length = np.concatenate([coarse.length[kept], fine.length])[order]
@@ -111,5 +116,13 @@ def _of(candles: Candles, instrument: Instrument) -> Bars:
     columns: list[NDArray[np.int64]] = [
         instrument.ticks_column(c) for c in (candles.open, candles.high, candles.low, candles.close)
     ]
+    ticks, prices = np.column_stack(columns), np.column_stack([candles.open, candles.high, candles.low, candles.close])
+    away = np.abs(ticks * float(instrument.tick) - prices) / prices
+    if away.max(initial=0.0) > MOST_ROUNDED:
+        price = float(prices.flat[away.argmax()])
+        raise BacktestError(
+            f"{instrument.symbol}: a price of {price:g} is {away.max():.1%} off its grid of {instrument.tick:f}: the "
+            "terms known of this symbol are not those its prices are quoted in; test one whose tick is fine enough"
+        )
     length = np.full(len(candles), candles.timeframe.ms, dtype=np.int64)
-    return Bars(candles.open_time, length, np.column_stack(columns))
+    return Bars(candles.open_time, length, ticks)

@@ -13,6 +13,7 @@ from backtest import order_inside, report, sources
 from backtest.options import Account, History, account_options, again, history_options, page_file
 from backtest.playing import play
 from backtest.predictions import Remembering
+from backtest.seen import seen
 from backtest.shown import Shown
 from backtest.statistics import statistics
 from market.timeframes import Timeframe
@@ -90,12 +91,12 @@ def judge(
       python -m backtest --model-set champion --challenger ID --data BTCUSDT-1h.parquet
       python -m backtest --model-set ID --gate
 
-    Exit codes: 0 done, or promote; 2 usage, 4 rules or thresholds file, 6 the gate refuses, 7 data or model set missing
-    or broken, or not enough evidence, 130 interrupted.
+    Exit codes: 0 done, or promote; 1 the page cannot be written, 2 usage, 4 rules or thresholds file, 6 the gate
+    refuses, 7 data or model set missing or broken, or not enough evidence, 130 interrupted.
     """
     errors = Console(stderr=True)
     if challenger or gate:
-        from backtest.gate.command import answer, decide  # every family of gates, for nobody who asks for none
+        from backtest.gate.command import answer, decide  # much of its own, for nobody who asks for no verdict
 
         demo = (challenger or model_set) == modelset.STARTER
         chosen = _tightened(rules or (DEMO_RULES if demo else LIVE_RULES), phase, errors)
@@ -129,6 +130,9 @@ def judge(
         refusals=refusals,
     )
     errors.print(f"{result.bars} bars in {took:.2f} s, {result.bars / took:,.0f} a second", highlight=False)
+    known = seen(judged.manifest, frames, result.start_ms, result.end_ms) if history.files else None
+    if known:
+        errors.print(f"warning: {known}", style="yellow", highlight=False, soft_wrap=True)
     figures = statistics(result)
     inside = None
     if history.detail:
@@ -141,7 +145,7 @@ def judge(
         page.write(page_path, inputs)
         errors.print(f"report: {page_path}", highlight=False)
     if as_json:
-        click.echo(json.dumps(report.as_json(setting, result, figures, inside), indent=2))
+        click.echo(json.dumps(report.as_json(setting, result, figures, inside) | {"seen": known}, indent=2))
     else:
         report.show(Console(), setting, result, figures, trades, inside)
 

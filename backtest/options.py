@@ -16,12 +16,15 @@ import click
 from backtest import sources
 from backtest.broker import Costs
 from market.arguments import instant
-from market.instruments import InstrumentError, cash
+from market.instruments import InstrumentError, cash, cash_text
 from market.timeframes import Timeframe
 
 Command = Callable[..., None]
 
 SYNTHETIC = "synthetic market"
+
+MOST_CASH = 10**18
+"""Cash units to begin with: a ninth of what an int64 holds, and all that is reported of equity is one."""
 
 ARGUMENTS = "backtest.arguments"
 """Where a click context's `meta` keeps the command line as it was given, for a report to tell."""
@@ -39,6 +42,11 @@ class History:
     end: int | None
     days: int
     seed: int
+
+    def __post_init__(self) -> None:
+        for name, given in (("--funding", self.funding), ("--detail", self.detail)):
+            if given and not self.files:
+                raise click.UsageError(f"{name} goes with --data; the synthetic market has its own")
 
     def series(self, lookback: int, decision: Timeframe) -> list[sources.Series]:
         """The symbols' histories; the synthetic one begins `lookback` decision candles before what is tested."""
@@ -72,6 +80,8 @@ def _wallet(ctx: click.Context, param: click.Parameter, text: str) -> int:
         raise click.BadParameter(str(error)) from error
     if units <= 0:
         raise click.BadParameter(f"{text} leaves nothing to trade with; write an amount above 0")
+    if units > MOST_CASH:
+        raise click.BadParameter(f"{text} leaves no room to grow in; write at most {cash_text(MOST_CASH)}")
     return units
 
 

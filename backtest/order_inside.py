@@ -36,7 +36,8 @@ class Change:
     bars, detailed : int
         Instants with a base bar, and those played in detail.
     same : int
-        Trades that both plays made, entry, exit and price alike.
+        Trades that both plays made, entry, exit and price alike; of the exit's moment its bar, since the detail alone
+        knows more.
     with_detail, without : Figures
     """
 
@@ -58,14 +59,11 @@ def without_detail(frames: Sequence[SymbolFrame]) -> list[SymbolFrame]:
 
 def change(frames: Sequence[SymbolFrame], detailed: Result, coarse: Result) -> Change:
     """Compare the play in detail with the one without."""
-    keys = [{(t.symbol, t.side, t.entry_time, t.entry_price, t.exit_time // _HOUR_MS, t.exit_price) for t in r.trades}
+    bar_ms = frames[0].base.timeframe.ms
+    keys = [{(t.symbol, t.side, t.entry_time, t.entry_price, t.exit_time // bar_ms, t.exit_price) for t in r.trades}
             for r in (detailed, coarse)]  # fmt: skip
     every = {int(t) for f in frames for t in f.base.open_time}
     return Change(len(every), len(detailed_opens(frames)), len(keys[0] & keys[1]), _of(detailed), _of(coarse))
-
-
-_HOUR_MS = 3_600_000
-"""A stop fills at a moment of its bar that only the detail knows; within the hour it counts as the same."""
 
 
 def _of(result: Result) -> Figures:

@@ -1,7 +1,7 @@
 """What a set says of a history, asked once: kept by the hashes of the set and of the data, and read again after that.
 
-A kept file that cannot be read is asked for anew. What is kept is what the set's files say under the libraries that
-run them; another version of those asks again.
+A kept file that cannot be read is asked for anew. What is kept is what the set's files say under the code and the
+libraries that run them; another version of those asks again.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
+from functools import cache as once
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +27,11 @@ from models.modelset import ModelSet
 from models.prediction import PredictionHistory, Progress
 
 _RUN_BY = ("lightgbm", "numpy", "onnxruntime", "onnxruntime-gpu", "ta-lib")
+_CODE = Path(__file__).resolve().parent.parent / "models"
+_ASKED_THROUGH = ("", "features")
+"""Folders of `models` whose code stands between candles and answers."""
+_GPU = Path("/dev/nvidiactl")
+"""Where there is a graphics card, networks run on it, and answer otherwise in the sixth digit."""
 _KEPT = 64
 """Histories kept of each set, the newest."""
 
@@ -83,8 +90,18 @@ class Remembering:
     def _file(self, candles: Candles, funding: Funding | None) -> Path | None:
         if self._place is None:
             return None
-        asked = [str(candles.timeframe), fingerprint(candles, funding), *(f"{n} {_version(n)}" for n in _RUN_BY)]
+        run_by = [code(), *(f"{n} {_version(n)}" for n in _RUN_BY), str(_GPU.exists())]
+        asked = [str(candles.timeframe), fingerprint(candles, funding), *run_by]
         return self._place / self._set.id / f"{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:32]}.parquet"
+
+
+@once
+def code(place: Path = _CODE) -> str:
+    """SHA-256 (hex) of the code that makes answers of candles: a formula may change before its version does."""
+    digest = hashlib.sha256()
+    for source in sorted(file for folder in _ASKED_THROUGH for file in (place / folder).glob("*.py")):
+        digest.update(source.name.encode() + source.read_bytes())
+    return digest.hexdigest()
 
 
 def _version(library: str) -> str:
@@ -108,7 +125,8 @@ def _read(file: Path, candles: Candles) -> PredictionHistory | None:
         return None
     if not np.array_equal(history.open_time, candles.open_time):
         return None
-    file.touch()
+    with suppress(OSError):  # another user's, or pruned meanwhile; what was read is whole all the same
+        os.utime(file)
     return history
 
 
@@ -126,6 +144,6 @@ def _write(file: Path, made: PredictionHistory) -> None:
     except OSError:
         partial.unlink(missing_ok=True)  # a full disk keeps nothing, and the answers are there all the same
         return
-    kept = sorted(file.parent.glob("*.parquet"), key=lambda f: f.stat().st_mtime, reverse=True)
-    for old in kept[_KEPT:]:
-        old.unlink(missing_ok=True)
+    with suppress(OSError):  # another process prunes as well
+        for old in sorted(file.parent.glob("*.parquet"), key=lambda f: f.stat().st_mtime, reverse=True)[_KEPT:]:
+            old.unlink(missing_ok=True)

@@ -135,7 +135,7 @@ def _interval(
     days = len(series[0])
     if days < _LEAST_DAYS or not all(np.all(np.isfinite(s)) for s in series):
         return Interval(math.nan, math.nan, math.nan)
-    values = np.concatenate([_over(statistic, series, rows) for rows in _resampled(days, block, draws, seed)])
+    values = np.concatenate([_over(statistic, series, rows) for rows in resampled(days, block, draws, seed)])
     values = values[np.isfinite(values)]
     value = float(_over(statistic, series, np.arange(days)[None, :])[0])
     if not len(values) or not math.isfinite(value):
@@ -149,7 +149,7 @@ def _over(statistic: Statistic, series: Sequence[Floats], rows: NDArray[np.int64
     return first - second[0] if second else first
 
 
-def _resampled(days: int, block: int, draws: int, seed: int) -> Iterator[NDArray[np.int64]]:
+def resampled(days: int, block: int, draws: int, seed: int) -> Iterator[NDArray[np.int64]]:
     """Days drawn, (some draws, days) at a time: whole blocks that begin anywhere, the end wrapping to the beginning."""
     block = max(1, min(block, days))
     starts = np.random.default_rng(seed).integers(0, days, size=(draws, -(-days // block)))

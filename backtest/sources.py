@@ -6,21 +6,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from backtest.bars import BacktestError, SymbolFrame
 from backtest.broker import Costs
 from backtest.predictions import Foreteller
 from market import catalogue, history, synthetic
 from market.aggregate import aggregate
-from market.candles import Candles
+from market.candles import VALUES, Candles
 from market.funding import Funding
 from market.instruments import Instrument
-from market.timeframes import Timeframe, TimeframeError
+from market.timeframes import Timeframe, TimeframeError, utc_text
 from strategy.live_config import Rules
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, done, in all)."""
 
 SYNTHETIC_BASE = Timeframe.parse("15m")
+MOST_CONTRADICTED = 0.01
+"""Share of the bars that their detail may contradict, as archives do now and then; those are played without it."""
 
 
 @dataclass(frozen=True)
@@ -73,25 +77,40 @@ def from_files(
         raise BacktestError(f"{len(files)} data files and {len(detail)} detail files: give one --detail for each")
     made = []
     for at, (name, file) in enumerate(zip(names, files, strict=True)):
-        rates = history.read_funding(funding[at]) if funding else None
-        made.append(Series(catalogue.instrument(name), history.read(file), rates, _finer(file, detail, at)))
+        base, rates = history.read(file), history.read_funding(funding[at]) if funding else None
+        finer = _finer(file, base, detail[at]) if detail else None
+        made.append(Series(catalogue.instrument(name), base, rates, finer))
     return made
 
 
-def _finer(file: Path, detail: Sequence[Path], at: int) -> Candles | None:
-    """The finer candles given for a file, if any."""
-    if not detail:
-        return None
-    finer, base = history.read(detail[at]), history.read(file).timeframe
+def _finer(file: Path, base: Candles, detail: Path) -> Candles:
+    """The finer candles of `detail`, without those of bars that they contradict.
+
+    Raises
+    ------
+    BacktestError
+        If they are not shorter, or contradict more than a few bars: then they are of another market.
+    """
+    finer = history.read(detail)
     try:
-        divides = base.ratio(finer.timeframe) > 1
+        divides = base.timeframe.ratio(finer.timeframe) > 1
     except TimeframeError:
         divides = False
     if not divides:
         raise BacktestError(
-            f"{detail[at]}: {finer.timeframe} candles are no detail of the {base} ones in {file}; give shorter ones"
+            f"{detail}: {finer.timeframe} candles are no detail of the {base.timeframe} ones in {file}; "
+            "give shorter ones"
         )
-    return finer
+    whole = aggregate(finer, base.timeframe)
+    shared, ours, theirs = np.intersect1d(base.open_time, whole.open_time, True, return_indices=True)
+    alike = [np.isclose(getattr(base, n)[ours], getattr(whole, n)[theirs], rtol=1e-9, atol=0) for n in VALUES[:4]]
+    against = shared[~np.all(alike, axis=0)]
+    if len(against) > MOST_CONTRADICTED * len(shared):
+        raise BacktestError(
+            f"{detail}: its candles make other prices of {len(against):,} of the {len(shared):,} bars it shares with "
+            f"{file}, the first at {utc_text(int(against[0]))}; give the detail of the same market"
+        )
+    return finer[~np.isin(finer.open_time - finer.open_time % base.timeframe.ms, against)]
 
 
 def from_synthetic(symbols: Sequence[str], days: int, warmup_bars: int, decision: Timeframe, seed: int) -> list[Series]:
@@ -151,6 +170,8 @@ def market_return(frame: SymbolFrame) -> float | None:
 def _first_prediction(frame: SymbolFrame) -> int:
     """Open time of the first decision candle with a prediction."""
     told = frame.predictions
+    if not len(frame.decision):
+        raise BacktestError(f"{frame.instrument.symbol}: no candles to test on; widen --from and --to")
     ready = told.open_time[told.regime >= 0]
     if not len(ready):
         why = "; ".join(f"{reason} ({count})" for reason, count in told.refusals.items())

@@ -1,23 +1,12 @@
-"""Baselines, fitted: the linear scores that a set is compared with, on the same rows as its members.
-
-How they are computed afterwards is `models.baselines`' alone: evidence, gate and evaluation mean the same score.
-"""
+"""Baselines, fitted: the linear scores that a set is compared with, on the same rows as its members."""
 
 from __future__ import annotations
 
-import numpy as np
-from sklearn.linear_model import LogisticRegression
-
-from market.candles import Floats, Ints
-from models import labels
-from models.baselines import Baselines, LinearScore, RegimeScore
-from training.boosting import REGIMES, LabelError
+from market.candles import Ints
+from models import labels, ridge
+from models.baselines import Baselines
+from training.boosting import LabelError
 from training.problem import Problem
-
-CLIP = 5.0
-C_FEATURES, C_CLOCK, C_REGIME = 0.01, 0.001, 0.03
-"""Inverse strengths of the ridge. Those of the clock were best on real hours, and as hard to beat as LightGBM on the
-same columns."""
 
 
 def fit(problem: Problem, rows: Ints, edges: tuple[float, float]) -> Baselines:
@@ -35,64 +24,8 @@ def fit(problem: Problem, rows: Ints, edges: tuple[float, float]) -> Baselines:
     LabelError
         If the rows know one outcome alone.
     """
-    plain = _Columns(problem.matrix, rows)
-    clock = _Columns(problem.clock, rows)
     regimes = labels.regimes(problem.volatility, edges)
-    known = regimes[rows][~np.isnan(regimes[rows])].astype(np.int64)
-    shares = np.bincount(known, minlength=REGIMES) / max(1, len(known))
-    return Baselines(
-        direction={
-            key: {
-                "logistic": plain.score(outcome, key, C_FEATURES),
-                "volatility_and_clock": clock.score(outcome, key, C_CLOCK),
-            }
-            for key, outcome in problem.questions.items()
-        },
-        base_rate={key: float(np.nanmean(outcome[rows])) for key, outcome in problem.questions.items()},
-        regime={"har_and_calendar": clock.regime(regimes)},
-        regime_shares=(float(shares[0]), float(shares[1]), float(shares[2])),
-    )
-
-
-class _Columns:
-    """Columns centred, scaled and clipped by the rows that are fitted on."""
-
-    def __init__(self, matrix: Floats, rows: Ints) -> None:
-        self.rows = rows[np.isfinite(matrix[rows]).all(axis=1)]
-        if not len(self.rows):
-            raise LabelError("no row has every column of the baselines; give more bars, or fill the gaps")
-        chosen = matrix[self.rows]
-        self.center, spread = chosen.mean(axis=0), chosen.std(axis=0)
-        self.scale = np.where(spread > 1e-12, spread, 1.0)
-        self.inputs = np.clip((chosen - self.center) / self.scale, -CLIP, CLIP)
-
-    def score(self, outcome: Floats, key: str, strength: float) -> LinearScore:
-        """The logit of outcome 1."""
-        regression = self._regression(outcome, key, 2, strength)
-        return self._linear(regression.coef_[0], regression.intercept_[0])
-
-    def regime(self, regimes: Floats) -> RegimeScore:
-        """Multinomial, over low, mid and high."""
-        found = self._regression(regimes, "the regime", REGIMES, C_REGIME)
-        low, mid, high = (self._linear(found.coef_[k], found.intercept_[k]) for k in range(REGIMES))
-        return RegimeScore(low=low, mid=mid, high=high)
-
-    def _regression(self, outcome: Floats, key: str, classes: int, strength: float) -> LogisticRegression:
-        known = ~np.isnan(outcome[self.rows])
-        told = outcome[self.rows][known]
-        if len(np.unique(told)) < classes:
-            raise LabelError(
-                f"{len(told)} rows know {len(np.unique(told))} of {classes} outcomes of {key}; give more bars"
-            )
-        # Newton takes five steps where L-BFGS takes a hundred; before scikit-learn 1.6 it knew two classes alone.
-        solver = "newton-cholesky" if classes == 2 else "lbfgs"
-        return LogisticRegression(C=strength, max_iter=300, solver=solver).fit(self.inputs[known], told)
-
-    def _linear(self, coefficients: Floats, intercept: float) -> LinearScore:
-        return LinearScore(
-            center=tuple(self.center.tolist()),
-            scale=tuple(self.scale.tolist()),
-            clip=CLIP,
-            coefficients=tuple(coefficients.tolist()),
-            intercept=float(intercept),
-        )
+    try:
+        return ridge.fit(problem.matrix, problem.clock, problem.questions, regimes, rows)
+    except ridge.FitError as error:
+        raise LabelError(str(error)) from error

@@ -17,7 +17,7 @@ from backtest import engine
 from backtest.bars import SymbolFrame
 from backtest.broker import Closed, Costs, Position
 from backtest.compiled import layout as at
-from backtest.compiled.kernel import play
+from backtest.compiled.kernel import kernel_of
 from backtest.compiled.prepared import Prepared, prepare
 from backtest.compiled.rules import terms
 from backtest.engine import OpenPosition, Restriction, Result
@@ -204,7 +204,7 @@ def _played(
     state = _State.before(prepared, cash, recorded)
     symbols = len(prepared.instruments)
     leave, orders = (np.zeros((symbols, at.DECISION), dtype=np.int64) for _ in range(2))
-    play(
+    kernel_of(symbols)(
         market, terms(rules, costs, max_hold_bars), state.account, state.positions, state.memories,
         state.curve_equity, state.curve_regime, state.trades, state.restrictions, state.reasons, state.restricted,
         state.refused, leave, orders, np.zeros(4, dtype=np.int64),

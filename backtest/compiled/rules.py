@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,16 +18,19 @@ from typing import Any, NamedTuple, TypeVar
 import numba
 from numba.extending import register_jitable
 
-from backtest import cache
+from backtest import broker, cache
 from backtest.broker import Costs
-from market import fills, tiers
-from strategy import regime, risk, signals, sizing
+from market import fills, instruments, tiers, trades
+from market.exchange import desk
+from strategy import plan, regime, risk, signals, sizing
 from strategy.live_config import Rules
 from strategy.plan import STRICTNESS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 RULES: tuple[ModuleType, ...] = (fills, tiers, regime, risk, signals, sizing)
+NUMBERED: tuple[ModuleType, ...] = (broker, desk, instruments, plan, trades)
+"""Modules whose words and limits stand in the compiled code as numbers: a reason by its place, a largest quantity."""
 NOT_SCALAR: set[object] = {tiers.brackets, tiers.checked, signals.probability}
 """Functions of those modules that make or read objects; the kernel never calls them."""
 ENTRY = "play"
@@ -117,7 +121,7 @@ def compiled(function: F) -> F:
 
 def _sources() -> list[Path]:
     here = Path(__file__).resolve().parent
-    return [Path(inspect.getfile(module)) for module in RULES] + sorted(here.glob("*.py"))
+    return [Path(inspect.getfile(module)) for module in RULES + NUMBERED] + sorted(here.glob("*.py"))
 
 
 def _folder() -> Path | None:
@@ -129,10 +133,13 @@ def _folder() -> Path | None:
     for source in _sources():
         digest.update(source.read_bytes())
     made = place / digest.hexdigest()[:16]
-    made.mkdir(exist_ok=True)
-    made.touch()
-    for old in sorted(place.iterdir(), key=lambda f: f.stat().st_mtime, reverse=True)[_KEPT:]:
-        shutil.rmtree(old, ignore_errors=True)
+    try:
+        made.mkdir(exist_ok=True)
+        made.touch()
+        for old in sorted(place.iterdir(), key=lambda f: f.stat().st_mtime, reverse=True)[_KEPT:]:
+            shutil.rmtree(old, ignore_errors=True)
+    except OSError:  # somebody else's folder, or one that another process has just removed
+        return made if os.access(made, os.W_OK) else None
     return made
 
 

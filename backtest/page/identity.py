@@ -11,12 +11,10 @@ from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 
-import numpy as np
-
 from backtest.bars import SymbolFrame
 from backtest.page.inputs import Inputs
 from backtest.page.words import DASH, count, minute, money
-from market.candles import VALUES
+from market.fingerprint import fingerprint
 
 ROOT = Path(__file__).resolve().parents[2]
 _LIBRARIES = ("lightgbm", "numba", "numpy", "onnxruntime", "onnxruntime-gpu", "pandas", "scikit-learn", "ta-lib")
@@ -82,14 +80,12 @@ def versions() -> dict[str, str]:
 
 
 def data_hash(frames: Sequence[SymbolFrame]) -> str:
-    """SHA-256 of what was played: symbols, times, values and funding, however a file stores them."""
+    """SHA-256 of what was played: symbols, times, values, funding and detail, however a file stores them."""
     digest = hashlib.sha256()
     for frame in frames:
-        digest.update(frame.instrument.symbol.encode() + frame.base.open_time.astype("<i8").tobytes())
-        for name in VALUES:
-            digest.update(np.ascontiguousarray(getattr(frame.base, name), dtype="<f8").tobytes())
-        if frame.funding is not None:
-            digest.update(frame.funding.time.astype("<i8").tobytes() + frame.funding.rate.astype("<i8").tobytes())
+        digest.update((frame.instrument.symbol + fingerprint(frame.base, frame.funding)).encode())
+        if frame.detail is not None:
+            digest.update(fingerprint(frame.detail).encode())
     return digest.hexdigest()
 
 

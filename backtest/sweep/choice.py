@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest.significance import Deflated, Pbo, annual_sharpe, deflated_sharpe, pbo
+from backtest.significance import DAYS_A_YEAR, Deflated, Pbo, annual_sharpe, deflated_sharpe, pbo
 from backtest.sweep.work import Played
 from market.candles import Floats
 
@@ -67,6 +67,12 @@ def sharpes(daily: Floats) -> Floats:
     return np.where(np.any(daily <= -1, axis=1), math.nan, annual_sharpe(daily))
 
 
+def variance(ratios: Floats) -> float:
+    """Variance of the Sharpe ratios there are among (V,); 0 of fewer than two."""
+    known = ratios[np.isfinite(ratios)]
+    return float(np.var(known, ddof=1)) if len(known) > 1 else 0.0
+
+
 def choose(daily: Floats, tried: int, earlier: int = 0) -> Choice:
     """Rank the variants and judge the choice.
 
@@ -77,7 +83,8 @@ def choose(daily: Floats, tried: int, earlier: int = 0) -> Choice:
     tried : int
         Trials of this sweep: the variants, and the base rules where they are none of them.
     earlier : int
-        Trials before this sweep, of which no Sharpe ratio is known.
+        Trials before this sweep, of which no Sharpe ratio is known: with them, the trials' variance is at least that of
+        a worthless trial's estimate.
     """
     ratios = sharpes(daily)
     order = np.argsort(-np.where(np.isnan(ratios), -np.inf, ratios), kind="stable")
@@ -88,7 +95,9 @@ def choose(daily: Floats, tried: int, earlier: int = 0) -> Choice:
     except ValueError as error:
         no_pbo = str(error)
     if best is not None:
-        deflated = deflated_sharpe(daily[best], tried + earlier, ratios.tolist())
+        # What came earlier was as unlike as luck makes it: variants that resemble each other must not speak for it.
+        spread = max(variance(ratios), DAYS_A_YEAR / daily.shape[1]) if earlier else None
+        deflated = deflated_sharpe(daily[best], tried + earlier, ratios.tolist(), spread)
     warnings = _warnings(best, overfitted, no_pbo, deflated)
     return Choice(ratios, order, best, overfitted, no_pbo, deflated, tried, earlier, warnings)
 

@@ -15,8 +15,9 @@ from rich.console import Console
 import configs
 from backtest import compiled, sources
 from backtest.judge import DEMO_RULES, LIVE_RULES
-from backtest.options import Account, History, account_options, history_options
+from backtest.options import Account, History, account_options, history_options, page_file
 from backtest.predictions import Remembering
+from backtest.seen import seen
 from backtest.shown import Shown
 from backtest.sweep import choice, counted, executors, report
 from backtest.sweep.counted import span
@@ -24,7 +25,6 @@ from backtest.sweep.grid import Grid
 from backtest.sweep.work import Played, Progress, Work
 from market.timeframes import Timeframe
 from models import modelset, trials
-from models.manifest import Manifest, utc, utc_ms
 from models.modelset import ModelSet
 from models.trials import Trial
 from strategy.live_config import LiveConfig, Rules
@@ -59,7 +59,14 @@ SERIAL, THREADS, RAY = "serial", "threads", "ray"
 @click.option("--workers", type=click.IntRange(1, 4096), help="Threads, or Ray tasks at once. Default: all cores.")
 @click.option("--ray-address", metavar="ADDRESS", help="A running Ray cluster. Default: one of its own, on loopback.")
 @click.option("--top", default=10, type=click.IntRange(1), show_default=True, help="Show this many of the best.")
-@click.option("--csv", "csv_file", type=click.Path(path_type=Path, dir_okay=False), help="Write every variant here.")
+@click.option(
+    "--csv",
+    "csv_file",
+    callback=page_file,
+    type=click.Path(path_type=Path),
+    metavar="FILE.csv",
+    help="Write every variant here.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output, with every variant.")
 def sweep(
     model_set: str,
@@ -87,8 +94,8 @@ def sweep(
     the days is below the middle in the other half; the deflated Sharpe ratio, how likely its true value is above what
     the best of as many worthless trials would show, every variant and every earlier trial counted.
 
-    Exit codes: 0 done, 1 executor failed, 2 usage, 4 rules or grid, 7 data or model set missing or broken,
-    130 interrupted.
+    Exit codes: 0 done, 1 executor failed or file not written, 2 usage, 4 rules or grid, 7 data or model set missing or
+    broken, 130 interrupted.
     """
     if ray_address and executor != RAY:
         raise click.UsageError(f"--ray-address goes with --executor {RAY}")
@@ -120,7 +127,7 @@ def sweep(
         this = counted.trial(judged.id, base, grid, frames, account.costs, account.cash, tried)
         earlier = _earlier(path.parent, this)
     chosen = choice.choose(daily[1:], tried, earlier)
-    if history.files and (warning := seen(judged.manifest, [s.instrument.symbol for s in series], start, end)):
+    if history.files and (warning := seen(judged.manifest, frames, start, end)):
         chosen = replace(chosen, warnings=(*chosen.warnings, warning))
     said = report.Sweep(
         model_set=judged.id,
@@ -150,19 +157,6 @@ def sweep(
         click.echo(json.dumps(report.as_json(said), indent=2))
     else:
         report.show(Console(), said, top)
-
-
-def seen(manifest: Manifest, symbols: Sequence[str], start_ms: int, end_ms: int) -> str | None:
-    """What to say if the set was made from days [start, end) of one of these symbols, its test slice apart."""
-    made = [r for name, r in manifest.data.splits.items() if name != "test"]
-    until = max((utc_ms(r.end) for r in made), default=start_ms)
-    known = min(until, end_ms) - max(min((utc_ms(r.start) for r in made), default=until), start_ms)
-    if known <= 0 or not set(symbols) & set(manifest.data.symbols):
-        return None
-    return (
-        f"the set was made from {known / (end_ms - start_ms):.0%} of the time tested, where it knows the answers: "
-        f"sweep from {utc(until)[:10]} on"
-    )
 
 
 def _earlier(store: Path, this: Trial) -> int:

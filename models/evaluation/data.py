@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from models import features
 from models.manifest import Manifest
 
 FINER = Timeframe.parse("15m")
+_SYMBOL = re.compile(r"[A-Z0-9]{3,30}")
 """Of the second file, for sets with a member that reads it."""
 _CHUNK = 2**20
 
@@ -80,6 +82,8 @@ def read(manifest: Manifest, data: str, symbol: str | None = None, funding: Path
     named = symbol or catalogue.symbol_of(file)
     if named is None:
         raise DataError(f"{file}: its name does not begin with a symbol such as BTCUSDT; say it by --symbol")
+    if not _SYMBOL.fullmatch(named):
+        raise DataError(f"{named!r} is no symbol; write it as the exchange does, such as BTCUSDT")
     base, timeframe = history.read(file), Timeframe.parse(manifest.data.timeframe)
     notes = []
     try:

@@ -10,18 +10,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 
 from market.candles import Candles, Floats, Ints
-from models import baselines
-from models.baselines import Baselines, LinearScore, RegimeScore
+from models import baselines, ridge
+from models.baselines import Baselines
 from models.evaluation.data import History
 from models.evaluation.outcomes import outcomes, questions, regimes
 from models.evaluation.overlap import Judged
 from models.inference import Predictor
 from models.logits import sigmoid
-from models.manifest import REGIMES, Manifest
+from models.manifest import Manifest
 
 REVERSAL, LOGISTIC, VOLATILITY, BASE_RATE = "minus_24h_return", "logistic", "volatility_and_clock", "base_rate"
 RIVALS = (REVERSAL, LOGISTIC, VOLATILITY, BASE_RATE)
@@ -30,9 +28,6 @@ LEAST_ROWS = 2000
 """Rows before the judged range that a baseline can be fitted on."""
 MOST_ROWS = 20_000
 """The last so many are used: enough for a straight line, and fitted in two seconds."""
-_WEAK, _STRONG = 0.01, 1.0
-"""Inverse of the ridge: many noisy features, and a few good columns."""
-_CLIP, _NEVER = 5.0, -30.0
 
 
 @dataclass(frozen=True)
@@ -99,7 +94,10 @@ def rivals(predictor: Predictor, history: History, range_: Judged) -> Rivals:
     fitted, origin, reason = manifest.baselines, "what the set was trained on", ""
     if fitted is None:
         fit, origin, reason = _rows_before(predictor, history, range_, matrix, sound)
-        fitted = None if reason else fit_baselines(manifest, candles, matrix, fit)
+        try:
+            fitted = None if reason else fit_baselines(manifest, candles, matrix, fit)
+        except ridge.FitError as error:
+            origin, reason = "none", f"no baseline can be fitted before the judged range: {error}"
     if fitted is None:
         turned = {key: {REVERSAL: -reversal if key.endswith("/short") else reversal} for key in questions(manifest)}
         return Rivals(sound, past, "none", reason, turned)
@@ -153,56 +151,11 @@ def fit_baselines(manifest: Manifest, candles: Candles, matrix: Floats, rows: In
         The set's features of the candles.
     rows : (n,) int64
         Rows at which features, labels and spans are all known.
+
+    Raises
+    ------
+    FitError
+        If they know one outcome alone.
     """
     clock = baselines.volatility_and_clock(candles)
-    came, regime = outcomes(manifest, candles), regimes(manifest, candles)[rows].astype(np.int64)
-    shares = np.bincount(regime, minlength=len(REGIMES)) / len(rows)
-    return Baselines(
-        direction={
-            key: {
-                "logistic": _line(matrix[rows], outcome[rows], _WEAK),
-                "volatility_and_clock": _line(clock[rows], outcome[rows], _STRONG),
-            }
-            for key, outcome in came.items()
-        },
-        base_rate={key: float(outcome[rows].mean()) for key, outcome in came.items()},
-        regime={"har_and_calendar": _classes(clock[rows], regime)},
-        regime_shares=(float(shares[0]), float(shares[1]), float(shares[2])),
-    )
-
-
-def _line(inputs: Floats, outcome: Floats, strength: float) -> LinearScore:
-    """Logistic regression of an outcome on scaled and clipped columns."""
-    scaler = StandardScaler().fit(inputs)
-    scaled = np.clip(scaler.transform(inputs), -_CLIP, _CLIP)
-    if outcome.min() == outcome.max():  # nothing to tell apart
-        return _score(scaler, np.zeros(inputs.shape[1]), _NEVER if outcome[0] == 0 else -_NEVER)
-    found = LogisticRegression(C=strength, solver="newton-cholesky").fit(scaled, outcome)
-    return _score(scaler, found.coef_[0], float(found.intercept_[0]))
-
-
-def _classes(inputs: Floats, regime: Ints) -> RegimeScore:
-    """Multinomial regression of the regime; one that never came gets next to no probability."""
-    scaler = StandardScaler().fit(inputs)
-    coefficients, intercepts = np.zeros((len(REGIMES), inputs.shape[1])), np.full(len(REGIMES), _NEVER)
-    there = np.unique(regime)
-    if len(there) == 1:
-        intercepts[there] = 0.0
-    else:
-        scaled = np.clip(scaler.transform(inputs), -_CLIP, _CLIP)
-        found = LogisticRegression(C=_STRONG, solver="newton-cholesky").fit(scaled, regime)
-        both = len(there) == 2  # one line for two classes, the second one's
-        coefficients[there] = np.vstack([0 * found.coef_, found.coef_]) if both else found.coef_
-        intercepts[there] = np.append(0.0, found.intercept_) if both else found.intercept_
-    low, mid, high = (_score(scaler, coefficients[k], float(intercepts[k])) for k in range(len(REGIMES)))
-    return RegimeScore(low=low, mid=mid, high=high)
-
-
-def _score(scaler: StandardScaler, coefficients: Floats, intercept: float) -> LinearScore:
-    return LinearScore(
-        center=tuple(scaler.mean_.tolist()),
-        scale=tuple(scaler.scale_.tolist()),
-        clip=_CLIP,
-        coefficients=tuple(coefficients.tolist()),
-        intercept=intercept,
-    )
+    return ridge.fit(matrix, clock, outcomes(manifest, candles), regimes(manifest, candles), rows)

@@ -15,8 +15,9 @@ import pytest
 from backtest.__main__ import main
 from market import history, synthetic
 from market.aggregate import aggregate
-from market.candles import Candles
+from market.candles import VALUES, Candles
 from market.timeframes import Timeframe
+from models.modelset import ModelSet, resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 HOURLY = Timeframe.parse("1h")
@@ -241,3 +242,83 @@ def test_minutes_inside_the_hours_are_played_and_what_they_change_is_told(
     assert code_of("--model-set", "starter", "--data", fine, "--detail", coarse) == 7
     assert "no detail" in capsys.readouterr().err
     assert code_of("--model-set", "starter", "--data", coarse, "--data", coarse, "--detail", fine) == 7
+
+
+def test_detail_of_another_market_is_refused_and_a_bar_it_contradicts_is_played_without(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quarters, other = (
+        synthetic.generate("BTCUSDT", bars=2_600, timeframe=Timeframe.parse("15m"), seed=seed)[0] for seed in (5, 6)
+    )
+    coarse, fine, strange = (tmp_path / f"BTCUSDT-{name}.parquet" for name in ("1h", "15m", "strange"))
+    hours = aggregate(quarters, HOURLY)
+    history.write(other, strange)
+    history.write(quarters, fine)
+    high = hours.high.copy()
+    high[300] += 1.0
+    history.write(replace(hours, high=high), coarse)
+    assert code_of("--model-set", "starter", "--data", coarse, "--detail", strange) == 7
+    assert "same market" in capsys.readouterr().err
+    inside = answer(capsys, "--model-set", "starter", "--data", coarse, "--detail", fine)["order_inside_bars"]
+    assert inside["detailed"] == inside["bars"] - 1
+
+
+@pytest.mark.parametrize("option", ["--detail", "--funding"])
+def test_a_file_that_goes_with_data_is_refused_without(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of("--model-set", "starter", option, "BTCUSDT-15m.parquet") == 2
+    assert "--data" in capsys.readouterr().err
+
+
+def test_more_cash_than_can_be_told_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of("--model-set", "starter", "--cash", "1e20") == 2
+    assert "at most" in capsys.readouterr().err
+
+
+def test_prices_finer_than_the_grid_of_an_unlisted_symbol_are_refused_by_either_loop(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A coin at 8 cents on a grid of whole cents would be traded at prices that never were."""
+    candles, _ = synthetic.generate("BTCUSDT", bars=400, timeframe=HOURLY, seed=5)
+    cents = {name: getattr(candles, name) / candles.close[0] * 0.08 for name in VALUES[:4]}
+    file = tmp_path / "DOGEUSDT-1h.parquet"
+    history.write(replace(candles, **cents), file)
+    assert code_of("--model-set", "starter", "--data", file) == 7
+    assert "DOGEUSDT: a price of" in capsys.readouterr().err
+    assert code_of("sweep", "--model-set", "starter", "--data", file, "--grid", "entry.long=0.5,0.6") == 7
+
+
+def test_a_range_before_the_data_says_that_there_is_nothing_to_test(
+    files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert code_of("--model-set", "starter", "--data", files[0], "--to", "2000-01-01") == 7
+    assert "no candles to test on" in capsys.readouterr().err
+
+
+def test_what_cannot_be_written_is_told_before_the_work_or_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = tmp_path / "nowhere" / "tried.csv"
+    assert code_of("sweep", "--model-set", "starter", "--grid", "entry.long=0.5,0.6", "--csv", nowhere) == 2
+    assert "cannot be written" in capsys.readouterr().err
+    if not Path("/dev/full").exists():
+        pytest.skip("no device that is always full")
+    assert code_of("--model-set", "starter", "--days", 5, "--report", "/dev/full") == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("backtest: ")
+
+
+def test_time_that_the_set_was_made_from_is_told_and_of_another_market_there_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The starter set's own market, and one with its dates and its symbol that it never saw."""
+    data = ModelSet.load(resolve("starter")).manifest.data
+    seed = int(data.source.split()[2])
+    for named, chosen in (("own", seed), ("other", seed + 1)):
+        signal = float(data.source.split()[4])
+        candles, _ = synthetic.generate("BTCUSDT", bars=data.rows, timeframe=HOURLY, seed=chosen, signal=signal)
+        history.write(candles[:600], tmp_path / f"BTCUSDT-{named}.parquet")
+    asked = ("--model-set", "starter", "--data")
+    main([*asked, str(tmp_path / "BTCUSDT-own.parquet"), "--json"])
+    told = capsys.readouterr()
+    assert "where it knows the answers" in json.loads(told.out)["seen"]
+    assert "where it knows the answers" in told.err
+    assert answer(capsys, *asked, tmp_path / "BTCUSDT-other.parquet")["seen"] is None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backtest import compiled, engine
-from backtest.bars import BacktestError, SymbolFrame, detailed_opens
+from backtest.bars import BacktestError, SymbolFrame, bars_of, detailed_opens
 from backtest.broker import Costs
 from backtest.compiled import layout
+from backtest.compiled import rules as compiling
 from backtest.engine import Result
 from market.aggregate import aggregate
 from market.instruments import CASH, INT64_MAX
@@ -169,6 +172,16 @@ def test_a_position_that_grows_beyond_int64_is_noticed_and_not_wrapped() -> None
         assert compiled.run(prepared, chosen, COSTS, 12, 10_000_000 * CASH).trades == plain.trades
 
 
+def test_minutes_in_a_hole_of_the_hours_are_not_played_because_another_symbol_has_that_hour() -> None:
+    fine = market(4, QUARTER)
+    frames = [replace(f, base=aggregate(f.base, HOURLY), detail=f.base) for f in fine]
+    hour = int(np.intersect1d(frames[0].base.open_time, detailed_opens(frames))[50])
+    first = frames[0]
+    holed = replace(first, base=first.base[first.base.open_time != hour])
+    played, _ = bars_of([holed, frames[1]])
+    assert not np.any(played.time // HOURLY.ms == hour // HOURLY.ms)
+
+
 PRICES = ("open", "high", "low", "close")
 
 
@@ -198,3 +211,14 @@ def test_variants_leave_a_prepared_market_as_it_was() -> None:
     assert np.array_equal(first.curve, again.curve)
     assert len(first.daily_equity) == len(compiled.daily_times(prepared))
     assert first.daily_equity[-1] == first.equity
+
+
+@pytest.mark.parametrize("name", ["kernel", "deciding", "account", "layout"])
+def test_compiled_code_is_kept_by_all_the_source_that_stands_in_it(name: str) -> None:
+    kept, here = set(compiling._sources()), Path(compiling.__file__).resolve().parent
+    root = here.parents[1]
+    for node in ast.walk(ast.parse((here / f"{name}.py").read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and (root / node.module.split(".")[0]).is_dir():
+            at = root.joinpath(*node.module.split("."))
+            named = {at / f"{a.name}.py" for a in node.names} if at.is_dir() else {at.with_suffix(".py")}
+            assert named <= kept, f"{name}.py takes from {named - kept}"

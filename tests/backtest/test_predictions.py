@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from backtest import cache
+from backtest import cache, predictions
 from backtest.predictions import Remembering
 from market import synthetic
 from market.candles import Candles
@@ -130,3 +131,34 @@ def test_old_answers_make_room(
         newest = max((tmp_path / starter.id).iterdir(), key=lambda f: f.stat().st_mtime)
         os.utime(newest, (when, when))
     assert len(list((tmp_path / starter.id).iterdir())) == 2
+
+
+def test_changed_code_is_asked_anew(
+    starter: ModelSet, history: tuple[Candles, Funding], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Remembering(starter, tmp_path)
+    one.predict_history("BTCUSDT", *history)
+    monkeypatch.setattr("backtest.predictions.code", lambda: "another formula")
+    one.predict_history("BTCUSDT", *history)
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("changed", ["features/volatility.py", "ensemble.py"])
+def test_a_formula_is_part_of_the_code_and_its_change_is_seen(tmp_path: Path, changed: str) -> None:
+    shutil.copytree(predictions._CODE / "features", tmp_path / "features")
+    for source in predictions._CODE.glob("*.py"):
+        shutil.copy(source, tmp_path)
+    assert predictions.code(tmp_path) == predictions.code()
+    predictions.code.cache_clear()
+    with (tmp_path / changed).open("a") as file:
+        file.write("# another formula\n")
+    assert predictions.code(tmp_path) != predictions.code()
+
+
+def test_an_answer_that_another_process_removes_while_old_ones_make_room_does_no_harm(
+    starter: ModelSet, history: tuple[Candles, Funding], tmp_path: Path
+) -> None:
+    one = Remembering(starter, tmp_path)
+    (tmp_path / starter.id).mkdir()
+    (tmp_path / starter.id / "gone.parquet").symlink_to(tmp_path / "nothing")
+    assert len(one.predict_history("BTCUSDT", *history).p_long) == len(history[0])

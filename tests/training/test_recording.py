@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from configs import parse
 from market.progress import Steps
-from models import baselines, labels, trials, walkforward
+from models import baselines, labels, ridge, trials, walkforward
 from models.inference import Predictor, golden_inputs, open_members
 from models.manifest import REGIMES
 from models.modelset import ModelSet
@@ -204,8 +204,8 @@ def test_a_fitted_baseline_is_the_regression_on_the_rows_it_was_given(problem: P
     rows = problem.rows_in(problem.slices.train)[200:]
     fitted = fitting.fit(problem, rows, problem.edges)
     x, y = problem.matrix[rows], problem.questions["12/up"][rows]
-    inputs = np.clip((x - x.mean(axis=0)) / x.std(axis=0), -fitting.CLIP, fitting.CLIP)
-    regression = LogisticRegression(C=fitting.C_FEATURES, max_iter=1000, tol=1e-8).fit(inputs, y)
+    inputs = np.clip((x - x.mean(axis=0)) / x.std(axis=0), -ridge.CLIP, ridge.CLIP)
+    regression = LogisticRegression(C=ridge.C_FEATURES, max_iter=1000, tol=1e-8).fit(inputs, y)
     np.testing.assert_allclose(
         fitted.direction["12/up"]["logistic"].score(x), regression.decision_function(inputs), atol=1e-3
     )

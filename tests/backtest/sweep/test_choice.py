@@ -89,3 +89,15 @@ def test_returns_and_ratios_are_the_judges_own() -> None:
     assert sharpes(daily)[0] == significance.sharpe(daily[0])
     assert math.isnan(sharpes(daily)[1])
     assert math.isnan(sharpes(daily)[2])
+
+
+def test_variants_that_resemble_each_other_do_not_hide_what_was_tried_before() -> None:
+    """The best of a thousand worthless tries, and then a grid drawn tightly around it."""
+    pool = noise(1_000)
+    best = pool[np.nanargmax(sharpes(pool))]
+    around = best + noise(10, seed=1) / 1_000
+    choice = choose(around, 10, earlier=1_000)
+    assert choice.deflated is not None
+    assert choice.deflated.probability is not None
+    assert choice.deflated.probability < 0.9
+    assert choice.deflated.variance >= 365 / 800
