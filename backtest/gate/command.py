@@ -10,7 +10,6 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from backtest import sources
 from backtest.bars import BacktestError
 from backtest.gate import told
 from backtest.gate.config import FILE, read
@@ -105,7 +104,7 @@ def market_of(manifest: Manifest, history: History, judge_days: int) -> Market:
     if history.start is not None:
         raise BacktestError("--from does not go with the gate: it judges what the sets recorded, and the last days")
     if history.files:
-        series = sources.from_files(history.files, history.funding, history.symbols)
+        series = history.series(0, decision)
         fitting = [s for s in series if s.instrument.symbol in manifest.data.symbols]
         if len(series) != 1 or not fitting:
             given = ", ".join(s.instrument.symbol for s in series)
@@ -119,7 +118,7 @@ def market_of(manifest: Manifest, history: History, judge_days: int) -> Market:
     base = one.base.between(None, history.end)
     if not len(base):
         raise BacktestError("no candles to judge on; widen --to")
-    return Market(one.instrument, base, aggregate(base, decision), one.funding)
+    return Market(one.instrument, base, aggregate(base, decision), one.funding, one.detail)
 
 
 def _regrown(manifest: Manifest, judge_days: int) -> Series:

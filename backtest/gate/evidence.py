@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest import compiled
 from backtest.bars import SymbolFrame
 from backtest.broker import Costs
 from backtest.engine import Result
 from backtest.gate.config import GateConfig
 from backtest.gate.recipe import Match, Played, Recipe, match
+from backtest.playing import play
 from backtest.statistics import DAY_MS
 from market.candles import VALUES, Candles, Floats, Ints
 from market.funding import Funding
@@ -55,12 +55,13 @@ class Terms:
 
 @dataclass(frozen=True)
 class Market:
-    """One symbol's history: base candles, decision candles made of them, and funding."""
+    """One symbol's history: base candles, decision candles made of them, funding, and finer candles to play if any."""
 
     instrument: Instrument
     base: Candles
     candles: Candles
     funding: Funding | None
+    detail: Candles | None = None
 
     @property
     def end_ms(self) -> int:
@@ -68,10 +69,14 @@ class Market:
         return int(self.candles.open_time[-1]) + self.candles.timeframe.ms
 
     def sha256(self) -> str:
-        """Of times and values of base candles and funding, however a file stores them."""
-        digest = hashlib.sha256(self.base.open_time.astype("<i8").tobytes())
-        for name in VALUES:
-            digest.update(np.ascontiguousarray(getattr(self.base, name), dtype="<f8").tobytes())
+        """Of times and values of base candles, detail and funding, however a file stores them."""
+        digest = hashlib.sha256()
+        for candles in (self.base, self.detail):
+            if candles is None:
+                continue
+            digest.update(candles.open_time.astype("<i8").tobytes())
+            for name in VALUES:
+                digest.update(np.ascontiguousarray(getattr(candles, name), dtype="<f8").tobytes())
         if self.funding is not None:
             digest.update(self.funding.time.astype("<i8").tobytes() + self.funding.rate.astype("<i8").tobytes())
         return digest.hexdigest()
@@ -251,7 +256,7 @@ def frame_of(recipe: Recipe | None, market: Market) -> SymbolFrame | None:
     base = market.base.between(first, last)
     if not len(base):
         return None
-    return SymbolFrame(market.instrument, base, market.candles, market.funding, recipe.history())
+    return SymbolFrame(market.instrument, base, market.candles, market.funding, recipe.history(), market.detail)
 
 
 def _ask(predictor: Predictor, market: Market, unseen_ms: int) -> Unseen:
@@ -286,13 +291,14 @@ def _judge(side: Contender, market: Market, terms: Terms, unseen_ms: int) -> Pla
     base = market.base.between(start)
     if not len(base) or not len(side.unseen.rows):
         return None
-    frame = SymbolFrame(market.instrument, base, market.candles, market.funding, side.unseen.history())
+    said = side.unseen.history()
+    frame = SymbolFrame(market.instrument, base, market.candles, market.funding, said, market.detail)
     asked = side.unseen.candles.open_time
     return Played.of(_play(frame, side, terms), asked[asked >= start])
 
 
 def _play(frame: SymbolFrame, side: Contender, terms: Terms) -> Result:
-    return compiled.run([frame], terms.rules, terms.costs, side.manifest.decision.max_hold_bars, terms.cash)
+    return play([frame], terms.rules, terms.costs, side.manifest.decision.max_hold_bars, terms.cash)
 
 
 def _tell(progress: Progress | None, what: str) -> None:

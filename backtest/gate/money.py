@@ -72,12 +72,25 @@ def _recipe(evidence: Evidence) -> list[Gate]:
             None if theirs is None else float(theirs.figures.all.liquidated),
         ),
     ]
+    found.append(_turnover(evidence, ours, theirs))
     if theirs is not None:
-        found += _against(evidence, ours, theirs)
+        found.append(_against(evidence, ours, theirs))
     return found
 
 
-def _against(evidence: Evidence, ours: Played, theirs: Played) -> list[Gate]:
+def _turnover(evidence: Evidence, ours: Played, theirs: Played | None) -> Gate:
+    """Told alone: what trading costs is counted in the money."""
+    name, question = (
+        "money/turnover",
+        "Does it trade not far more than the champion (notional a day, in starting cash)?",
+    )
+    turned = [0.0 if p is None else _turned_over(p, evidence.market.instrument) for p in (ours, theirs)]
+    if not turned[1]:
+        return Gate(name, question, Says.PASS, "told", challenger=turned[0], why="nothing to compare with")
+    return told(at_most(name, question, turned[0], evidence.terms.config.money.turnover * turned[1], turned[1]))
+
+
+def _against(evidence: Evidence, ours: Played, theirs: Played) -> Gate:
     """The two recipes on the same days. Money is the noisiest of measures: only what is surely worse fails."""
     settings = evidence.terms.config.bootstrap
     one, other = on_common_days(ours, theirs)
@@ -91,22 +104,14 @@ def _against(evidence: Evidence, ours: Played, theirs: Played) -> list[Gate]:
         settings.confidence,
         settings.seed,
     )
-    found = [
-        not_surely_below(
-            "money/champion",
-            f"Does it earn no less than the champion on the same days ({'Sharpe ratio' if sharpe else 'mean return'})?",
-            difference,
-            0.0,
-            theirs.figures.sharpe if sharpe else _mean(theirs),
-            ours.figures.sharpe if sharpe else _mean(ours),
-        )
-    ]
-    turned = [_turnover(p, evidence.market.instrument) for p in (ours, theirs)]
-    if turned[1] > 0:
-        most = evidence.terms.config.money.turnover * turned[1]
-        question = "Does it trade not far more than the champion (notional a day, in starting cash)?"
-        found.append(told(at_most("money/turnover", question, turned[0], most, turned[1])))
-    return found
+    return not_surely_below(
+        "money/champion",
+        f"Does it earn no less than the champion on the same days ({'Sharpe ratio' if sharpe else 'mean return'})?",
+        difference,
+        0.0,
+        theirs.figures.sharpe if sharpe else _mean(theirs),
+        ours.figures.sharpe if sharpe else _mean(ours),
+    )
 
 
 def _set(evidence: Evidence) -> list[Gate]:
@@ -162,7 +167,7 @@ def _mean(played: Played) -> float | None:
     return number(float(np.mean(played.daily))) if len(played.daily) else None
 
 
-def _turnover(played: Played, instrument: Instrument) -> float:
+def _turned_over(played: Played, instrument: Instrument) -> float:
     """Notional bought and sold a day, in units of the starting cash."""
     total = sum(
         instrument.notional(t.entry_price, t.quantity) + instrument.notional(t.exit_price, t.quantity)
