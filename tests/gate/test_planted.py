@@ -42,7 +42,11 @@ def _evidence_that_is_short_keeps_the_champion(world: World) -> None:
     unclear = names(verdict, Says.UNCLEAR)
     assert "sufficiency/judge_days" in unclear
     assert "sufficiency/record/challenger" in unclear
-    assert verdict.code == NOT_ENOUGH, names(verdict, Says.FAIL)
+    assert verdict.code != PROMOTE
+    config = thresholds().config
+    more = config.model_copy(update={"sufficiency": config.sufficiency.model_copy(update={"rows": 100_000})})
+    verdict = judge(ours, theirs, world.market, terms(more), thresholds())
+    assert (verdict.code, names(verdict, Says.UNCLEAR)) == (NOT_ENOUGH, ["sufficiency/rows"])
     other = World(world.seed + 50, world.folder).market
     refused = judge(ours, theirs, other, terms(), thresholds())
     assert refused.code == REFUSE
