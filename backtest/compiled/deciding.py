@@ -146,7 +146,7 @@ def _entry(
     budget[2] += margin
     budget[3] += at_risk
     order[at.D_ACTION], order[at.D_SIDE], order[at.D_QUANTITY] = at.ENTER, side, quantity
-    order[at.D_LEVERAGE], order[at.D_STOP_BPS] = leverage, stop_bps
+    order[at.D_LEVERAGE], order[at.D_STOP_BPS], order[at.D_MARGIN] = leverage, stop_bps, margin
     return at.LONG_SIGNAL if side > 0 else at.SHORT_SIGNAL
 
 

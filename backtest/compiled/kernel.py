@@ -16,6 +16,16 @@ from strategy import regime, risk, signals, sizing
 
 
 @compiled
+def within_reach(positions: Array, bars: Array, n: int, s: int) -> bool:
+    """Whether a price of bar `n` reaches the stop or the liquidation of a position, if there are such."""
+    side = positions[s, at.SIDE]
+    if side == 0 or bars[n, s, at.CLOSE] == 0:
+        return False
+    extreme = bars[n, s, at.LOW] if side > 0 else bars[n, s, at.HIGH]
+    return bool(side * extreme <= positions[s, at.NEAREST])
+
+
+@compiled
 def _rest_of_bar(
     rules: Terms, contracts: Array, time: int, length: int, bars: Array, bar_ms: int, account: Array,
     positions: Array, memories: Array, trades: Array,
@@ -113,8 +123,7 @@ def _may_not_send(
     if not risk.within_band(close, price, rules.price_band_bps):
         return at.R_BAND
     equity = equity_at_close(contracts, account, positions, said)
-    cost = close * order[at.D_QUANTITY] * contracts[s, at.UNIT]
-    margins: int = fills.initial_margin(cost, order[at.D_LEVERAGE])
+    margins: int = order[at.D_MARGIN]  # at the closing price, as the plan counted it
     for other in range(len(positions)):
         if positions[other, at.SIDE] != 0:
             margins += positions[other, at.MARGIN]
@@ -138,44 +147,35 @@ def _kernel(alone: bool) -> Callable[..., None]:
         count, symbols = len(time), 1 if alone else len(positions)
         judged = (rules.daily_loss_bps + rules.weekly_loss_bps + rules.drawdown_bps + rules.losing_streak) > 0
         held_on = no_signal = no_edge = 0
-        open_positions = 0
+        open_positions, watchful = 0, False
         for s in range(symbols):
             memories[s, at.NEXT_RATE] = contracts[s, at.FUNDING_FROM]
         for n in range(count):
-            if open_positions != 0:
-                # The rest of the bar: nothing can happen while none of its prices reaches a stop or a liquidation.
-                reached = False
-                for s in range(symbols):
-                    side = positions[s, at.SIDE]
-                    if side != 0 and bars[n, s, at.CLOSE] != 0:
-                        extreme = bars[n, s, at.LOW] if side > 0 else bars[n, s, at.HIGH]
-                        nearest = max(side * positions[s, at.STOP], side * positions[s, at.LIQUIDATION])
-                        reached = reached or side * extreme <= nearest
-                if reached:
-                    _rest_of_bar(
-                        rules, contracts, time[n], length[n], bars[n], bar_ms, account, positions, memories, trades
-                    )
-                if account[at.STATUS] != at.FINE:
-                    return
+            if watchful:
+                _rest_of_bar(
+                    rules, contracts, time[n], length[n], bars[n], bar_ms, account, positions, memories, trades
+                )
             if n + 1 == count:
                 break
+            watchful = False
             if open_positions != 0:
+                # A bar whose extremes reach no stop and no liquidation changes nothing, at its open or within.
                 open_positions = 0
                 for s in range(symbols):
-                    side = positions[s, at.SIDE]
-                    if side != 0 and bars[n + 1, s, at.CLOSE] != 0:
-                        gapped = side * bars[n + 1, s, at.OPEN] <= positions[s, at.NEAREST]
-                        if gapped or memories[s, at.NEXT_BAR] <= n + 1:
+                    if positions[s, at.SIDE] != 0 and bars[n + 1, s, at.CLOSE] != 0:
+                        near = within_reach(positions, bars, n + 1, s)
+                        if near or memories[s, at.NEXT_BAR] <= n + 1:
                             _opened(
                                 rules, contracts[s], brackets, funding, bar_ms, account, positions[s], memories[s],
                                 trades, int64(bars[n + 1, s, at.OPEN]), n + 1, s, time[n + 1],
                             )  # fmt: skip
+                            near = within_reach(positions, bars, n + 1, s)  # funding moves the liquidation price
+                        watchful = watchful or near
                     open_positions += abs(positions[s, at.SIDE])
             # Rule: a decision at each closed candle, in force from the next bar's first price.
             d = decision_of[n]
             if d < 0:
                 continue
-            bar = decision_open[d]
             equity, busy, holding, lacking = account[at.CASH], False, 0, 0
             for s in range(symbols):
                 p_long, p_short = int64(said[d, s, at.S_LONG]), int64(said[d, s, at.S_SHORT])
@@ -206,7 +206,7 @@ def _kernel(alone: bool) -> Callable[..., None]:
                 equity += sizing.open_profit(
                     side, positions[s, at.QUANTITY], positions[s, at.COST], price, contracts[s, at.UNIT]
                 )
-                overdue = signals.time_up(bar, bar_ms, positions[s, at.ENTRY_BAR], rules.longest)
+                overdue = signals.time_up(decision_open[d], bar_ms, positions[s, at.ENTRY_BAR], rules.longest)
                 leaves = signals.leaving(
                     False, overdue, side, p_long, p_short, wanted, rules.long_exit, rules.short_exit
                 )
@@ -214,23 +214,24 @@ def _kernel(alone: bool) -> Callable[..., None]:
                 tightens = in_force >= 0 and rules.stop_bps[in_force] < positions[s, at.STOP_BPS]
                 busy = busy or leaves != signals.STAY or tightens
             if judged:
-                _judge(rules, account, restricted, restrictions, bar + bar_ms, equity)
+                _judge(rules, account, restricted, restrictions, decision_open[d] + bar_ms, equity)
                 busy = busy or account[at.STATE] == at.HALTED
             curve_equity[d] = equity
             curve_regime[d] = memories[0, at.IN_FORCE]
             if busy:
                 budget[0] = equity
                 if plan(
-                    rules, contracts, brackets, bar, bar_ms, said[d], account, positions, memories, reasons, leave,
-                    orders, budget,
+                    rules, contracts, brackets, decision_open[d], bar_ms, said[d], account, positions, memories,
+                    reasons, leave, orders, budget,
                 ):  # fmt: skip
                     _do(
                         rules, contracts, brackets, bar_ms, said[d], bars[n + 1], account, positions, memories, trades,
                         refused, leave, orders, time[n + 1],
                     )  # fmt: skip
-                    open_positions = 0
+                    open_positions, watchful = 0, False
                     for s in range(symbols):
                         open_positions += abs(positions[s, at.SIDE])
+                        watchful = watchful or within_reach(positions, bars, n + 1, s)
                 continue
             # A quiet close, as nearly all are: positions stay, and nobody flat wants in.
             held_on += holding

@@ -38,8 +38,8 @@ ACCOUNT = 19
 TRADE = 14
 
 # what was decided for a symbol at a close
-D_ACTION, D_QUANTITY, D_LEVERAGE, D_SIDE, D_STOP_BPS, D_STOP, D_REASON = range(7)
-DECISION = 7
+D_ACTION, D_QUANTITY, D_LEVERAGE, D_SIDE, D_STOP_BPS, D_STOP, D_REASON, D_MARGIN = range(8)
+DECISION = 8
 NO_ACTION, EXIT, TIGHTEN, ENTER = 0, 1, 2, 3
 
 # a trading state coming into force
