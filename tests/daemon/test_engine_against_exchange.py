@@ -84,7 +84,8 @@ SHARES = {
 
 @cache
 def rules() -> Rules:
-    return load_rules(PARITY)
+    """The rules of parity, at a size at which ninety hours win and lose enough for a halt."""
+    return replace(load_rules(PARITY), margin_bps=1_000, risk_bps=600)
 
 
 def books_agree(bench: Bench, money: tuple[str, ...]) -> None:
