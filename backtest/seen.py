@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from backtest.bars import SymbolFrame
-from models.evaluation.overlap import another_market
+from models.known_market import another_market
 from models.manifest import Manifest, utc, utc_ms
 
 

@@ -6,21 +6,15 @@ own test slice may be judged, and is named. Another symbol of the same time move
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-import numpy as np
-
-from market import synthetic
-from market.candles import Candles
-from market.instruments import InstrumentError
 from market.timeframes import Timeframe, utc_text
 from models.evaluation.data import DataError, History
+from models.known_market import another_market
 from models.manifest import Manifest, utc_ms
 
 TEST = "test"
 NONE, OWN_TEST, OTHER_SYMBOL = "none", "its own test slice", "other symbol, same time"
-_SYNTHETIC = re.compile(r"synthetic seed (\d+) signal ([0-9.e+-]+)")
 
 
 @dataclass(frozen=True)
@@ -93,23 +87,6 @@ def judged(manifest: Manifest, history: History, start: int | None, end: int | N
     told = f"judged from {utc_text(after)}: the bars before are what {manifest.id} was made of"
     found = _unseen((after, asked[1]), _overlapping(manifest, after, asked[1]))
     return Judged(found.start, found.end, found.overlap, (told, *found.warnings))
-
-
-def another_market(manifest: Manifest, symbol: str, candles: Candles) -> bool:
-    """Whether a set of the synthetic market is shown another one of the same time, such as the real one.
-
-    Its market is made again and compared; where the manifest does not say how, it counts as the same.
-    """
-    said = _SYNTHETIC.fullmatch(manifest.data.source)
-    if manifest.data.venue != "synthetic" or said is None:
-        return False
-    timeframe, seed, signal = Timeframe.parse(manifest.data.timeframe), int(said[1]), float(said[2])
-    try:
-        own, _ = synthetic.generate(symbol, bars=manifest.data.rows, timeframe=timeframe, seed=seed, signal=signal)
-    except (InstrumentError, synthetic.SyntheticError):  # it lists no such symbol
-        return True
-    _, ours, theirs = np.intersect1d(own.open_time, candles.open_time, assume_unique=True, return_indices=True)
-    return bool(len(ours)) and not bool((own.close[ours] == candles.close[theirs]).any())
 
 
 def _of_another_symbol(manifest: Manifest, history: History, asked: tuple[int, int], fitted: tuple[str, ...]) -> Judged:

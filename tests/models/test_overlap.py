@@ -12,8 +12,9 @@ from market import synthetic
 from market.candles import Candles
 from market.timeframes import utc_text
 from models.evaluation.data import DataError, History
-from models.evaluation.overlap import another_market, judged
+from models.evaluation.overlap import judged
 from models.inference import Predictor
+from models.known_market import another_market
 from models.manifest import Manifest
 from models.modelset import resolve
 from tests.models import judged_sets
