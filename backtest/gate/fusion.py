@@ -61,7 +61,7 @@ def regime(evidence: Evidence) -> list[Gate]:
         ),
         no_worse(
             "regime/kappa",
-            "And by quadratic kappa?",
+            "Does the regime model name regimes no worse than HAR with the calendar (quadratic kappa)?",
             metrics.quadratic_kappa(came, har.argmax(axis=1)),
             metrics.quadratic_kappa(came, said.argmax(axis=1)),
             agreement.interval(settings.confidence),

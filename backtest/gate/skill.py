@@ -73,7 +73,7 @@ def _against_champion(
     for horizon, drawn in ours.items():
         gate = better(
             f"skill/champion/{horizon}/{side}",
-            f"The same over {horizon} candles",
+            f"Does P({side}) over {horizon} candles foretell better than the champion's?",
             theirs[horizon].value,
             drawn.value,
             rows.interval(drawn.minus(theirs[horizon])),
