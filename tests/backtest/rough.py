@@ -46,10 +46,17 @@ HALTING = replace(
 )
 
 
-def rough_market(random: Generator, bars: int, timeframe: Timeframe, price: float) -> Candles:
+def rough_market(
+    random: Generator,
+    bars: int,
+    timeframe: Timeframe,
+    price: float,
+    gapped: float = 0.02,
+    gaps: tuple[float, ...] = (-0.12, -0.04, 0.04, 0.12),
+) -> Candles:
     """A random walk with gaps, some through stops and liquidations, and a few holes."""
     move = random.normal(0, 0.008 * (timeframe.ms / HOUR) ** 0.5, bars)
-    gap = random.normal(0, 0.001, bars) + (random.random(bars) < 0.02) * random.choice([-0.12, -0.04, 0.04, 0.12], bars)
+    gap = random.normal(0, 0.001, bars) + (random.random(bars) < gapped) * random.choice(gaps, bars)
     walk = price * np.exp(np.cumsum(move + gap))
     close, open_ = walk, walk * np.exp(-move)
     high = np.maximum(open_, close) * (1 + random.exponential(0.003, bars))

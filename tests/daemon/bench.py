@@ -14,7 +14,6 @@ from itertools import count
 from random import Random
 
 import numpy as np
-from numpy.random import Generator
 
 from backtest.bars import SymbolFrame
 from daemon.commands import (
@@ -60,7 +59,7 @@ from daemon.settings import Settings
 from daemon.state import DaemonState
 from market import catalogue
 from market.aggregate import aggregate
-from market.candles import Candle, Candles
+from market.candles import Candle
 from market.exchange import account
 from market.exchange import engine as exchange
 from market.exchange import orders as book
@@ -75,6 +74,7 @@ from market.trades import Trade
 from models.prediction import PredictionHistory
 from strategy.live_config import Rules
 from strategy.plan import Outlook
+from tests.backtest.rough import rough_market
 
 HOUR = 3_600_000
 START = 1_704_067_200_000
@@ -109,29 +109,12 @@ class Faults:
     split: bool = False
 
 
-def rough_market(random: Generator, bars: int, timeframe: Timeframe, price: float) -> Candles:
-    """A random walk with gaps, some through stops and liquidations, and a few holes."""
-    move = random.normal(0, 0.008 * (timeframe.ms / HOUR) ** 0.5, bars)
-    gap = random.normal(0, 0.001, bars) + (random.random(bars) < 0.03) * random.choice([-0.12, -0.03, 0.03, 0.12], bars)
-    walk = price * np.exp(np.cumsum(move + gap))
-    close, open_ = walk, walk * np.exp(-move)
-    high = np.maximum(open_, close) * (1 + random.exponential(0.003, bars))
-    low = np.minimum(open_, close) * (1 - random.exponential(0.003, bars))
-    columns = [np.round(c, 2) for c in (open_, high, low, close)]
-    nothing = np.full(bars, np.nan)
-    times = START + np.arange(bars, dtype=np.int64) * timeframe.ms
-    whole = Candles(timeframe, times, *columns, np.ones(bars), nothing, nothing, nothing, nothing)
-    kept = random.random(bars) > 0.01
-    kept[0] = True
-    return whole[kept]
-
-
 def frames(seed: int, hours: int, base: Timeframe = HOURLY) -> list[SymbolFrame]:
     """Two symbols with random predictions and regimes, some missing, and funding every eight hours."""
     random = np.random.default_rng(seed)
     made = []
     for symbol, price in (("BTCUSDT", 40_000.0), ("ETHUSDT", 2_500.0)):
-        candles = rough_market(random, hours * (HOUR // base.ms), base, price)
+        candles = rough_market(random, hours * (HOUR // base.ms), base, price, 0.03, (-0.12, -0.03, 0.03, 0.12))
         decision = aggregate(candles, HOURLY)
         instants = START + np.arange(0, hours, 8, dtype=np.int64) * HOUR
         p_long, p_short = random.uniform(0.3, 0.7, (2, len(decision)))
