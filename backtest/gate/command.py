@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 
@@ -21,16 +20,15 @@ from backtest.shown import Shown
 from backtest.sources import Series
 from backtest.statistics import DAY_MS
 from backtest.verdict import Verdict
-from market import catalogue, synthetic
+from market import catalogue
 from market.aggregate import aggregate
 from market.screen import screen
 from market.timeframes import Timeframe
 from models import modelset
+from models.known_market import regrown
 from models.manifest import Manifest
 from models.modelset import CHAMPION, ModelSet, ModelSetError
 from strategy.live_config import Rules
-
-_SYNTHETIC = re.compile(r"synthetic seed (\d+) signal ([0-9.]+)")
 
 
 def decide(
@@ -123,17 +121,13 @@ def market_of(manifest: Manifest, history: History, judge_days: int) -> Market:
 
 def _regrown(manifest: Manifest, judge_days: int) -> Series:
     """The synthetic market a set was trained on, and as many days more as are to be judged."""
-    made = _SYNTHETIC.fullmatch(manifest.data.source)
+    timeframe, symbol = Timeframe.parse(manifest.data.timeframe), manifest.data.symbols[0]
+    made = regrown(manifest, symbol, manifest.data.rows + (judge_days + 2) * DAY_MS // timeframe.ms)
     if made is None:
         raise BacktestError(
             f"the set was trained on {manifest.data.source}, a real market: give its history by --data FILE"
         )
-    timeframe, symbol = Timeframe.parse(manifest.data.timeframe), manifest.data.symbols[0]
-    bars = manifest.data.rows + (judge_days + 2) * DAY_MS // timeframe.ms
-    candles, funding = synthetic.generate(
-        symbol, bars=bars, timeframe=timeframe, seed=int(made[1]), signal=float(made[2])
-    )
-    return Series(catalogue.instrument(symbol), candles, funding)
+    return Series(catalogue.instrument(symbol), *made)
 
 
 def _champion(name: str | None, challenger: str | None, root: Path, errors: Console) -> Path | None:
