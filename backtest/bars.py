@@ -5,6 +5,7 @@ A bar's own path is an assumption (`market.fills.path`); minutes inside the hour
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from market.candles import Candles, Ints
+from market.fingerprint import fingerprint
 from market.funding import Funding
 from market.instruments import Instrument
 from models.prediction import PredictionHistory
@@ -126,3 +128,13 @@ def _of(candles: Candles, instrument: Instrument) -> Bars:
         )
     length = np.full(len(candles), candles.timeframe.ms, dtype=np.int64)
     return Bars(candles.open_time, length, ticks)
+
+
+def data_hash(frames: Sequence[SymbolFrame]) -> str:
+    """SHA-256 of what was played: symbols, times, values, funding and detail, however a file stores them."""
+    digest = hashlib.sha256()
+    for frame in frames:
+        digest.update((frame.instrument.symbol + fingerprint(frame.base, frame.funding)).encode())
+        if frame.detail is not None:
+            digest.update(fingerprint(frame.detail).encode())
+    return digest.hexdigest()

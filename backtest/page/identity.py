@@ -6,15 +6,13 @@ import hashlib
 import json
 import platform
 import subprocess
-from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 
-from backtest.bars import SymbolFrame
+from backtest.bars import data_hash
 from backtest.page.inputs import Inputs
 from backtest.page.words import DASH, count, minute, money
-from market.fingerprint import fingerprint
 
 ROOT = Path(__file__).resolve().parents[2]
 _LIBRARIES = ("lightgbm", "numba", "numpy", "onnxruntime", "onnxruntime-gpu", "pandas", "scikit-learn", "ta-lib")
@@ -77,16 +75,6 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def data_hash(frames: Sequence[SymbolFrame]) -> str:
-    """SHA-256 of what was played: symbols, times, values, funding and detail, however a file stores them."""
-    digest = hashlib.sha256()
-    for frame in frames:
-        digest.update((frame.instrument.symbol + fingerprint(frame.base, frame.funding)).encode())
-        if frame.detail is not None:
-            digest.update(fingerprint(frame.detail).encode())
-    return digest.hexdigest()
 
 
 def rules_hash(inputs: Inputs) -> str:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from backtest.bars import SymbolFrame
+from backtest.bars import SymbolFrame, data_hash
 from backtest.broker import Costs
 from backtest.sweep.grid import Grid
 from models import trials
@@ -32,19 +32,9 @@ def trial(
     tried: int,
 ) -> Trial:
     """The line of a sweep, named by the hash of all it depends on."""
-    asked = json.dumps(
-        [set_id, base.model_dump(mode="json"), grid.as_json(), costs.taker_ppm, costs.slippage_ppm, cash],
-        sort_keys=True,
-    )
-    digest = hashlib.sha256(asked.encode())
-    for frame in frames:
-        digest.update(frame.instrument.symbol.encode())
-        for bars in (frame.base, frame.detail):
-            if bars is not None:
-                for column in (bars.open_time, bars.open, bars.high, bars.low, bars.close):
-                    digest.update(column.tobytes())
-        if frame.funding is not None:
-            digest.update(frame.funding.time.tobytes() + frame.funding.rate.tobytes())
+    rules = base.model_dump(mode="json")
+    asked = [set_id, rules, grid.as_json(), costs.taker_ppm, costs.slippage_ppm, cash, data_hash(frames)]
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode())
     start, end = span(frames)
     return Trial(
         time=trials.now(),

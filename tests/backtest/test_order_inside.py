@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from backtest import engine
+from backtest.bars import data_hash
 from backtest.order_inside import change, without_detail
-from backtest.page.identity import data_hash
 from market.aggregate import aggregate
 from market.instruments import CASH
 from market.timeframes import Timeframe
