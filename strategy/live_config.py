@@ -6,7 +6,9 @@ probability is an integer of 1e-9. A share finer than 1e-4 is refused instead of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
@@ -301,6 +303,10 @@ class Rules:
     price_band_bps: int
     entries_per_hour: int
     orders_per_minute: int
+
+    def sha256(self) -> str:
+        """Hash (hex) of the rules as plain numbers, so that a comment in their file changes nothing."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
 def load_rules(path: Path | str) -> Rules:

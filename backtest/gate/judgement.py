@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import subprocess
-from dataclasses import asdict
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -32,7 +29,6 @@ from models import trials
 from models.inference import Predictor
 from models.manifest import utc
 from models.modelset import ModelSet, ModelSetError
-from strategy.live_config import Rules
 
 SOURCE = Path(__file__).resolve().parent
 
@@ -118,11 +114,6 @@ def gates(evidence: Evidence, progress: Progress | None = None) -> list[Gate]:
     return found
 
 
-def rules_sha256(rules: Rules) -> str:
-    """Of the trading rules as numbers: comments and order in their file do not matter."""
-    return hashlib.sha256(json.dumps(asdict(rules), sort_keys=True, default=str).encode()).hexdigest()
-
-
 def _identity(
     challenger: ModelSet, champion: Predictor | None, market: Market, terms: Terms, thresholds: Thresholds
 ) -> dict[str, JsonValue]:
@@ -134,7 +125,7 @@ def _identity(
         "data_start": utc(int(market.base.open_time[0])),
         "data_end": utc(market.end_ms),
         "rules": terms.rules.name,
-        "rules_sha256": rules_sha256(terms.rules),
+        "rules_sha256": terms.rules.sha256(),
         "costs": {"taker_ppm": terms.costs.taker_ppm, "slippage_ppm": terms.costs.slippage_ppm},
         "cash": terms.cash,
     }

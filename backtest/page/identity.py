@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import subprocess
-from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 
@@ -30,7 +28,7 @@ def identity(inputs: Inputs) -> list[tuple[str, Lines]]:
         ("data", setting.data),
         ("data SHA-256", data_hash(inputs.frames)),
         ("rules", setting.rules.name),
-        ("rules SHA-256", rules_hash(inputs)),
+        ("rules SHA-256", setting.rules.sha256()),
         ("costs", f"fee {setting.costs.taker_ppm / 1e4:g} %, slippage {setting.costs.slippage_ppm / 1e4:g} %"),
         ("cash", f"{money(result.start_cash)} {setting.instruments[0].quote}"),
         ("mark price", "last price (no mark history)"),
@@ -75,11 +73,6 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def rules_hash(inputs: Inputs) -> str:
-    """SHA-256 of the rules as plain numbers, so that a comment in their file changes nothing."""
-    return hashlib.sha256(json.dumps(asdict(inputs.setting.rules), sort_keys=True).encode()).hexdigest()
 
 
 def commit() -> str | None:
