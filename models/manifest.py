@@ -64,6 +64,9 @@ class Labels(Part):
     horizons: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
     cost: Annotated[float, Field(ge=0, lt=1)]
     regime_horizon: Annotated[int, Field(ge=1)]
+    regime_edges: Literal["train", "trailing"] = Field(
+        "train", description="What parts volatility in thirds: the training split, or the year before each bar."
+    )
 
 
 class Data(Part):
@@ -144,12 +147,22 @@ class Member(Part):
         return self
 
 
+class Context(Part):
+    """What a stack reads beside its members' logits: coefficient × (column - center) / scale."""
+
+    name: Literal["volatility", "disagreement"]
+    center: Finite
+    scale: Positive
+    coefficient: Finite
+
+
 class Stacker(Part):
     """Logistic stacking: intercept + Σ coefficient × logit, one coefficient for each member, in the given order."""
 
     members: tuple[str, ...] = Field(min_length=1)
     coefficients: tuple[Finite, ...]
     intercept: Finite
+    context: tuple[Context, ...] = ()
 
     @model_validator(mode="after")
     def _same_length(self) -> Stacker:
@@ -165,6 +178,23 @@ class Calibrator(Part):
     intercept: Finite
 
 
+class RegimePool(Part):
+    """Several classifiers as one: P(k) in proportion to exp(bias_k) × Π p_m(k) ** weight_m (`models.pooling`).
+
+    ``har_and_calendar`` is the baseline of that name, which reads volatility and clock alone.
+    """
+
+    members: tuple[str, ...] = Field(min_length=1)
+    weights: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...]
+    bias: tuple[Finite, Finite, Finite]
+
+    @model_validator(mode="after")
+    def _same_length(self) -> RegimePool:
+        if len(self.members) != len(self.weights):
+            raise ValueError(f"{len(self.members)} members and {len(self.weights)} weights")
+        return self
+
+
 class Ensemble(Part):
     """How the members' logits become one probability for each side."""
 
@@ -172,6 +202,7 @@ class Ensemble(Part):
     calibrators: dict[HeadName, Calibrator]
     weights: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(description="Horizon -> weight; they sum to 1.")
     regime: str = Field(description="Name of the regime member.")
+    pool: RegimePool | None = Field(None, description="What the regime is told by; null: its member alone.")
     regime_edges: tuple[Positive, Positive] = Field(description="Volatility a bar, from the training split.")
     dead_member: Literal["refuse"] = Field("refuse", description="A member without a finite answer: no prediction.")
 
