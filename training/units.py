@@ -88,6 +88,29 @@ class Fit:
     files: dict[str, bytes] = field(default_factory=dict)
     weights: dict[str, NDArray[Any]] = field(default_factory=dict)
 
+    def summary(self) -> str:
+        """In a few words, for the line of progress."""
+        if "best_epoch" in self.facts:
+            losses = self.facts["stop_loss"]
+            assert isinstance(losses, list)
+            return f"best epoch {self.facts['best_epoch']} of {len(losses)}, early-stop loss {losses[int(str(self.facts['best_epoch'])) - 1]}"
+        return ", ".join(f"{name} {value}" for name, value in self.facts.items() if isinstance(value, int))
+
+    def content(self) -> dict[str, Any]:
+        """As it is kept."""
+        files = {f"files/{name}": data for name, data in self.files.items()}
+        weights = {f"weights/{name}": value for name, value in self.weights.items()}
+        return {"answers": self.answers, "facts": self.facts, **files, **weights}
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Fit:
+        """As it was kept."""
+
+        def under(folder: str) -> dict[str, Any]:
+            return {name.removeprefix(folder): value for name, value in content.items() if name.startswith(folder)}
+
+        return cls(content["answers"], content["facts"], under("files/"), under("weights/"))
+
 
 Fits = Mapping[Unit, Fit]
 
