@@ -9,7 +9,7 @@ import torch
 
 from models.networks.lstm import MultiHorizonLSTM
 from training.export import INPUT, OUTPUT, PARITY_BATCHES, ExportError, export, parity
-from training.loop import Fitted, LoopError, Matrix, Schedule, fit, logits, masked_cross_entropy, windows
+from training.loop import Fitted, LoopError, Matrix, Schedule, fit, logits, windows
 
 WINDOW, FEATURES, HEADS = 8, 5, 2
 SCHEDULE = Schedule(epochs=6, patience=2, batch=64, learning_rate=1e-2, weight_decay=1e-3, stride=2, noise=0.05)
@@ -42,15 +42,6 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
     first, again, other = (trained(seed)[0].state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
-
-
-def test_an_unknown_target_has_no_say() -> None:
-    found = torch.tensor([[0.3, 9.0], [-2.0, 0.1]])
-    known = masked_cross_entropy(found, torch.tensor([[1.0, float("nan")], [0.0, 1.0]]))
-    wild = masked_cross_entropy(
-        found + torch.tensor([[0.0, 50.0], [0.0, 0.0]]), torch.tensor([[1.0, torch.nan], [0.0, 1.0]])
-    )
-    assert torch.equal(known, wild)
 
 
 def test_a_window_ends_at_its_row_and_reads_nothing_after_it() -> None:
