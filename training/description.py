@@ -12,9 +12,10 @@ from models import features
 from models.baselines import Baselines
 from models.manifest import Data, Ensemble, Features, Identity, Labels, Manifest, Range, Rules, utc
 from training.fusion import Fused
-from training.members import Answers, File
 from training.problem import Problem
+from training.regime import RegimeAnswers
 from training.spec import TrainingSpec
+from training.units import Answers, File
 
 DAY_MS = 86_400_000
 LIBRARIES = ("lightgbm", "numpy", "onnx", "onnxruntime", "scikit-learn", "torch")
@@ -25,6 +26,7 @@ def describe(
     problem: Problem,
     members: list[Answers],
     fused: Fused,
+    regime: RegimeAnswers,
     files: list[File],
     baselines: Baselines,
     spec: TrainingSpec,
@@ -55,7 +57,10 @@ def describe(
             splits={name: range_of(problem, part) for name, part in problem.slices.items()},
             purge=spec.labels.purge,
             labels=Labels(
-                horizons=spec.labels.horizons, cost=spec.labels.cost, regime_horizon=spec.labels.regime_horizon
+                horizons=spec.labels.horizons,
+                cost=spec.labels.cost,
+                regime_horizon=spec.labels.regime_horizon,
+                regime_edges=spec.labels.regime_edges,
             ),
         ),
         features=Features(
@@ -69,8 +74,11 @@ def describe(
             stackers=fused.stackers,
             calibrators=fused.calibrators,
             weights=fused.weights,
-            regime="regime",
-            regime_edges=problem.edges,
+            regime=regime.files[0].member.name,
+            pool=regime.pool,
+            regime_edges=_edges(problem),
+            dead_member="without" if fused.without else "refuse",
+            without=fused.without,
         ),
         decision=Rules(max_hold_bars=fused.max_hold_bars),
         baselines=baselines,

@@ -99,6 +99,7 @@ class TFTSpec(NetworkSpec):
 
     window: Annotated[int, Field(ge=2, le=512)] = Field(96, description="Bars it reads.")
     hidden: Annotated[int, Field(ge=4, le=512)] = 32
+    embedding: Annotated[int, Field(ge=1, le=256)] = Field(16, description="Width each feature is seen at alone.")
     attention_heads: Annotated[int, Field(ge=1, le=16)] = 4
 
 

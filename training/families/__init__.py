@@ -8,7 +8,7 @@ from training.families.networks import NetworkFamily
 from training.spec import TrainingSpec
 from training.units import Family
 
-BOOSTED, REGIME = Boosted(), BoostedRegime()
+BOOSTED, PLAIN, REGIME = Boosted(), Boosted("lightgbm_plain", plain=True), BoostedRegime()
 NETWORKS = {
     family.name: family
     for family in (
@@ -20,7 +20,7 @@ NETWORKS = {
         NetworkFamily("regime_lstm", "lstm"),
     )
 }
-FAMILIES: dict[str, Family] = {BOOSTED.name: BOOSTED, REGIME.name: REGIME, **NETWORKS}
+FAMILIES: dict[str, Family] = {BOOSTED.name: BOOSTED, PLAIN.name: PLAIN, REGIME.name: REGIME, **NETWORKS}
 
 ALL, STACKING = "all", "stacking"
 MODES = {

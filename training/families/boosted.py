@@ -13,15 +13,21 @@ from models.manifest import REGIMES, Member
 from models.modelset import digest
 from training import boosting
 from training.folds import FINISHED
+from training.member_spec import LightGBMSpec
 from training.spec import TrainingSpec
 from training.units import Answers, Context, File, Fit, Fits, Unit, gathered
 
 
 @dataclass(frozen=True)
 class Boosted:
-    """One booster for each head."""
+    """One booster for each head; `plain` ones by LightGBM's own defaults, for comparison."""
 
     name: str = "lightgbm"
+    plain: bool = False
+
+    def told(self, spec: TrainingSpec) -> LightGBMSpec:
+        """Its settings."""
+        return boosting.PLAIN if self.plain else spec.lightgbm
 
     def seeds(self, spec: TrainingSpec) -> int:
         """As `Family`."""
@@ -29,18 +35,18 @@ class Boosted:
 
     def settings(self, spec: TrainingSpec) -> JsonValue:
         """As `Family`."""
-        return {"seed": spec.seed, **boosting.settings_of(spec.lightgbm)}
+        return {"seed": spec.seed, **boosting.settings_of(self.told(spec))}
 
     def fit(self, context: Context, unit: Unit) -> Fit:
         """As `Family`; the files are named by head."""
-        problem, spec = context.problem, context.spec
+        problem, spec = context.problem, self.told(context.spec)
         grow, stop, judged = context.folds.rows(unit.part)
         answers = np.full((len(judged), len(problem.heads)), np.nan)
         files: dict[str, bytes] = {}
         trees: dict[str, JsonValue] = {}
         for column, (key, known) in enumerate(problem.heads.items()):
             rows = boosting.Rows(problem.matrix, known, grow, stop, problem.names)
-            booster = boosting.grow_binary(rows, spec.lightgbm, spec.seed, context.threads)
+            booster = boosting.grow_binary(rows, spec, context.spec.seed, context.threads)
             answers[:, column] = boosting.raw_scores(booster, problem.matrix[judged], context.threads)
             trees[key] = booster.best_iteration
             if unit.part == FINISHED:

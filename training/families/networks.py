@@ -38,8 +38,8 @@ class Reading:
     ----------
     matrix : (M, F) float64
         Unscaled features.
-    targets : (M, K) float64
-        Labels of its heads, NaN where unknown.
+    targets : (M, K) or (M,) float64
+        Labels of its heads, or numbers of classes; NaN where unknown.
     heads : tuple of str
         K names.
     ready : (M,) bool
@@ -59,8 +59,10 @@ class Reading:
 
     def learned(self, positions: Ints) -> Ints:
         """Ready rows whose label is known, from the first to the last of these decision candles."""
-        rows = self.ends[positions] if self.timeframe is None else np.arange(self.ends[positions[0]], self.ends[positions[-1]] + 1)
-        told = ~np.isnan(self.targets[rows]).all(axis=1)
+        rows = self.ends[positions]
+        if self.timeframe is not None:
+            rows = np.arange(rows[0], rows[-1] + 1)
+        told = ~np.isnan(self.targets[rows].reshape(len(rows), -1)).all(axis=1)
         return np.asarray(rows[told & self.ready[rows]])
 
 
@@ -97,8 +99,7 @@ class NetworkFamily:
         here = np.arange(len(problem.matrix), dtype=np.int64)
         if self.name == "regime_lstm":
             known = labels.regimes(problem.volatility, context.folds.edges_in(part, problem))
-            targets = np.where(np.isnan(known)[:, None], np.nan, known[:, None] == np.arange(len(REGIMES)))
-            return Reading(problem.matrix, targets, REGIMES, ready, here)
+            return Reading(problem.matrix, known, REGIMES, ready, here)
         return Reading(problem.matrix, problem.targets, tuple(problem.heads), ready, here)
 
     def fit(self, context: Context, unit: Unit) -> Fit:
@@ -223,7 +224,8 @@ class Exported:
         names = (self.file.member.name,) * heads
         # finer candles have another scaler, which the manifest keeps with them
         scaler = self.scaler if self.file.member.timeframe is None else None
-        return Answers(names, self.unseen[:, columns], self.final[:, columns], (self.file,), self.facts, scaler, self.trained)
+        said = self.unseen[:, columns], self.final[:, columns]
+        return Answers(names, *said, (self.file,), self.facts, scaler, self.trained)
 
 
 class Averaged(nn.Module):  # type: ignore[misc]
@@ -244,7 +246,7 @@ def build(kind: str, spec: NetworkSpec, reading: Reading) -> nn.Module:
     if isinstance(spec, LSTMSpec):
         options |= spec.model_dump(include={"hidden", "layers", "bidirectional", "pooling"})
     elif isinstance(spec, TFTSpec):
-        options |= spec.model_dump(include={"hidden", "attention_heads"})
+        options |= spec.model_dump(include={"hidden", "attention_heads", "embedding"})
     elif isinstance(spec, TransformerSpec):
         options |= spec.model_dump(include={"width", "attention_heads", "layers"}) | {"length": spec.window}
     return networks.build(kind, reading.matrix.shape[1], len(reading.heads), **options)
