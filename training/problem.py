@@ -148,8 +148,6 @@ def pose(bars: Bars, spec: TrainingSpec) -> Problem:
     lookback = features.required_lookback(names) + window - 1
     # What inference demands of a row, so that both speak of the same rows.
     ready = features.rows_ready(matrix, window) & (features.unbroken(bars.candles) >= lookback)
-    if spec.regime.har:
-        ready &= np.isfinite(volatility_and_clock(bars.candles)).all(axis=1)
     finer = _finer(bars, spec)
     if finer is not None:
         closes = bars.candles.open_time + bars.candles.timeframe.ms

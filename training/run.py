@@ -150,7 +150,7 @@ class _Run:
             of_folds = [baselines.fit(problem, grow, folds.edges[n]) for n, (grow, _, _) in enumerate(folds.parts)]
             step.note(f"{len(fitted.direction)} questions, {len(folds.parts)} folds")
         with steps.step("stack, calibrate, weigh") as step:
-            regime = finish_regime(context, fits, fitted, of_folds)
+            regime = finish_regime(context, fits)
             fused = fuse(problem, members, spec)
             step.note(", ".join(f"{h} bars {w:.2f}" for h, w in fused.weights.items()))
         files = [file for answers in members for file in answers.files] + list(regime.files)

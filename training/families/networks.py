@@ -222,10 +222,8 @@ class Exported:
         """As a member of direction with so many heads; finer heads speak for every horizon of their side."""
         columns = [at % self.unseen.shape[1] for at in range(heads)]
         names = (self.file.member.name,) * heads
-        # finer candles have another scaler, which the manifest keeps with them
-        scaler = self.scaler if self.file.member.timeframe is None else None
         said = self.unseen[:, columns], self.final[:, columns]
-        return Answers(names, *said, (self.file,), self.facts, scaler, self.trained)
+        return Answers(names, *said, (self.file,), self.facts, self.scaler, self.trained)
 
 
 class Averaged(nn.Module):  # type: ignore[misc]
