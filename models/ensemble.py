@@ -160,7 +160,7 @@ def _regime(
     def of(name: str) -> Floats:
         if name == HAR and pool is not None and pool.har is not None:
             columns = [manifest.features.names.index(column) for column in pool.har.columns]
-            return pool.har.score.probabilities(matrix[np.ix_(rows, columns)])
+            return pool.har.score.probabilities(matrix[rows][:, columns])
         return softmax(told[name]) if members[name].spec.output == "logit" else told[name]
 
     pool = manifest.ensemble.pool

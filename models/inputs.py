@@ -100,7 +100,7 @@ def made_finer(base: Candles, timeframe: Timeframe) -> Candles | None:
 
 
 def companion_of(pair: tuple[str, str] | None, symbol: str) -> str | None:
-    """Whose candles a symbol is compared with: the other's of the pair, the first's for a third symbol; None: nobody's."""
+    """Whose candles a symbol is compared with: the other's of the pair, the first's for a third symbol, or nobody's."""
     if pair is None:
         return None
     return pair[1] if symbol == pair[0] else pair[0]

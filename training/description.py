@@ -35,7 +35,9 @@ def describe(
     """Everything a set says of itself before it is asked anything: evidence and records are added later."""
     candles = problem.bars.candles
     times = candles.open_time
-    scaler = regime.scaler or next((m.scaler for m in members if m.scaler and m.files[0].member.timeframe is None), None)
+    scaler = regime.scaler or next(
+        (m.scaler for m in members if m.scaler and m.files[0].member.timeframe is None), None
+    )
     return Manifest(
         identity=Identity(
             name=spec.name,
@@ -67,7 +69,7 @@ def describe(
             names=problem.names,
             schema_hash=features.schema_hash(problem.names),
             lookback=features.required_lookback(problem.names),
-            scaler=scaler,
+            scaler=next((s for s in (regime.scaler, *scaled) if s), None),
             pair=_pair(problem, spec),
         ),
         finer=_finer(problem, members),

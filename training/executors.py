@@ -219,7 +219,9 @@ def _fits(ray: Any, threads: int, gpus: float) -> None:
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if not any(has.get("CPU", 0) >= threads and has.get("GPU", 0) >= gpus for has in machines):
         wanted = f"{threads} cores" + (f" and {gpus:g} graphics cards" if gpus else "")
-        raise ExecutorError(f"no machine of the Ray cluster has {wanted} for a unit; take fewer, or start a worker there")
+        raise ExecutorError(
+            f"no machine of the Ray cluster has {wanted} for a unit; take fewer, or start a worker there"
+        )
 
 
 def _environment(threads: int) -> dict[str, str]:

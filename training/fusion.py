@@ -14,8 +14,8 @@ import numpy as np
 
 from market.candles import Floats, Ints
 from models.calibration import PlattCalibrator
-from models.logits import sigmoid
 from models.ensemble import fused
+from models.logits import sigmoid
 from models.manifest import Calibrator, Context, Fusion, Stacker
 from models.metrics import auc
 from models.stacking import VOLATILITY, LogisticStacker, context_columns, stacked
@@ -140,7 +140,9 @@ class _Head:
             coefficients=tuple(coefficients[:count]),
             intercept=fitted.intercept_,
             context=tuple(
-                Context(name=name, center=float(center[at]), scale=float(scale[at]), coefficient=coefficients[count + at])
+                Context(
+                    name=name, center=float(center[at]), scale=float(scale[at]), coefficient=coefficients[count + at]
+                )
                 for at, name in enumerate(self._context)
             ),
         )

@@ -1,6 +1,6 @@
 """What each member is told: one strict part of a training spec for every kind of model in the zoo.
 
-Defaults are those of a small set. The sizes and rates of the full recipes are written out in configs/training/full.yaml.
+Defaults are those of a small set. The sizes and rates of the full recipes stand in configs/training/full.yaml.
 """
 
 from __future__ import annotations

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
-
-import numpy as np
-from pydantic import JsonValue
+from typing import Any
 
 from market.progress import Steps
 from training.executors import Executor
 from training.families import FAMILIES
 from training.folds import FINISHED
 from training.fusion import fuse_folds
-from training.kept import Kept, key_of
+from training.kept import Kept
+from training.kept import key as key_of
 from training.units import Answers, Context, Fit, Unit
 
 
@@ -38,7 +36,7 @@ class Workshop:
         Whether what is not kept may be fitted.
     """
 
-    executor: Executor = Executor()
+    executor: Executor = field(default_factory=Executor)
     kept: Kept | None = None
     train: bool = True
 
@@ -106,17 +104,17 @@ def taught(context: Context, members: list[Answers]) -> Context:
     return replace(context, teacher=folded.logits)
 
 
-def common(context: Context) -> dict[str, JsonValue]:
+def common(context: Context) -> dict[str, Any]:
     """What every unit of a run depends on: the problem, how it is folded, and the libraries that fit."""
     problem = context.problem
-    found = hashlib.sha256()
     finer = problem.finer
-    arrays = [problem.matrix, problem.targets, problem.volatility, problem.edges, problem.rows]
-    arrays += [] if finer is None else [finer.matrix, finer.targets, finer.ready, finer.ends]
-    for array in arrays:
-        found.update(np.ascontiguousarray(array).tobytes())
+    read: dict[str, Any] = {
+        name: getattr(problem, name) for name in ("matrix", "targets", "volatility", "edges", "rows")
+    }
+    if finer is not None:
+        read |= {f"finer {name}": getattr(finer, name) for name in ("matrix", "targets", "ready", "ends")}
     return {
-        "problem": found.hexdigest(),
+        "problem": key_of(read),
         "names": list(problem.names),
         "labels": context.spec.labels.model_dump(mode="json"),
         "splits": context.spec.splits.model_dump(mode="json"),
@@ -125,9 +123,8 @@ def common(context: Context) -> dict[str, JsonValue]:
     }
 
 
-def key(context: Context, unit: Unit, facts: dict[str, JsonValue]) -> str:
+def key(context: Context, unit: Unit, facts: dict[str, Any]) -> str:
     """What names a unit's result: everything it depends on."""
-    taught_by = None if context.teacher is None else hashlib.sha256(context.teacher.tobytes()).hexdigest()
     return key_of(
         {
             **facts,
@@ -135,7 +132,7 @@ def key(context: Context, unit: Unit, facts: dict[str, JsonValue]) -> str:
             "settings": FAMILIES[unit.family].settings(context.spec),
             "threads": context.threads,
             "device": context.device,
-            "teacher": taught_by if unit.family == "student" else None,
+            "teacher": context.teacher if unit.family == "student" else None,
         }
     )
 

@@ -110,7 +110,7 @@ def finish(context: Context, fits: Fits) -> RegimeAnswers:
     kept = RegimePool(
         members=tuple(names),
         weights=tuple(float(w) for w in pool.weights),
-        bias=tuple(float(b) for b in pool.bias),  # type: ignore[arg-type]
+        bias=tuple(float(b) for b in pool.bias),
         har=har,
     )
     return RegimeAnswers(tuple(files), pooled, pool(final), kept, facts, trained, scaler)

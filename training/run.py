@@ -128,9 +128,7 @@ class _Run:
         steps = self.steps
         with steps.step("features and labels") as step:
             problem = self.context.problem
-            step.note(
-                f"{len(problem.names)} features, {len(problem.rows)} of {len(problem.bars.candles)} bars usable"
-            )
+            step.note(f"{len(problem.names)} features, {len(problem.rows)} of {len(problem.bars.candles)} bars usable")
         if self.context.spec.lightgbm.search is not None:
             with steps.step("search for LightGBM's settings") as step:
                 self.context, tried = tuning.searched(self.context, step)
@@ -167,7 +165,9 @@ class _Run:
         if spec.evidence.canary:
             with steps.step("canary on shuffled labels") as step:
                 found["canary"] = quiet = canary(problem, folds, spec, context.threads)
-                step.note("no skill, as it should be" if quiet["quiet"] else "SKILL in shuffled labels: look for a leak")
+                step.note(
+                    "no skill, as it should be" if quiet["quiet"] else "SKILL in shuffled labels: look for a leak"
+                )
         with steps.step("write the set") as step:
             contents[walkforward.FILE] = rows = walkforward.to_bytes(record)
             kept = Recorded(file=walkforward.FILE, sha256=digest(rows), bytes=len(rows), rows=len(record))

@@ -34,7 +34,9 @@ class DataSpec(Part):
     timeframe: str = Field("1h", description="Length of a decision candle; shorter history is aggregated to it.")
     bars: Annotated[int, Field(ge=1000)] = Field(20_000, description="The last so many bars are used.")
     companion: str | None = Field(
-        None, pattern=SYMBOL, description="Symbol it is compared with by cross-asset features, where its history is given."
+        None,
+        pattern=SYMBOL,
+        description="Symbol it is compared with by cross-asset features, where its history is given.",
     )
     synthetic_seed: int = Field(1, description="Seed of the synthetic market, with --synthetic.")
     synthetic_signal: Annotated[float, Field(ge=0, le=1)] = Field(

@@ -91,9 +91,9 @@ class Fit:
     def summary(self) -> str:
         """In a few words, for the line of progress."""
         if "best_epoch" in self.facts:
-            losses = self.facts["stop_loss"]
-            assert isinstance(losses, list)
-            return f"best epoch {self.facts['best_epoch']} of {len(losses)}, early-stop loss {losses[int(str(self.facts['best_epoch'])) - 1]}"
+            losses: Any = self.facts["stop_loss"]
+            best: Any = self.facts["best_epoch"]
+            return f"best epoch {best} of {len(losses)}, early-stop loss {losses[best - 1]}"
         return ", ".join(f"{name} {value}" for name, value in self.facts.items() if isinstance(value, int))
 
     def content(self) -> dict[str, Any]:
@@ -180,5 +180,6 @@ def gathered(context: Context, family: str, fits: Fits, columns: int) -> Floats:
     """Out-of-fold answers (N, columns) of a family, its seeds averaged; NaN outside the folds."""
     unseen = np.full((len(context.problem.matrix), columns), np.nan)
     for part, (_, _, judged) in enumerate(context.folds.parts):
-        unseen[judged] = np.mean([fit.answers for unit, fit in fits.items() if unit.family == family and unit.part == part], axis=0)
+        told = [fit.answers for unit, fit in fits.items() if (unit.family, unit.part) == (family, part)]
+        unseen[judged] = np.mean(told, axis=0)
     return unseen

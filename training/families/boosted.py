@@ -60,9 +60,7 @@ class Boosted:
         final = np.full((len(context.problem.matrix), len(heads)), np.nan)
         final[context.folds.finished[2]] = last.answers
         names = tuple(f"{self.name}_{key.replace('/', '_')}" for key in heads)
-        files = tuple(
-            _file(name, "direction", (key,), last.files[key]) for name, key in zip(names, heads, strict=True)
-        )
+        files = tuple(_file(name, "direction", (key,), last.files[key]) for name, key in zip(names, heads, strict=True))
         return Answers(names, gathered(context, self.name, fits, len(heads)), final, files, last.facts)
 
 
@@ -110,5 +108,3 @@ def _file(name: str, role: str, heads: tuple[str, ...], content: bytes) -> File:
         }
     )
     return File(member, content)
-
-

@@ -6,7 +6,7 @@ that are saved, so what is calibrated and tested is what will be served.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -77,7 +77,7 @@ class NetworkFamily:
         """Its section."""
         section = spec.regime.lstm if self.name == "regime_lstm" else getattr(spec, self.name)
         assert section is not None, f"the spec has no {self.name}"
-        return section  # type: ignore[no-any-return]
+        return section
 
     def seeds(self, spec: TrainingSpec) -> int:
         """As `Family`."""
@@ -93,7 +93,9 @@ class NetworkFamily:
         if self.name == "lstm15m":
             assert problem.finer is not None, "the 15-minute LSTM needs finer candles"
             finer = problem.finer
-            return Reading(finer.matrix, finer.targets, finer.heads, finer.ready, finer.ends, str(finer.candles.timeframe))
+            return Reading(
+                finer.matrix, finer.targets, finer.heads, finer.ready, finer.ends, str(finer.candles.timeframe)
+            )
         ready = np.zeros(len(problem.matrix), dtype=bool)
         ready[problem.rows] = True
         here = np.arange(len(problem.matrix), dtype=np.int64)
@@ -144,10 +146,13 @@ class NetworkFamily:
         scaler, scaled = scaling(reading, context.folds.rows(FINISHED)[0])
         grown = [self._grown(spec, reading, fits[Unit(self.name, FINISHED, seed)]) for seed in range(spec.seeds)]
         network = grown[0] if len(grown) == 1 else Averaged(grown)
-        rows = reading.ends[context.folds.rows(FINISHED)[2]]
+        later = context.folds.rows(FINISHED)[2]
+        rows = reading.ends[later]
         exported = export.export(network, scaled, rows, spec.window)
         final = np.full((len(context.problem.matrix), len(reading.heads)), np.nan)
-        final[context.folds.rows(FINISHED)[2]] = export.run(exported.onnx, scaled, rows, spec.window, threads=context.threads)
+        final[context.folds.rows(FINISHED)[2]] = export.run(
+            exported.onnx, scaled, rows, spec.window, threads=context.threads
+        )
         member = Member(
             name=self.name,
             kind="onnx",
@@ -177,8 +182,7 @@ class NetworkFamily:
         weights = None
         if spec.horizon_weights is not None and self.name not in ("lstm15m", "regime_lstm"):
             weights = tuple(weight / SIDES for weight in spec.horizon_weights for _ in range(SIDES))
-        soft = {"temperature": spec.temperature, "alpha": spec.alpha} if isinstance(spec, StudentSpec) else {}
-        return loop.Schedule(
+        schedule = loop.Schedule(
             spec.epochs,
             spec.patience,
             spec.batch,
@@ -190,8 +194,10 @@ class NetworkFamily:
             head_weights=weights,
             diversity=spec.diversity,
             augment=None if spec.augment is None else Augmentation(**spec.augment.model_dump()),
-            **soft,
         )
+        if isinstance(spec, StudentSpec):
+            return replace(schedule, temperature=spec.temperature, alpha=spec.alpha)
+        return schedule
 
     def _teacher(self, context: Context, grow: Ints) -> loop.Matrix | None:
         """The teacher's logits where it had not seen the row and this fit may."""
