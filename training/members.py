@@ -21,7 +21,8 @@ from models.features import rows_ready
 from models.inference import Trained
 from models.manifest import REGIMES, Member, Scaler
 from models.modelset import digest
-from models.networks.lstm import MultiHorizonLSTM, count_parameters
+from models.networks import count_parameters
+from models.networks.lstm import MultiHorizonLSTM
 from models.scaling import FeatureScaler
 from training import boosting, export, loop
 from training.problem import Problem
