@@ -163,12 +163,13 @@ class Diversity(nn.Module):  # type: ignore[misc]
     """
 
     allowed: Tensor
+    pairs: Tensor
 
     def __init__(self, targets: Tensor) -> None:
         super().__init__()
         heads = targets.shape[1]
         first, second = torch.triu_indices(heads, heads, offset=1)
-        self.pairs = (first.tolist(), second.tolist())
+        self.register_buffer("pairs", first * heads + second)
         self.register_buffer("allowed", correlations(targets)[first, second].abs())
 
     def forward(self, logits: Tensor) -> Tensor:
@@ -180,8 +181,7 @@ class Diversity(nn.Module):  # type: ignore[misc]
         covariance = p.T @ p / len(p)
         spread = (covariance.diagonal() + VARIANCE_FLOOR).sqrt()
         found = covariance / (spread[:, None] * spread)
-        first, second = self.pairs
-        return ((found[first, second].abs() - self.allowed).clamp(min=0) ** 2).mean()
+        return ((found.flatten()[self.pairs].abs() - self.allowed).clamp(min=0) ** 2).mean()
 
 
 class Objective(nn.Module):  # type: ignore[misc]
