@@ -21,6 +21,7 @@ from training.description import describe
 from training.families import BOOSTED, NETWORKS
 from training.folds import Folds
 from training.fusion import fuse, fuse_folds
+from training.modes import ALL, DISTILL
 from training.plan import Workshop, taught, units_of
 from training.problem import pose
 from training.recording import walk_forward
@@ -29,7 +30,7 @@ from training.spec import TrainingSpec
 from training.splits import SplitError
 from training.units import Answers, Context, Fits
 
-STEPS = 7
+STEPS = 6
 """Steps of every run, beside the units it fits."""
 
 
@@ -60,7 +61,7 @@ def make_set(
     threads: int = 2,
     command: str = "",
     *,
-    mode: str = families.ALL,
+    mode: str = ALL,
     device: str = "cpu",
     workshop: Workshop | None = None,
 ) -> Outcome:
@@ -81,7 +82,7 @@ def make_set(
     command : str
         Kept in the manifest.
     mode : str
-        One of `families.MODES`.
+        One of `training.modes.MODES`.
     device : str
         ``cpu`` or ``cuda``, for networks.
     workshop : Workshop, optional
@@ -98,6 +99,8 @@ def make_set(
         are missing, or the executor fails.
     """
     asked = families.wanted(spec, mode)
+    if bars.finer is None and spec.lstm15m is not None and families.FINER not in asked and mode != DISTILL:
+        spec = spec.model_copy(update={families.FINER: None})
     try:
         problem = pose(bars, spec)
         context = Context(problem, spec, Folds(problem, spec), threads, device)
