@@ -18,6 +18,7 @@ from rich.console import Console
 from configs import load, schema_is_current, write_schema
 from models.modelset import ROOT
 from training import options
+from training.ablation.command import ablate
 from training.executors import Executor, executor_options
 from training.failures import FAILURE, INTERRUPTED, fail, failures
 from training.modes import ALL, MODES, STACKING
@@ -107,6 +108,9 @@ def run(
         print(json.dumps(report.as_json(outcome), indent=2))
     else:
         report.show(outcome, Console(highlight=False))
+
+
+main.add_command(ablate)
 
 
 @main.command()
