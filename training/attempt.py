@@ -1,4 +1,4 @@
-"""One unit of work, the same wherever it runs: with so many threads, and with an error that reaches the caller whole."""
+"""One unit of work, the same wherever it runs: on so many threads, and its error reaches the caller whole."""
 
 from __future__ import annotations
 
