@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from market.progress import Steps
-from models import trials, walkforward
+from models import stages, trials, walkforward
 from models.baselines import Baselines
 from models.inference import with_golden
 from models.manifest import Manifest, Recorded, identify
@@ -118,12 +118,17 @@ def _run(
             told["canary"] = found = canary(problem, folds, spec, threads)
             step.note("no skill, as it should be" if found["quiet"] else "SKILL in shuffled labels: look for a leak")
     with steps.step("write the set") as step:
-        contents[walkforward.FILE] = rows = walkforward.to_bytes(record)
-        kept = Recorded(file=walkforward.FILE, sha256=digest(rows), bytes=len(rows), rows=len(record))
+        contents[walkforward.FILE] = parquet = walkforward.to_bytes(record)
+        kept = Recorded(file=walkforward.FILE, sha256=digest(parquet), bytes=len(parquet), rows=len(record))
         told["test_openings"] = 1 + _looked_before(manifest, store)
         manifest = manifest.model_copy(update={"evidence": told, "walkforward": kept})
         trained = {answers.names[0]: answers.trained for answers in members if answers.trained}
-        manifest = identify(with_golden(manifest, contents, trained=trained))
+        manifest = with_golden(manifest, contents, trained=trained)
+        rows = stages.rows_of(problem.rows_in(problem.slices.train))
+        contents[stages.FILE] = stages.record(
+            manifest, contents, bars.candles, bars.funding, rows, problem.matrix, trained
+        )
+        manifest = identify(manifest.model_copy(update={"stages": stages.recorded(contents[stages.FILE])}))
         # Before the set is there to be chosen: a run that ends here was a trial all the same.
         trials.add(store, _trial(manifest, spec))
         path = save(manifest, contents, store)
