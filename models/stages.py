@@ -193,7 +193,7 @@ def read(model_set: ModelSet) -> Stages:
         raise ModelSetError("it has no stage goldens", model_set.path, remedy)
     try:
         return _parsed(pq.read_table(io.BytesIO(model_set.contents[entry.file])))
-    except (pa.ArrowException, OSError, KeyError, ValueError, IndexError) as error:
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, IndexError) as error:
         what = f"no stage goldens: {(str(error).splitlines() or [type(error).__name__])[0]}"
         raise ModelSetError(what, model_set.path / entry.file, "train the set again") from error
 

@@ -23,6 +23,7 @@ from market.synthetic import SyntheticError
 from models.features import FeatureError
 from models.modelset import ROOT, ModelSetError
 from training.data import DataError, from_files, synthetic_market
+from training.diagnosis.command import command as diagnose
 from training.spec import SYMBOL, TrainingSpec
 
 FAILURE, CONFIGURATION, DATA, INTERRUPTED = 1, 4, 7, 130
@@ -34,6 +35,9 @@ MOST_THREADS = 4
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Make model sets from kline history."""
+
+
+main.add_command(diagnose)
 
 
 @main.command()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from models import features, stages
@@ -110,8 +113,14 @@ def test_a_set_without_stage_goldens_says_so(made: Made, tmp_path: Path) -> None
         stages.read(ModelSet.load(save(made.manifest, made.files, tmp_path)))
 
 
-@pytest.mark.parametrize("damage", [lambda c: c[:-9], lambda c: b"", lambda c: c.replace(b"timeframe", b"timefrome")])
-def test_a_damaged_file_is_refused(stored: ModelSet, damage: object) -> None:
-    broken = replace(stored, contents=dict(stored.contents) | {stages.FILE: damage(stored.contents[stages.FILE])})  # type: ignore[operator]
+def another_table() -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"close": [1.0]}), buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 and no more", another_table()], ids=["empty", "cut", "another table"])
+def test_a_damaged_file_is_refused(stored: ModelSet, content: bytes) -> None:
+    broken = replace(stored, contents=dict(stored.contents) | {stages.FILE: content})
     with pytest.raises(ModelSetError, match="stage goldens"):
         stages.read(broken)
