@@ -19,6 +19,7 @@ from configs import load, schema_is_current, write_schema
 from models.modelset import ROOT
 from training import options
 from training.ablation.command import ablate
+from training.diagnosis.command import command as diagnose
 from training.executors import Executor, executor_options
 from training.failures import FAILURE, INTERRUPTED, fail, failures
 from training.modes import ALL, MODES, STACKING
@@ -110,7 +111,8 @@ def run(
         report.show(outcome, Console(highlight=False))
 
 
-main.add_command(ablate)
+for command in (ablate, diagnose):
+    main.add_command(command)
 
 
 @main.command()

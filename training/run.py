@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from market.progress import Steps
-from models import trials, walkforward
+from models import stages, trials, walkforward
 from models.inference import with_golden
 from models.manifest import Manifest, Recorded, identify
 from models.modelset import digest, save
@@ -172,12 +172,13 @@ class _Run:
                     "no skill, as it should be" if quiet["quiet"] else "SKILL in shuffled labels: look for a leak"
                 )
         with steps.step("write the set") as step:
-            contents[walkforward.FILE] = rows = walkforward.to_bytes(record)
-            kept = Recorded(file=walkforward.FILE, sha256=digest(rows), bytes=len(rows), rows=len(record))
+            contents[walkforward.FILE] = written = walkforward.to_bytes(record)
+            kept = Recorded(file=walkforward.FILE, sha256=digest(written), bytes=len(written), rows=len(record))
             found["test_openings"] = 1 + _looked_before(manifest, self.store)
             manifest = manifest.model_copy(update={"evidence": found, "walkforward": kept})
             trained = {m.names[0]: m.trained for m in members if m.trained} | regime.trained
-            manifest = identify(with_golden(manifest, contents, trained=trained))
+            manifest = with_golden(manifest, contents, trained=trained)
+            manifest = identify(self._with_stages(manifest, contents, trained))
             # Before the set is there to be chosen: a run that ends here was a trial all the same.
             trials.add(self.store, self._trial(manifest))
             path = save(manifest, contents, self.store)
@@ -189,6 +190,15 @@ class _Run:
         if family == BOOSTED.name:
             return BOOSTED.finish(self.context, fits)
         return NETWORKS[family].finish(self.context, fits).answers(len(self.context.problem.heads))
+
+    def _with_stages(self, manifest: Manifest, contents: dict[str, bytes], trained: dict[str, Any]) -> Manifest:
+        """The manifest that names a record of every stage, which is put among the contents."""
+        problem = self.context.problem
+        rows = stages.rows_of(problem.rows_in(problem.slices.train))
+        contents[stages.FILE] = content = stages.record(
+            manifest, contents, problem.bars.candles, problem.bars.funding, rows, problem.matrix, trained
+        )
+        return manifest.model_copy(update={"stages": stages.recorded(content)})
 
     def _trial(self, manifest: Manifest) -> trials.Trial:
         """This run's line in the ledger; its evidence looked at the outcomes of the test slice."""
