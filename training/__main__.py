@@ -23,6 +23,7 @@ from market.synthetic import SyntheticError
 from models.features import FeatureError
 from models.modelset import ROOT, ModelSetError
 from training.data import DataError, from_files, synthetic_market
+from training.quality.command import quality
 from training.spec import SYMBOL, TrainingSpec
 
 FAILURE, CONFIGURATION, DATA, INTERRUPTED = 1, 4, 7, 130
@@ -111,6 +112,9 @@ def schema(check: bool) -> None:
         write_schema(TrainingSpec, SCHEMA)
     elif not schema_is_current(TrainingSpec, SCHEMA):
         _fail(f"{SCHEMA} is not current; run `python -m training schema`", FAILURE)
+
+
+main.add_command(quality)
 
 
 def _fail(message: str, code: int) -> None:
