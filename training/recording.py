@@ -20,9 +20,11 @@ from models.inference import open_members
 from models.logits import logit
 from models.manifest import REGIMES, Manifest
 from models.walkforward import FITTED, TEST, WalkForward
+from training.folds import Folds
 from training.fusion import Folded
-from training.members import Answers, Folds, RegimeAnswers
 from training.problem import Problem
+from training.regime import RegimeAnswers
+from training.units import Answers
 
 
 @dataclass(frozen=True)
