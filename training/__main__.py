@@ -23,6 +23,7 @@ from training.diagnosis.command import command as diagnose
 from training.executors import Executor, executor_options
 from training.failures import FAILURE, INTERRUPTED, fail, failures
 from training.modes import ALL, MODES, STACKING
+from training.quality.command import quality
 from training.spec import TrainingSpec
 
 SCHEMA = Path(__file__).resolve().parent.parent / "configs" / "training" / "training.schema.json"
@@ -111,7 +112,7 @@ def run(
         report.show(outcome, Console(highlight=False))
 
 
-for command in (ablate, diagnose):
+for command in (ablate, diagnose, quality):
     main.add_command(command)
 
 
