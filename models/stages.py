@@ -163,6 +163,7 @@ def record(
         "trained": {
             f"{name}/{key}": column
             for name, answer in (trained or {}).items()
+            if manifest.member(name).timeframe is None
             for key, column in zip(manifest.member(name).heads, answer(matrix, rows).T, strict=True)
         },
         "stacked": _stacked(manifest, outputs),
@@ -238,6 +239,7 @@ def _outputs(members: Mapping[str, Open], matrix: Floats, rows: Ints) -> _Column
     return {
         f"{name}/{key}": column
         for name, member in members.items()
+        if member.spec.timeframe is None
         for key, column in zip(member.spec.heads, member.answer(matrix, rows).T, strict=True)
     }
 
