@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from market.candles import Floats
-from models.evaluation.sample import family
+from models.manifest import family
 from models.logits import sigmoid
 from models.manifest import Manifest
 from models.metrics import Interval
