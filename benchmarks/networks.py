@@ -1,8 +1,8 @@
 """Speed of every network at its full size and at half: one answer as ONNX on one thread, and a training step.
 
-Answers are in milliseconds of the wall for each window, at batch 1 (live) and at batch 64 (a history); `batch` is what
-the set's member asks at once, 1 where an answer would depend on its neighbours. Training is in float32, in milliseconds
-of the processor for each window on one thread, and so the same beside other work. `--json` for one object.
+All in milliseconds of the processor for each window, so that other work beside it matters little: answers at batch 1
+(live) and at batch 64 (a history), and training in float32. `batch` is what the set's member asks at once, 1 where an
+answer would depend on its neighbours. `--json` for one object.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ SIZES: dict[str, tuple[str, int, int, dict[str, Any]]] = {
 
 
 def median_ms(work: Callable[[], object], runs: int) -> float:
-    """Median milliseconds of the wall."""
+    """Median milliseconds of the processor's time over so many runs, after one that warms up."""
     took = []
     for _ in range(runs + 1):
-        began = time.perf_counter()
+        began = time.process_time()
         work()
-        took.append(time.perf_counter() - began)
+        took.append(time.process_time() - began)
     return float(np.median(took[1:])) * 1e3
 
 
