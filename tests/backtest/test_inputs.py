@@ -80,9 +80,7 @@ def test_a_companion_that_is_played_needs_no_file_of_its_own(wide_set: ModelSet,
     np.testing.assert_array_equal(together, played(wide_set, alone, tmp_path)[0][0])
     assert np.isfinite(other).any()
     lone = sources.from_files([files / "BTCUSDT-1h.parquet"], [], [])
-    with pytest.raises(
-        BacktestError, match="compares it with ETHUSDT, whose candles are not there"
-    ):
+    with pytest.raises(BacktestError, match="compares it with ETHUSDT, whose candles are not there"):
         played(wide_set, lone, tmp_path)
 
 
