@@ -19,9 +19,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from backtest import cache
+from market import cache
 from market.candles import Candles
-from market.fingerprint import fingerprint
+from market.fingerprint import fingerprint, of_code
 from market.funding import Funding
 from models.inputs import Inputs
 from models.manifest import Manifest
@@ -66,7 +66,7 @@ class Remembering:
     model_set : ModelSet
         Its models are opened when it is first asked something new.
     place : Path, optional
-        Where answers are kept; by default `backtest.cache`.
+        Where answers are kept; by default `market.cache`.
     """
 
     def __init__(self, model_set: ModelSet, place: Path | None = None) -> None:
@@ -118,10 +118,7 @@ class Remembering:
 @once
 def code(place: Path = _CODE) -> str:
     """SHA-256 (hex) of the code that makes answers of candles: a formula may change before its version does."""
-    digest = hashlib.sha256()
-    for source in sorted(file for folder in _ASKED_THROUGH for file in (place / folder).glob("*.py")):
-        digest.update(source.name.encode() + source.read_bytes())
-    return digest.hexdigest()
+    return of_code(place, _ASKED_THROUGH)
 
 
 def _version(library: str) -> str:

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from market.candles import Floats, Ints
 from models.inputs import FinerRows
 from models.logits import logit, sigmoid, softmax
-from models.manifest import REGIMES, Calibrator, Manifest, Stacker, head
+from models.manifest import HAR, REGIMES, Calibrator, Manifest, Stacker, head
 from models.members import Open
-from models.stacking import stacked
+from models.pooling import Pool
+from models.stacking import VOLATILITY, context_columns, stacked
 
 DECIMALS = 9
 """Probabilities are rounded to 1e-9 before anything compares them with a threshold."""
@@ -78,10 +79,8 @@ def ask(
         told = {name: _told(member, matrix, rows, finer) for name, member in members.items()}
         logits = _logits(members, told)
         dead = _dead(manifest, logits)
-        heads, finite = _heads(manifest, logits, dead)
-        regime = told[ensemble.regime]
-        if members[ensemble.regime].spec.output == "logit":
-            regime = softmax(regime)
+        heads, finite = _heads(manifest, logits, dead, _volatility(manifest, matrix, rows))
+        regime = _regime(manifest, members, told, matrix, rows)
         finite &= np.isfinite(regime).all(axis=1)
         gone = np.where(finite, 0.0, np.nan)
         sides = []
@@ -153,15 +152,41 @@ def _dead(manifest: Manifest, logits: Mapping[str, Floats]) -> dict[str, NDArray
     return found
 
 
+def _regime(
+    manifest: Manifest, members: Mapping[str, Open], told: Mapping[str, Floats], matrix: Floats, rows: Ints
+) -> Floats:
+    """P(low), P(mid), P(high) (n, 3)."""
+
+    def of(name: str) -> Floats:
+        if name == HAR and pool is not None and pool.har is not None:
+            columns = [manifest.features.names.index(column) for column in pool.har.columns]
+            return pool.har.score.probabilities(matrix[rows][:, columns])
+        return softmax(told[name]) if members[name].spec.output == "logit" else told[name]
+
+    pool = manifest.ensemble.pool
+    if pool is None:
+        return of(manifest.ensemble.regime)
+    return Pool(np.array(pool.weights), np.array(pool.bias))([of(name) for name in pool.members])
+
+
+def _volatility(manifest: Manifest, matrix: Floats, rows: Ints) -> Floats | None:
+    """What stacks read of volatility (n,); None if the set does not read that feature."""
+    names = manifest.features.names
+    return matrix[rows, names.index(VOLATILITY)] if VOLATILITY in names else None
+
+
 def _heads(
-    manifest: Manifest, logits: Mapping[str, Floats], dead: Mapping[str, NDArray[np.bool_]]
+    manifest: Manifest,
+    logits: Mapping[str, Floats],
+    dead: Mapping[str, NDArray[np.bool_]],
+    volatility: Floats | None,
 ) -> tuple[dict[str, Floats], NDArray[np.bool_]]:
     """Every head's calibrated probability (n,), and the rows that have one: no family is dead, or one that can be done
     without.
     """
     ensemble = manifest.ensemble
     heads = {
-        key: _fused(manifest, key, logits, stacker, ensemble.calibrators[key])
+        key: _calibrated(manifest, key, logits, stacker, ensemble.calibrators[key], volatility)
         for key, stacker in ensemble.stackers.items()
     }
     deaths = np.sum(list(dead.values()), axis=0)
@@ -172,15 +197,28 @@ def _heads(
             continue
         answered |= alone
         for key, fusion in fusions.items():
-            others = _fused(manifest, key, logits, fusion.stacker, fusion.calibrator)
+            others = _calibrated(manifest, key, logits, fusion.stacker, fusion.calibrator, volatility)
             heads[key] = np.where(alone, others, heads[key])
     return heads, answered
 
 
-def _fused(
-    manifest: Manifest, key: str, logits: Mapping[str, Floats], stacker: Stacker, calibrator: Calibrator
+def _calibrated(
+    manifest: Manifest,
+    key: str,
+    logits: Mapping[str, Floats],
+    stacker: Stacker,
+    calibrator: Calibrator,
+    volatility: Floats | None,
 ) -> Floats:
     """Members' logits to the calibrated probability (n,) of one head."""
     read = [logits[f"{name}/{manifest.member(name).head_for(key)}"] for name in stacker.members]
-    total = stacked(np.column_stack(read), np.array(stacker.coefficients), stacker.intercept)
+    total = fused(stacker, np.column_stack(read), volatility)
     return sigmoid(calibrator.slope * total + calibrator.intercept)
+
+
+def fused(stacker: Stacker, logits: Floats, volatility: Floats | None) -> Floats:
+    """Stacked logits (n,) of the members' (n, M), and of what the stack reads beside them."""
+    beside = context_columns([c.name for c in stacker.context], logits, volatility)
+    scaled = [(beside[:, at] - c.center) / c.scale for at, c in enumerate(stacker.context)]
+    coefficients = np.array([*stacker.coefficients, *(c.coefficient for c in stacker.context)])
+    return stacked(np.column_stack([logits, *scaled]), coefficients, stacker.intercept)

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, JsonValue, model_validator
 
 from market.timeframes import Timeframe, TimeframeError
-from models.baselines import Baselines
+from models.baselines import Baselines, RegimeScore
 from models.inputs import companion_of
 from models.parts import FileName, Finite, HeadName, Part, Positive, Sha256, UtcText
 
@@ -23,6 +23,8 @@ FORMAT: Literal[1] = 1
 """Version of this layout; a set of a newer one is refused."""
 
 REGIMES = ("low", "mid", "high")
+HAR = "har"
+"""Name of HAR with the calendar among the classifiers of a pool."""
 
 
 def head(horizon: int, side: int) -> str:
@@ -77,6 +79,10 @@ class Labels(Part):
     horizons: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
     cost: Annotated[float, Field(ge=0, lt=1)]
     regime_horizon: Annotated[int, Field(ge=1)]
+    regime_edges: Literal["train", "trailing"] = Field(
+        "train", description="What parts volatility in thirds: the training split, or the year before each bar."
+    )
+    later: ClassVar[tuple[str, ...]] = ("regime_edges",)
 
 
 class Data(Part):
@@ -194,12 +200,23 @@ class Member(Part):
         return next((h for h in self.heads if side_of(h) == side_of(key)), None)
 
 
+class Context(Part):
+    """What a stack reads beside its members' logits: coefficient × (column - center) / scale."""
+
+    name: Literal["volatility", "disagreement"]
+    center: Finite
+    scale: Positive
+    coefficient: Finite
+
+
 class Stacker(Part):
     """Logistic stacking: intercept + Σ coefficient × logit, one coefficient for each member, in the given order."""
 
     members: tuple[str, ...] = Field(min_length=1)
     coefficients: tuple[Finite, ...]
     intercept: Finite
+    context: tuple[Context, ...] = ()
+    later: ClassVar[tuple[str, ...]] = ("context",)
 
     @model_validator(mode="after")
     def _same_length(self) -> Stacker:
@@ -213,6 +230,39 @@ class Calibrator(Part):
 
     slope: Finite
     intercept: Finite
+
+
+class Har(Part):
+    """HAR with the calendar as a classifier: a linear score of the features that tell volatility and clock.
+
+    Corsi (2009), A simple approximate long-memory model of realized volatility.
+    """
+
+    columns: tuple[str, ...] = Field(min_length=1, description="Features it reads.")
+    score: RegimeScore
+
+    @model_validator(mode="after")
+    def _fits(self) -> Har:
+        if any(len(each.center) != len(self.columns) for each in (self.score.low, self.score.mid, self.score.high)):
+            raise ValueError(f"its score does not read the {len(self.columns)} columns")
+        return self
+
+
+class RegimePool(Part):
+    """Several classifiers as one: P(k) in proportion to exp(bias_k) × Π p_m(k) ** weight_m (`models.pooling`)."""
+
+    members: tuple[str, ...] = Field(min_length=1, description="Models of the set, and `har`.")
+    weights: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...]
+    bias: tuple[Finite, Finite, Finite]
+    har: Har | None = None
+
+    @model_validator(mode="after")
+    def _same_length(self) -> RegimePool:
+        if len(self.members) != len(self.weights):
+            raise ValueError(f"{len(self.members)} members and {len(self.weights)} weights")
+        if (HAR in self.members) != (self.har is not None):
+            raise ValueError("har is among the members without its score, or the other way about")
+        return self
 
 
 class Fusion(Part):
@@ -229,6 +279,7 @@ class Ensemble(Part):
     calibrators: dict[HeadName, Calibrator]
     weights: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(description="Horizon -> weight; they sum to 1.")
     regime: str = Field(description="Name of the regime member.")
+    pool: RegimePool | None = Field(None, description="What the regime is told by; null: its member alone.")
     regime_edges: tuple[Positive, Positive] = Field(description="Volatility a bar, from the training split.")
     dead_member: Literal["refuse", "without"] = Field(
         "refuse", description="A member without a finite answer: no prediction, or the one that `without` makes."
@@ -236,7 +287,7 @@ class Ensemble(Part):
     without: dict[str, dict[HeadName, Fusion]] = Field(
         default_factory=dict, description="Family that gave no answer -> head -> what fuses the others'."
     )
-    later: ClassVar[tuple[str, ...]] = ("without",)
+    later: ClassVar[tuple[str, ...]] = ("without", "pool")
 
     @model_validator(mode="after")
     def _complete(self) -> Ensemble:
@@ -314,6 +365,7 @@ class Manifest(Part):
     walkforward: Recorded | None = Field(
         None, description="What the recipe said of rows it had not seen: `models.walkforward`."
     )
+    stages: Recorded | None = Field(None, description="A few rows as they were at every stage: `models.stages`.")
     expires: UtcText = Field(description="Entries with this set stop at this instant.")
     later: ClassVar[tuple[str, ...]] = ("finer",)
 
@@ -336,11 +388,17 @@ class Manifest(Part):
                     raise ValueError(f"stacker {key} reads {name}, which is no model of direction with that head")
         if self.ensemble.regime not in by_name or by_name[self.ensemble.regime].role != "regime":
             raise ValueError(f"regime member {self.ensemble.regime!r} is no model of the regime")
+        for name in () if self.ensemble.pool is None else self.ensemble.pool.members:
+            if name != HAR and (name not in by_name or by_name[name].role != "regime"):
+                raise ValueError(f"the regime's pool reads {name}, which is no model of the regime")
         self._finer_fits()
         if any(m.kind == "onnx" and self.features_of(m).scaler is None for m in self.models):
             raise ValueError("an onnx member reads scaled features, and there is no scaler")
-        if self.walkforward is not None and self.walkforward.file in {m.file for m in self.models}:
-            raise ValueError(f"the walk-forward record and a model share the file {self.walkforward.file}")
+        taken = {m.file for m in self.models}
+        for record in self.records:
+            if record.file in taken:
+                raise ValueError(f"a record and another part of the set share the file {record.file}")
+            taken.add(record.file)
         self._baselines_fit()
         return self
 
@@ -372,6 +430,11 @@ class Manifest(Part):
                 raise ValueError(
                     f"the logistic baseline of {key} does not read the {len(self.features.names)} features"
                 )
+
+    @property
+    def records(self) -> tuple[Recorded, ...]:
+        """The files that hold records rather than models."""
+        return tuple(record for record in (self.walkforward, self.stages) if record is not None)
 
     @property
     def window(self) -> int:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backtest import cache, predictions
+from backtest import predictions
 from backtest.predictions import Remembering
-from market import synthetic
+from market import cache, synthetic
 from market.candles import Candles
 from market.funding import Funding
 from market.timeframes import Timeframe
