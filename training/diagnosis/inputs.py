@@ -12,8 +12,10 @@ from scipy.optimize import linear_sum_assignment
 from market.candles import Floats
 from models import features
 from models.manifest import Scaler
+from models.scaling import scale
 from models.stages import LIMITS, Stages
 from training.diagnosis.finding import BROKEN, OK, SUSPECT, Figure, Finding, not_known
+from training.diagnosis.network import Inputs, Network
 from training.diagnosis.subject import Subject
 
 SCALING, ORDER = "scaling", "feature order"
@@ -22,6 +24,7 @@ SPREAD = (0.1, 10.0)
 CENTRE = 3.0
 """How far the middle column's mean may be from 0, in standard deviations of the training."""
 CLIPPED = 0.25
+SERVED, MADE, NORMAL = "logit_sd_served", "logit_sd_as_made", "logit_sd_normal_inputs"
 _SHOWN = 5
 _ENOUGH = 50
 """Rows that a standard deviation is judged by."""
@@ -131,25 +134,30 @@ def _changed(stages: Stages | None, scaler: Scaler) -> list[str]:
 
 
 def _logit_spread(subject: Subject) -> dict[str, Figure]:
-    """How much the network's output moves: on real rows as served, on the same unscaled, and on standard normals."""
-    network, sample = subject.network, subject.sample
+    """How much the network's output moves: on real rows as served, unscaled, as when it was made, and on normals."""
+    network, sample, stages = subject.network, subject.sample, subject.stages
     if network is None or sample is None or not len(sample.rows):
         return {}
     rows = sample.rows[-256:]
-    served = network.run(network.windows(subject.scaled(sample.matrix), rows)).std(axis=0)
-    raw = network.run(network.windows(sample.matrix.astype(np.float32), rows)).std(axis=0)
-    normal = network.run(network.drawn(256)).std(axis=0)
-    return {
-        "logit_sd_served": float(served.mean()),
-        "logit_sd_unscaled": float(raw.mean()),
-        "logit_sd_normal_inputs": float(normal.mean()),
+
+    def spread(inputs: Inputs, network: Network = network) -> float:
+        return float(network.run(network.windows(inputs, rows)).std(axis=0).mean())
+
+    found: dict[str, Figure] = {
+        SERVED: spread(subject.scaled(sample.matrix)),
+        "logit_sd_unscaled": spread(sample.matrix.astype(np.float32)),
+        NORMAL: float(network.run(network.drawn(256)).std(axis=0).mean()),
     }
+    scaler = None if stages is None else stages.as_made(subject.manifest.features).scaler
+    if stages is not None and scaler is not None and stages.names == subject.manifest.features.names:
+        found[MADE] = spread(scale(sample.matrix, np.array(scaler.center), np.array(scaler.scale), scaler.clip))
+    return found
 
 
 def _collapse(figures: dict[str, Figure]) -> str:
-    served, normal = figures.get("logit_sd_served"), figures.get("logit_sd_normal_inputs")
-    if isinstance(served, float) and isinstance(normal, float) and served < 0.2 * normal:
-        return f" (logit sd {served:.2g}, {normal:.2g} on scaled ones)"
+    served, wanted = figures.get(SERVED), figures.get(MADE, figures.get(NORMAL))
+    if isinstance(served, float) and isinstance(wanted, float) and served < 0.9 * wanted:
+        return f" (logit sd {served:.2g} instead of {wanted:.2g})"
     return ""
 
 

@@ -52,7 +52,7 @@ def stack(subject: Subject) -> Finding:
     against = [key for key, sign in signs.items() if _share(sign) >= SURE]
     if against:
         told = ", ".join(_told(key, served.get(key, 0.0), signs[key]) for key in against)
-        sentence = f"unbounded, the stack would turn it round: {told}; beside the others it adds nothing there"
+        sentence = f"unbounded, the stack would turn it round: {told}; its bound and its pull alone hold it up"
         return Finding(WEIGHT, SUSPECT, sentence, "leave it out, or make it less like the others", figures)
     if not any(served.values()):
         remedy = "leave it out, or make it less like the others"

@@ -52,7 +52,7 @@ def test_json_keeps_its_promise(whole: Whole, tmp_path: Path) -> None:
         assert list(check) == ["check", "status", "finding", "remedy", "figures"]
         assert check["status"] in ("ok", "suspect", "broken", "not known")
     scaling = next(check for check in told["checks"] if check["check"] == "scaling")
-    assert scaling["figures"]["logit_sd_served"] < 0.2 * scaling["figures"]["logit_sd_normal_inputs"]
+    assert scaling["figures"]["logit_sd_served"] < 0.6 * scaling["figures"]["logit_sd_as_made"]
 
 
 def test_data_of_ones_own_is_what_it_is_asked_about(whole: Whole, tmp_path: Path) -> None:
