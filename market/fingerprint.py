@@ -1,8 +1,10 @@
-"""The fingerprint of a history: a hash of its times and values, whatever file they came from."""
+"""Fingerprints: of a history, whatever file it came from, and of the code that makes something of it."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 
@@ -17,4 +19,13 @@ def fingerprint(candles: Candles, funding: Funding | None = None) -> str:
         digest.update(np.ascontiguousarray(getattr(candles, name), dtype="<f8").tobytes())
     if funding is not None:
         digest.update(funding.time.astype("<i8").tobytes() + funding.rate.astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
+def of_code(root: Path, folders: Iterable[str] = ("",)) -> str:
+    """SHA-256 (hex) of the Python files straight in `folders` of `root`: their names and what is in them."""
+    digest = hashlib.sha256()
+    for source in sorted({file for folder in folders for file in (root / folder).glob("*.py")}):
+        content = source.read_bytes()
+        digest.update(f"{source.relative_to(root).as_posix()} {len(content)}\n".encode() + content)
     return digest.hexdigest()

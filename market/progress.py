@@ -65,9 +65,13 @@ class Steps:
         started = time.perf_counter()
         step = Step(title, self)
         yield step
-        took = self.seconds[title] = time.perf_counter() - started
+        self.done(title, time.perf_counter() - started, step.result)
+
+    def done(self, title: str, took: float, result: str = "") -> None:
+        """Count a step that took so many seconds, here or elsewhere, and say what came of it."""
+        self.seconds[title] = took
         self._done += 1
-        line = f"[{self._done}/{self._total}] {title} ({took:.1f} s)" + (f"  {step.result}" if step.result else "")
+        line = f"[{self._done}/{self._total}] {title} ({took:.1f} s)" + (f"  {result}" if result else "")
         self._console.print(line, markup=False, soft_wrap=True)
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=self._done)

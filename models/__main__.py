@@ -108,7 +108,8 @@ def schema(check: bool) -> None:
     """Write models/features/schema.json, the committed list of the features."""
     if not check:
         feature_schema.write()
-        click.echo(f"{len(features.FEATURES)} features, {features.required_lookback()} candles, {feature_schema.FILE}")
+        listed = features.REGISTRY.features
+        click.echo(f"{len(listed)} features, {features.required_lookback()} candles, {feature_schema.FILE}")
         return
     found = feature_schema.differences()
     for line in found:

@@ -124,7 +124,7 @@ def volatility_and_clock(candles: Candles) -> Floats:
     return np.column_stack(columns)
 
 
-def persistence(candles: Candles, horizon: int, edges: tuple[float, float]) -> Floats:
+def persistence(candles: Candles, horizon: int, edges: tuple[float, float] | Floats) -> Floats:
     """The regime (N,) of the last `horizon` bars by the set's edges: 0, 1, 2, or NaN where they are not whole."""
     past = np.full(len(candles), np.nan)
     past[horizon:] = labels.forward_volatility(candles, horizon)[:-horizon]

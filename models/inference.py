@@ -1,7 +1,8 @@
 """Inference: a verified model set asked about candles, the last one live or every one of a history, by the same steps.
 
-`predict` computes the features of the last `lookback` candles and asks the members about the last row;
-`predict_history` does so for all rows at once. A test holds them equal to the last digit.
+`predict` computes the features of the last `lookback` candles, and of the last `finer_lookback` finer ones, and asks
+the members about the last row; `predict_history` does so for all rows at once. A test holds them equal to the last
+digit.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from market.funding import Funding
 from market.timeframes import Timeframe
 from models import features
 from models.ensemble import Answers, ask, joined
-from models.manifest import Golden, Manifest, head, utc_ms
+from models.inputs import FinerRows, closing_with
+from models.manifest import Features, Golden, Manifest, head, utc_ms
 from models.members import Open, Provider, open_member
 from models.modelset import ModelSet, ModelSetError
 from models.prediction import Prediction, PredictionHistory, Progress
@@ -27,7 +29,7 @@ TOLERANCE = 1e-5
 _CHUNK = 2048
 
 Trained = Callable[[Floats, Ints], Floats]
-"""A network before it was exported: logits (n, heads) for the given rows of an unscaled feature matrix (N, F)."""
+"""A network before it was exported: logits (n, heads) for the given rows of the unscaled matrix (N, F) it reads."""
 
 
 class NotReady(Exception):
@@ -94,6 +96,20 @@ class Predictor:
         return self.manifest.lookback
 
     @property
+    def finer_timeframe(self) -> Timeframe | None:
+        """Of the finer candles it reads besides; None if it reads none."""
+        return self.manifest.finer_timeframe
+
+    @property
+    def finer_lookback(self) -> int:
+        """Finer candles needed for one prediction with all members, without a hole, the last one included."""
+        return self.manifest.finer_lookback
+
+    def companion_of(self, symbol: str) -> str | None:
+        """The symbol whose candles it reads beside this one's; None if it reads nobody's."""
+        return self.manifest.companion_of(symbol)
+
+    @property
     def max_hold_bars(self) -> int:
         """The longest holding, in candles, that its horizons speak for."""
         return self.manifest.decision.max_hold_bars
@@ -103,7 +119,15 @@ class Predictor:
         """When entries with this set stop (UTC ms)."""
         return utc_ms(self.manifest.expires)
 
-    def predict(self, symbol: str, candles: Candles, funding: Funding | None = None) -> Prediction:
+    def predict(
+        self,
+        symbol: str,
+        candles: Candles,
+        funding: Funding | None = None,
+        *,
+        finer: Candles | None = None,
+        companion: Candles | None = None,
+    ) -> Prediction:
         """The outlook at the close of the last candle.
 
         Parameters
@@ -112,6 +136,10 @@ class Predictor:
             Closed candles, at least `lookback`; earlier ones are not looked at.
         funding : Funding, optional
             Instants of the last days; needed if the set reads funding.
+        finer : Candles, optional
+            Of the set's finer timeframe, at least `finer_lookback` up to that close; later ones are not looked at.
+        companion : Candles, optional
+            Of the companion symbol; needed if the set compares two.
 
         Raises
         ------
@@ -122,13 +150,15 @@ class Predictor:
         window = candles[-self.lookback :]
         if not len(window):
             raise NotReady(symbol, _too_few(self.lookback))
-        matrix = features.compute(window, funding, self.manifest.features.names)
+        matrix = self.matrix(window, funding, companion)
         last = len(window) - 1
         if self.ready(window, matrix)[last]:
-            answers = ask(self.manifest, self._members, matrix, np.array([last], dtype=np.int64))
+            row = np.array([last], dtype=np.int64)
+            near = self._near(window[last:], finer)
+            answers = ask(self.manifest, self._members, matrix, row, self.finer_rows(window, near, funding))
             if answers.finite[0]:
                 return self._prediction(symbol, int(window.open_time[-1]), answers)
-            raise NotReady(symbol, NO_NUMBER)
+            raise NotReady(symbol, next(iter(self.unanswered(answers))))
         raise NotReady(symbol, next(iter(self.reasons(window, matrix, np.array([last])))))
 
     def predict_history(
@@ -138,13 +168,15 @@ class Predictor:
         funding: Funding | None = None,
         progress: Progress | None = None,
         threads: int = 1,
+        *,
+        finer: Candles | None = None,
+        companion: Candles | None = None,
     ) -> PredictionHistory:
         """The outlook at the close of every candle; the first `lookback` - 1 have none.
 
         `threads` ask about parts of the history side by side; the answers do not depend on how many there are.
         """
-        self._check_timeframe(candles)
-        matrix = features.compute(candles, funding, self.manifest.features.names)
+        matrix = self.matrix(candles, funding, companion)
         ready = self.ready(candles, matrix)
         rows = np.flatnonzero(ready)
         count = len(candles)
@@ -152,19 +184,21 @@ class Predictor:
         p_long, p_short = np.full(count, np.nan), np.full(count, np.nan)
         regime = np.full(count, -1, dtype=np.int8)
         refusals = self.reasons(candles, matrix, np.flatnonzero(~ready))
+        without: dict[str, int] = {}
         done = 0
-        for part, answers in self._asked(matrix, rows, threads):
+        for part, answers in self._asked(matrix, rows, threads, self.finer_rows(candles, finer, funding)):
             p_long[part], p_short[part] = answers.p_long, answers.p_short
             regime[part] = np.where(answers.finite, _likeliest(answers.regime), -1)
             for h, columns in both.items():
                 columns[part] = np.column_stack([answers.heads[head(h, side)] for side in (1, -1)])
-            lost = int((~answers.finite).sum())
-            if lost:
-                refusals[NO_NUMBER] = refusals.get(NO_NUMBER, 0) + lost
+            for reason, many in self.unanswered(answers).items():
+                refusals[reason] = refusals.get(reason, 0) + many
+            for family, many in answers.without().items():
+                without[family] = without.get(family, 0) + many
             done += len(part)
             if progress is not None:
                 progress(done, len(rows))
-        return PredictionHistory(candles.open_time, p_long, p_short, regime, both, refusals)
+        return PredictionHistory(candles.open_time, p_long, p_short, regime, both, refusals, without)
 
     def _prediction(self, symbol: str, open_time: int, answers: Answers) -> Prediction:
         low, mid, high = (float(p) for p in answers.regime[0])
@@ -181,30 +215,63 @@ class Predictor:
             regime_probabilities=(low, mid, high),
             horizons=horizons,
             members={name: float(values[0]) for name, values in answers.members.items()},
+            without=tuple(answers.without()),
         )
 
-    def matrix(self, candles: Candles, funding: Funding | None = None) -> Floats:
+    def matrix(self, candles: Candles, funding: Funding | None = None, companion: Candles | None = None) -> Floats:
         """The feature matrix (N, F) its members read of these candles, unscaled."""
         self._check_timeframe(candles)
-        return features.compute(candles, funding, self.manifest.features.names)
+        return features.compute(candles, funding, self.manifest.features.names, companion)
 
-    def answers(self, matrix: Floats, rows: Ints, progress: Progress | None = None, threads: int = 1) -> Answers:
-        """Everything the set says of the given rows of its feature matrix, each of which must be `ready`."""
+    def finer_rows(self, candles: Candles, finer: Candles | None, funding: Funding | None = None) -> FinerRows | None:
+        """What its members of a finer timeframe read at each of these candles; None if there is nothing to read."""
+        wanted = self.manifest.finer
+        if wanted is None or finer is None:
+            return None
+        if finer.timeframe != self.finer_timeframe:
+            raise ValueError(f"model set {self.id} reads finer candles of {wanted.timeframe}, not of {finer.timeframe}")
+        matrix = features.compute(finer, funding, wanted.features.names)
+        ready = features.unbroken(finer) >= self.finer_lookback
+        ready &= features.rows_ready(matrix, self.manifest.finer_window)
+        at = closing_with(candles, finer)
+        return FinerRows(matrix, np.where((at >= 0) & ready[at], at, -1) if len(finer) else at)
+
+    def _near(self, last: Candles, finer: Candles | None) -> Candles | None:
+        """The finer candles up to the close of the last candle, as many as are needed."""
+        if finer is None or not self.finer_lookback:
+            return None
+        close = int(last.open_time[-1]) + last.timeframe.ms
+        return finer.between(None, close - finer.timeframe.ms + 1)[-self.finer_lookback :]
+
+    def answers(
+        self,
+        matrix: Floats,
+        rows: Ints,
+        progress: Progress | None = None,
+        threads: int = 1,
+        *,
+        finer: FinerRows | None = None,
+    ) -> Answers:
+        """Everything the set says of the given rows of its feature matrix, each of which must be `ready`.
+
+        `finer` is what its members of a finer timeframe read; without it, or where it has no row, they are dead.
+        """
         parts, done = [], 0
-        for part, answers in self._asked(matrix, rows, threads):
+        for part, answers in self._asked(matrix, rows, threads, finer):
             parts.append(answers)
             done += len(part)
             if progress is not None:
                 progress(done, len(rows))
         return joined(parts)
 
-    def _asked(self, matrix: Floats, rows: Ints, threads: int) -> Iterator[tuple[Ints, Answers]]:
+    def _asked(
+        self, matrix: Floats, rows: Ints, threads: int, finer: FinerRows | None
+    ) -> Iterator[tuple[Ints, Answers]]:
         """Parts of the rows with the answers about them, in order; one empty part if there are no rows."""
         parts = [rows[at : at + _CHUNK] for at in range(0, max(len(rows), 1), _CHUNK)]
         with ThreadPoolExecutor(threads) as pool:
-            yield from zip(
-                parts, pool.map(lambda part: ask(self.manifest, self._members, matrix, part), parts), strict=True
-            )
+            told = pool.map(lambda part: ask(self.manifest, self._members, matrix, part, finer), parts)
+            yield from zip(parts, told, strict=True)
 
     def ready(self, candles: Candles, matrix: Floats) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
         """Rows (N,) whose whole lookback is there, so that the members can be asked about them."""
@@ -229,6 +296,28 @@ class Predictor:
             reason = f"no {' or '.join(feature.needs)}" if feature.needs else f"no value for {feature.name}"
             counts[reason] = counts.get(reason, 0) + int(number)
         return counts
+
+    def unanswered(self, answers: Answers) -> dict[str, int]:
+        """Why rows that were asked about have no answer -> how many."""
+        counts: dict[str, int] = {}
+        lost = ~answers.finite
+        dead = list(answers.dead)
+        for silent in np.column_stack(list(answers.dead.values()))[lost].tolist():
+            families = [name for name, gone in zip(dead, silent, strict=True) if gone]
+            reason = self._silence(families)
+            counts[reason] = counts.get(reason, 0) + 1
+        return counts
+
+    def _silence(self, families: list[str]) -> str:
+        """Why there is no answer where these families gave none."""
+        if len(families) > 1:
+            return f"{len(families)} families of members gave no finite number: {', '.join(families)}"
+        finer = {m.family for m in self.manifest.models if m.timeframe is not None}
+        if families and families[0] in finer:
+            return (
+                f"{families[0]} gave no number: it needs {self.finer_lookback} {self.finer_timeframe} candles in a row"
+            )
+        return NO_NUMBER
 
     def _check_timeframe(self, candles: Candles) -> None:
         if candles.timeframe != self.timeframe:
@@ -256,21 +345,41 @@ def open_members(
 ) -> dict[str, Open]:
     """Every member of the manifest, opened from its content."""
     return {
-        m.name: open_member(m, contents[m.file], manifest.features, path / m.file, provider) for m in manifest.models
+        m.name: open_member(m, contents[m.file], manifest.features_of(m), path / m.file, provider)
+        for m in manifest.models
     }
 
 
-def golden_inputs(manifest: Manifest, seed: int, count: int) -> tuple[Floats, Ints]:
-    """A feature matrix of plausible values drawn from a seed, and the `count` rows of it to be asked about."""
-    drawn = np.random.default_rng(seed).standard_normal((count + manifest.window - 1, len(manifest.features.names)))
-    scaler = manifest.features.scaler
+def golden_inputs(manifest: Manifest, seed: int, count: int, timeframe: str | None = None) -> tuple[Floats, Ints]:
+    """A feature matrix of plausible values drawn from a seed, and the `count` rows of it to be asked about.
+
+    Of the decision's timeframe, or of the finer one that a member names: what `Member.timeframe` says.
+    """
+    if timeframe is None:
+        return _drawn(np.random.default_rng(seed), manifest.features, manifest.window, count)
+    assert manifest.finer is not None, "a member names a finer timeframe, and the manifest has none"
+    return _drawn(np.random.default_rng([seed, 1]), manifest.finer.features, manifest.finer_window, count)
+
+
+def _drawn(generator: np.random.Generator, told: Features, window: int, count: int) -> tuple[Floats, Ints]:
+    drawn = generator.standard_normal((count + window - 1, len(told.names)))
+    scaler = told.scaler
     matrix = drawn if scaler is None else drawn * np.array(scaler.scale) + np.array(scaler.center)
-    return matrix, np.arange(manifest.window - 1, len(matrix), dtype=np.int64)
+    return matrix, np.arange(window - 1, len(matrix), dtype=np.int64)
+
+
+def golden_finer_rows(manifest: Manifest, seed: int, count: int) -> FinerRows | None:
+    """The finer matrix drawn from a seed beside the golden inputs, row for row; None if no member reads one."""
+    if manifest.finer is None:
+        return None
+    matrix, rows = golden_inputs(manifest, seed, count, manifest.finer.timeframe)
+    return FinerRows(matrix, np.concatenate([np.full(manifest.window - 1, -1, dtype=np.int64), rows]))
 
 
 def golden_outputs(manifest: Manifest, members: Mapping[str, Open], seed: int, count: int) -> dict[str, Floats]:
     """What the members answer to the golden inputs."""
-    return ask(manifest, members, *golden_inputs(manifest, seed, count)).named()
+    inputs, finer = golden_inputs(manifest, seed, count), golden_finer_rows(manifest, seed, count)
+    return ask(manifest, members, *inputs, finer).named()
 
 
 def with_golden(
@@ -287,15 +396,17 @@ def with_golden(
     Parameters
     ----------
     trained : mapping, optional
-        Member -> the network it was exported from; its logits are kept, so that the export can be judged without it.
+        Member -> the network it was exported from; its logits are kept, so that the export can be judged without it. A
+        finer member's is given the finer matrix.
     """
     members = open_members(manifest, files, Path(manifest.identity.name), "cpu")
     outputs = golden_outputs(manifest, members, seed, count)
     originals = {
         f"{name}/{key}": column
         for name, answer in (trained or {}).items()
+        for member in (manifest.member(name),)
         for key, column in zip(
-            manifest.member(name).heads, answer(*golden_inputs(manifest, seed, count)).T, strict=True
+            member.heads, answer(*golden_inputs(manifest, seed, count, member.timeframe)).T, strict=True
         )
     }
     golden = Golden(

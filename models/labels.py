@@ -6,10 +6,12 @@ Rows are compared by open time: a label that would reach across a hole in the hi
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from market.candles import Candles, Floats
 
 LONG, SHORT = 1, -1
+DAY_MS = 86_400_000
 COST = 0.0015
 """Return a trade must exceed to have been worth it: fees and slippage both ways, as a fraction."""
 
@@ -79,6 +81,23 @@ def regime_edges(volatility: Floats) -> tuple[float, float]:
     return low, high
 
 
-def regimes(volatility: Floats, edges: tuple[float, float]) -> Floats:
-    """The regime of each volatility (N,): 0 below the first edge, 1 below the second, else 2; NaN where unknown."""
-    return np.where(np.isnan(volatility), np.nan, np.searchsorted(np.array(edges), volatility, side="right"))
+def trailing_edges(candles: Candles, horizon: int, days: int = 365) -> Floats:
+    """Regime edges (N, 2) known at each close: those of the volatilities that had come about in the days before.
+
+    The first quarter of the span has none (NaN): thirds of a few weeks say little.
+    """
+    span = days * DAY_MS // candles.timeframe.ms
+    past = pd.Series(np.full(len(candles), np.nan))
+    past[horizon:] = forward_volatility(candles, horizon)[: max(0, len(candles) - horizon)]
+    rolling = past.rolling(span, min_periods=max(3, span // 4))
+    return np.column_stack([rolling.quantile(share).to_numpy() for share in (1 / 3, 2 / 3)])
+
+
+def regimes(volatility: Floats, edges: tuple[float, float] | Floats) -> Floats:
+    """The regime of each volatility (N,): 0 below the first edge, 1 below the second, else 2; NaN where unknown.
+
+    `edges` are two numbers, or (N, 2): each row's own.
+    """
+    own = np.broadcast_to(np.asarray(edges, dtype=np.float64), (len(volatility), 2))
+    above = (volatility[:, None] >= own).sum(axis=1).astype(np.float64)
+    return np.where(np.isnan(volatility) | np.isnan(own).any(axis=1), np.nan, above)

@@ -253,16 +253,22 @@ def _manifest(path: Path) -> Manifest:
 
 
 def _check_features(manifest: Manifest, file: Path) -> None:
-    names = manifest.features.names
     remedy = "train a set with this version, or use the version that made it"
-    try:
-        ours, lookback = features.schema_hash(names), features.required_lookback(names)
-    except features.FeatureError as error:
-        raise ModelSetError(f"it reads features this version does not have: {error}", file, remedy) from error
-    if ours != manifest.features.schema_hash:
-        raise ModelSetError("it was made with other definitions of its features", file, remedy)
-    if lookback != manifest.features.lookback:
-        raise ModelSetError(f"its lookback is {manifest.features.lookback}, its features need {lookback}", file, remedy)
+    for told in (manifest.features, *([manifest.finer.features] if manifest.finer else [])):
+        try:
+            chosen = features.REGISTRY.chosen(told.names)
+        except features.FeatureError as error:
+            raise ModelSetError(f"it reads features this version does not have: {error}", file, remedy) from error
+        if features.schema_hash(told.names) != told.schema_hash:
+            raise ModelSetError("it was made with other definitions of its features", file, remedy)
+        lookback = features.required_lookback(told.names)
+        if lookback != told.lookback:
+            raise ModelSetError(f"its lookback is {told.lookback}, its features need {lookback}", file, remedy)
+        compared = [f.name for f in chosen if features.COMPANION in f.needs]
+        if compared and told.pair is None:
+            raise ModelSetError(
+                f"{compared[0]} compares two symbols, and no pair is named", file, "train the set again"
+            )
 
 
 def _contents(path: Path, manifest: Manifest) -> dict[str, bytes]:

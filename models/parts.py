@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -22,3 +22,12 @@ class Part(BaseModel):
     """Strict keys and types, read-only."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    later: ClassVar[tuple[str, ...]] = ()
+    """Fields that came after the first sets were made: written only where they say something, so that those keep their
+    bytes, and with them their hashes."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        told: dict[str, Any] = handler(self)
+        return {k: v for k, v in told.items() if v or k not in self.later}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,9 @@ class Prediction:
     horizons : dict
         Bars ahead -> calibrated (P(long profitable), P(short profitable)).
     members : dict
-        Member head, e.g. ``lstm/5/long`` -> the probability it gave by itself, before stacking.
+        Member head, e.g. ``lstm/5/long`` -> the probability it gave by itself, before stacking; NaN if it gave none.
+    without : tuple of str
+        Family of members that gave no answer, and was done without.
     """
 
     symbol: str
@@ -47,6 +49,7 @@ class Prediction:
     regime_probabilities: tuple[float, float, float]
     horizons: dict[int, tuple[float, float]]
     members: dict[str, float]
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ class PredictionHistory:
         Bars ahead -> (N, 2) float64, long and short.
     refusals : dict
         Why candles have no prediction -> how many.
+    without : dict
+        Family of members that gave no answer -> how many candles were predicted without it.
     """
 
     open_time: Ints
@@ -73,3 +78,4 @@ class PredictionHistory:
     regime: Regimes
     horizons: dict[int, Floats]
     refusals: dict[str, int]
+    without: dict[str, int] = field(default_factory=dict)

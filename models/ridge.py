@@ -63,6 +63,17 @@ def fit(matrix: Floats, clock: Floats, questions: Mapping[str, Floats], regimes:
     )
 
 
+def fit_regime(columns: Floats, regimes: Floats, rows: Ints) -> RegimeScore:
+    """The score of low, mid and high on columns (N, K), fitted on those of the `rows` that are whole and known.
+
+    Raises
+    ------
+    FitError
+        As `fit`.
+    """
+    return _Columns(columns, rows).regime(regimes)
+
+
 class _Columns:
     """Columns centred, scaled and clipped by the rows that are fitted on."""
 

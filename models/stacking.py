@@ -5,6 +5,7 @@ Rows where a member gave none are left out of the fit, never filled with 0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from market.candles import Floats
 from models.logits import sigmoid
+
+VOLATILITY = "volatility_24"
+"""The feature that says how much the price moves: log of the root mean square return of a day of hours."""
 
 
 class LogisticStacker(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -27,10 +31,16 @@ class LogisticStacker(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     l2 : float
         Pull towards the average (each 1 / M), as of so many rows whose logits are 1.
+    context : int
+        The last so many columns are no members' logits but what the stack reads beside them; their coefficients may
+        have either sign.
+    context_l2 : float
+        Pull of those coefficients towards 0.
 
     Attributes
     ----------
     coefficients_ : (M,) float64
+        Of every column, the context's last.
     intercept_ : float
 
     References
@@ -38,8 +48,10 @@ class LogisticStacker(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Breiman (1996), Stacked regressions: coefficients that are not negative.
     """
 
-    def __init__(self, l2: float = 10.0) -> None:
+    def __init__(self, l2: float = 10.0, context: int = 0, context_l2: float = 1000.0) -> None:
         self.l2 = l2
+        self.context = context
+        self.context_l2 = context_l2
 
     def __sklearn_tags__(self) -> Any:
         """Two classes only, and rows may lack values in the fit."""
@@ -63,15 +75,19 @@ class LogisticStacker(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if len(self.classes_) < 2:
             raise ValueError("Classifier can't train when only one class is present.")
         x, one = X[told], (y[told] == self.classes_[1]).astype(np.float64)
-        average = np.full(x.shape[1], 1 / x.shape[1])
+        members = x.shape[1] - self.context
+        if members < 1:
+            raise ValueError(f"{x.shape[1]} columns, of which {self.context} are context, leave no member")
+        average = np.append(np.full(members, 1 / members), np.zeros(self.context))
+        pull = np.append(np.full(members, self.l2), np.full(self.context, self.context_l2))
 
         def loss(at: Floats) -> tuple[float, Floats]:
             z, away = x @ at[:-1] + at[-1], at[:-1] - average
             wrong = sigmoid(z) - one
-            value = np.sum(np.logaddexp(0, z) - one * z) + self.l2 / 2 * away @ away
-            return float(value), np.append(x.T @ wrong + self.l2 * away, wrong.sum())
+            value = np.sum(np.logaddexp(0, z) - one * z) + (pull * away) @ away / 2
+            return float(value), np.append(x.T @ wrong + pull * away, wrong.sum())
 
-        bounds = [(0.0, None)] * x.shape[1] + [(None, None)]
+        bounds = [(0.0, None)] * members + [(None, None)] * (self.context + 1)
         fine = {"maxiter": 1000, "ftol": 1e-14, "gtol": 1e-8}
         found = minimize(loss, np.append(average, 0.0), jac=True, method="L-BFGS-B", bounds=bounds, options=fine)
         self.coefficients_ = found.x[:-1]
@@ -93,6 +109,22 @@ class LogisticStacker(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """The likelier class (N,)."""
         likelier = (self.decision_function(X) > 0).astype(np.int64)
         return self.classes_[likelier]
+
+
+def context_columns(names: Sequence[str], logits: Floats, volatility: Floats | None) -> Floats:
+    """What a stack reads beside the members' logits (n, M): the named columns (n, C), unscaled.
+
+    ``volatility`` is the feature `VOLATILITY` (n,), ``disagreement`` the standard deviation of the members' logits.
+    """
+    columns = []
+    for name in names:
+        if name == "disagreement":
+            columns.append(logits.std(axis=1))
+        elif volatility is None:
+            raise ValueError(f"a stack that reads volatility needs the feature {VOLATILITY}")
+        else:
+            columns.append(volatility)
+    return np.column_stack(columns) if columns else np.empty((len(logits), 0))
 
 
 def stacked(logits: Floats, coefficients: Floats, intercept: float) -> Floats:

@@ -234,6 +234,7 @@ def _outputs(members: Mapping[str, Open], matrix: Floats, rows: Ints) -> _Column
     return {
         f"{name}/{key}": column
         for name, member in members.items()
+        if member.spec.timeframe is None
         for key, column in zip(member.spec.heads, member.answer(matrix, rows).T, strict=True)
     }
 
@@ -244,6 +245,8 @@ def _trained(manifest: Manifest, trained: Mapping[str, Trained], matrix: Floats,
     last = np.array([window - 1], dtype=np.int64)
     found: _Columns = {}
     for name, answer in trained.items():
+        if manifest.member(name).timeframe is not None:
+            continue
         logits = np.concatenate([answer(matrix[row - window + 1 : row + 1], last) for row in rows])
         found |= {f"{name}/{key}": column for key, column in zip(manifest.member(name).heads, logits.T, strict=True)}
     return found

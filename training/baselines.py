@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from market.candles import Ints
+from market.candles import Floats, Ints
 from models import labels, ridge
 from models.baselines import Baselines
 from training.boosting import LabelError
 from training.problem import Problem
 
 
-def fit(problem: Problem, rows: Ints, edges: tuple[float, float]) -> Baselines:
+def fit(problem: Problem, rows: Ints, edges: Floats) -> Baselines:
     """Every baseline, fitted on those of the `rows` whose outcome is known.
 
     Parameters
     ----------
     rows : (n,) int
         The train slice, or the rows a fold fits on.
-    edges : tuple of float
+    edges : (2,) or (N, 2) float64
         Regime edges from the same rows.
 
     Raises

@@ -13,9 +13,13 @@ import lightgbm as lgb
 import numpy as np
 
 from market.candles import Floats, Ints
-from training.spec import LightGBMSpec
+from training.member_spec import LightGBMSpec
 
 REGIMES = 3
+PLAIN = LightGBMSpec(
+    learning_rate=0.1, leaves=31, min_leaf=20, feature_fraction=1.0, row_fraction=1.0, l1=0.0, l2=0.0, rounds=100
+)
+"""LightGBM's own defaults: what the regularised settings are compared with."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,11 @@ class Rows:
 
 class LabelError(ValueError):
     """Labels a model cannot be fitted on."""
+
+
+def settings_of(spec: LightGBMSpec) -> dict[str, Any]:
+    """What of a section a booster depends on."""
+    return spec.model_dump(mode="json", exclude={"compare_plain", "search"})
 
 
 def grow_binary(rows: Rows, spec: LightGBMSpec, seed: int, threads: int) -> lgb.Booster:
@@ -99,6 +108,7 @@ def _grow(
         "feature_fraction": spec.feature_fraction,
         "bagging_fraction": spec.row_fraction,
         "bagging_freq": 1,
+        "lambda_l1": spec.l1,
         "lambda_l2": spec.l2,
         "max_bin": 63,  # finer bins split noise
         "seed": seed,

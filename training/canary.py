@@ -12,7 +12,7 @@ from market.candles import Floats, Ints
 from models import metrics
 from training import boosting
 from training.evidence import plain
-from training.members import Folds
+from training.folds import Folds
 from training.problem import Problem
 from training.spec import TrainingSpec
 

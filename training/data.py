@@ -35,23 +35,51 @@ class Bars:
         None where no funding history was given.
     source : str
         File name, or the synthetic market's seed and signal.
+    finer : Candles or None
+        Shorter candles of the same symbol, where they were given.
+    companion : Candles or None
+        The companion symbol's candles at the set's timeframe, where they were given.
     """
 
     candles: Candles
     funding: Funding | None
     source: str
+    finer: Candles | None = None
+    companion: Candles | None = None
 
     def sha256(self) -> str:
         """Hash of times and values of candles and funding, independent of how a file stores them."""
         return fingerprint(self.candles, self.funding)
+
+    def hashes(self) -> dict[str, str]:
+        """The same for everything that was given, by what it is."""
+        found = {"candles": self.sha256()}
+        for name, candles in (("finer", self.finer), ("companion", self.companion)):
+            if candles is not None:
+                found[name] = fingerprint(candles)
+        return found
 
     def columns_missing(self) -> list[str]:
         """Value columns that no candle has."""
         return [name for name in VALUES if np.isnan(getattr(self.candles, name)).all()]
 
 
-def from_files(spec: DataSpec, history: Path, funding: Path | None) -> Bars:
-    """The last `spec.bars` candles of a history file, with their funding.
+def from_files(
+    spec: DataSpec,
+    history: Path,
+    funding: Path | None,
+    finer: Path | None = None,
+    companion: Path | None = None,
+    finer_timeframe: str | None = None,
+) -> Bars:
+    """The last `spec.bars` candles of a history file, with their funding, shorter candles and companion.
+
+    Parameters
+    ----------
+    history, finer, companion : Path
+        Klines of the symbol; shorter ones, if `history` is not of shorter ones itself; klines of the companion symbol.
+    finer_timeframe : str, optional
+        Of the shorter candles, where the spec has a member that reads them.
 
     Raises
     ------
@@ -60,22 +88,41 @@ def from_files(spec: DataSpec, history: Path, funding: Path | None) -> Bars:
     DataError
         If it cannot be aggregated to the timeframe, or has fewer bars than asked for.
     """
-    candles = read(history)
-    try:
-        candles = aggregate(candles, Timeframe.parse(spec.timeframe))
-    except TimeframeError as error:
-        raise DataError(f"{history}: {error}; the spec's data.timeframe is {spec.timeframe}") from error
+    base = read(history)
+    candles = _made_into(base, spec.timeframe, history)
+    shorter = None
+    if finer_timeframe is not None:
+        short = Timeframe.parse(finer_timeframe)
+        if finer is not None:
+            shorter = _made_into(read(finer), finer_timeframe, finer)
+        elif base.timeframe.ms <= short.ms:
+            shorter = _made_into(base, finer_timeframe, history)
     rates = None if funding is None else read_funding(funding)
-    source = history.name if funding is None else f"{history.name} {funding.name}"
-    return _cut(Bars(candles, rates, source), spec)
+    other = None if companion is None else _made_into(read(companion), spec.timeframe, companion)
+    files = [file.name for file in (history, funding, finer, companion) if file is not None]
+    return _cut(Bars(candles, rates, " ".join(files), shorter, other), spec)
 
 
-def synthetic_market(spec: DataSpec) -> Bars:
-    """`spec.bars` candles of the synthetic market."""
+def synthetic_market(spec: DataSpec, finer_timeframe: str | None = None, companion: str | None = None) -> Bars:
+    """`spec.bars` candles of the synthetic market, made of shorter ones where those are wanted too."""
     seed, signal = spec.synthetic_seed, spec.synthetic_signal
-    timeframe = Timeframe.parse(spec.timeframe)
-    candles, funding = synthetic.generate(spec.symbol, bars=spec.bars, timeframe=timeframe, seed=seed, signal=signal)
-    return Bars(candles, funding, f"synthetic seed {seed} signal {signal:g}")
+    decision = Timeframe.parse(spec.timeframe)
+    short = decision if finer_timeframe is None else Timeframe.parse(finer_timeframe)
+    bars = spec.bars * decision.ratio(short)
+    base, funding = synthetic.generate(spec.symbol, bars=bars, timeframe=short, seed=seed, signal=signal)
+    other = None
+    if companion is not None:
+        other, _ = synthetic.generate(companion, bars=spec.bars, timeframe=decision, seed=seed, signal=signal)
+    candles = aggregate(base, decision)
+    source = f"synthetic seed {seed} signal {signal:g}"
+    return Bars(candles, funding, source, base if finer_timeframe is not None else None, other)
+
+
+def _made_into(candles: Candles, timeframe: str, file: Path) -> Candles:
+    try:
+        return aggregate(candles, Timeframe.parse(timeframe))
+    except TimeframeError as error:
+        raise DataError(f"{file}: {error}; the spec asks for candles of {timeframe}") from error
 
 
 def _cut(bars: Bars, spec: DataSpec) -> Bars:
@@ -87,6 +134,11 @@ def _cut(bars: Bars, spec: DataSpec) -> Bars:
             f"give a longer history, or lower data.bars"
         )
     candles = bars.candles[have - spec.bars :]
+    last = int(candles.open_time[-1]) + candles.timeframe.ms
+    if bars.finer is not None:
+        bars = replace(bars, finer=bars.finer.between(int(candles.open_time[0]), last))
+    if bars.companion is not None:
+        bars = replace(bars, companion=bars.companion.between(int(candles.open_time[0]), last))
     if bars.funding is None:
         return replace(bars, candles=candles)
     start, end = int(candles.open_time[0]), int(candles.open_time[-1])

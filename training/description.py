@@ -10,11 +10,12 @@ from pathlib import Path
 
 from models import features
 from models.baselines import Baselines
-from models.manifest import Data, Ensemble, Features, Identity, Labels, Manifest, Range, Rules, utc
+from models.manifest import Data, Ensemble, Features, Finer, Identity, Labels, Manifest, Range, Rules, utc
 from training.fusion import Fused
-from training.members import Answers, File
 from training.problem import Problem
+from training.regime import RegimeAnswers
 from training.spec import TrainingSpec
+from training.units import Answers, File
 
 DAY_MS = 86_400_000
 LIBRARIES = ("lightgbm", "numpy", "onnx", "onnxruntime", "scikit-learn", "torch")
@@ -25,6 +26,7 @@ def describe(
     problem: Problem,
     members: list[Answers],
     fused: Fused,
+    regime: RegimeAnswers,
     files: list[File],
     baselines: Baselines,
     spec: TrainingSpec,
@@ -33,7 +35,7 @@ def describe(
     """Everything a set says of itself before it is asked anything: evidence and records are added later."""
     candles = problem.bars.candles
     times = candles.open_time
-    scaler = next((answers.scaler for answers in members if answers.scaler), None)
+    scaled = [m.scaler for m in members if m.scaler and m.files[0].member.timeframe is None]
     return Manifest(
         identity=Identity(
             name=spec.name,
@@ -55,26 +57,64 @@ def describe(
             splits={name: range_of(problem, part) for name, part in problem.slices.items()},
             purge=spec.labels.purge,
             labels=Labels(
-                horizons=spec.labels.horizons, cost=spec.labels.cost, regime_horizon=spec.labels.regime_horizon
+                horizons=spec.labels.horizons,
+                cost=spec.labels.cost,
+                regime_horizon=spec.labels.regime_horizon,
+                regime_edges=spec.labels.regime_edges,
             ),
         ),
         features=Features(
             names=problem.names,
             schema_hash=features.schema_hash(problem.names),
             lookback=features.required_lookback(problem.names),
-            scaler=scaler,
+            scaler=next((s for s in (regime.scaler, *scaled) if s), None),
+            pair=_pair(problem, spec),
         ),
+        finer=_finer(problem, members),
         models=tuple(file.member for file in files),
         ensemble=Ensemble(
             stackers=fused.stackers,
             calibrators=fused.calibrators,
             weights=fused.weights,
-            regime="regime",
-            regime_edges=problem.edges,
+            regime=regime.files[0].member.name,
+            pool=regime.pool,
+            regime_edges=_edges(problem),
+            dead_member="without" if fused.without else "refuse",
+            without=fused.without,
         ),
         decision=Rules(max_hold_bars=fused.max_hold_bars),
         baselines=baselines,
         expires=utc(int(times[-1]) + candles.timeframe.ms + spec.expires_days * DAY_MS),
+    )
+
+
+def _edges(problem: Problem) -> tuple[float, float]:
+    """Regime edges as the manifest tells them; of trailing ones the last."""
+    low, high = problem.edges if problem.edges.ndim == 1 else problem.edges[-1]
+    return float(low), float(high)
+
+
+def _pair(problem: Problem, spec: TrainingSpec) -> tuple[str, str] | None:
+    """The symbols that are compared, if a feature compares them."""
+    if not any("companion" in feature.needs for feature in features.REGISTRY.chosen(problem.names)):
+        return None
+    assert spec.data.companion is not None, "features of a companion nobody named"
+    return spec.data.symbol, spec.data.companion
+
+
+def _finer(problem: Problem, members: list[Answers]) -> Finer | None:
+    """What the member on shorter candles reads, if there is one."""
+    if problem.finer is None or all(answers.files[0].member.timeframe is None for answers in members):
+        return None
+    scaler = next(answers.scaler for answers in members if answers.files[0].member.timeframe is not None)
+    return Finer(
+        timeframe=str(problem.finer.candles.timeframe),
+        features=Features(
+            names=problem.finer.names,
+            schema_hash=features.schema_hash(problem.finer.names),
+            lookback=features.required_lookback(problem.finer.names),
+            scaler=scaler,
+        ),
     )
 
 

@@ -19,13 +19,68 @@ from models import metrics
 from models.baselines import Baselines, persistence
 from models.logits import sigmoid
 from models.walkforward import TEST, WalkForward
+from training.families import BOOSTED, PLAIN
 from training.fusion import Fused
-from training.members import Answers
 from training.problem import SIDES, Problem
+from training.regime import RegimeAnswers
 from training.spec import TrainingSpec
+from training.units import Answers, Context, Fits
+from training.units import gathered as out_of_fold
 
 Json = dict[str, JsonValue]
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
+
+
+def gathered(
+    context: Context,
+    members: list[Answers],
+    fused: Fused,
+    regime: RegimeAnswers,
+    fitted: Baselines,
+    record: WalkForward,
+    fits: Fits,
+    trials: int,
+) -> Json:
+    """All of it but the heads' figures, which take longest."""
+    problem, spec = context.problem, context.spec
+    facts: Json = {m.family: m.facts for m in members}
+    found: Json = {
+        "interval": f"90 % block bootstrap, {spec.evidence.block} bars a block, {spec.evidence.draws} draws",
+        "trials": trials,
+        "spec": spec.model_dump(mode="json"),
+        "device": context.device,
+        "features_left_out": dict(problem.left_out),
+        "weights": {"skill": {h: round(s, 6) for h, s in fused.skill.items()}, "by_skill": fused.weighed},
+        "outputs": of_outputs(problem, fused, spec),
+        "regime": of_regime(problem, fitted, record, spec),
+        "fitting": facts | regime.facts,
+    }
+    if spec.lightgbm.compare_plain:
+        found["plain_lightgbm"] = _beside_plain(context, members, fits)
+    return found
+
+
+def _beside_plain(context: Context, members: list[Answers], fits: Fits) -> Json:
+    """Out-of-fold AUC of LightGBM as the spec regularises it and by its own defaults, head by head, and the lead."""
+    ours = next(m for m in members if m.family == BOOSTED.name)
+    theirs = out_of_fold(context, PLAIN.name, fits, len(context.problem.heads))
+    fold = np.full(len(theirs), -1, dtype=np.int8)
+    for number, (_, _, judged) in enumerate(context.folds.parts):
+        fold[judged] = number
+
+    def lead(outcome: Floats, regularised: Floats, plain_: Floats, fold: NDArray[np.int8]) -> float:
+        return metrics.auc_within(outcome, regularised, fold) - metrics.auc_within(outcome, plain_, fold)
+
+    found: Json = {}
+    for column, (key, known) in enumerate(context.problem.heads.items()):
+        rows = np.flatnonzero((fold >= 0) & ~np.isnan(known))
+        pair = known[rows], ours.unseen[rows, column], theirs[rows, column]
+        found[key] = {
+            "regularised": _interval(metrics.auc_within, context.spec, pair[0], pair[1], fold[rows]),
+            "plain": _interval(metrics.auc_within, context.spec, pair[0], pair[2], fold[rows]),
+            "lead": _interval(lead, context.spec, *pair, fold[rows]),
+        }
+    return found
 
 
 def of_heads(

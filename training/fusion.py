@@ -14,13 +14,15 @@ import numpy as np
 
 from market.candles import Floats, Ints
 from models.calibration import PlattCalibrator
+from models.ensemble import fused
 from models.logits import sigmoid
-from models.manifest import Calibrator, Stacker
+from models.manifest import Calibrator, Context, Fusion, Stacker
 from models.metrics import auc
-from models.stacking import LogisticStacker, stacked
-from training.members import Answers, Folds
+from models.stacking import VOLATILITY, LogisticStacker, context_columns, stacked
+from training.folds import Folds
 from training.problem import Problem
-from training.spec import TrainingSpec
+from training.spec import ContextName, EnsembleSpec, TrainingSpec
+from training.units import Answers
 
 Scored = tuple[Ints, Floats]
 """Rows, and scores (N, H) to look at there."""
@@ -44,6 +46,8 @@ class Fused:
         Stacked, uncalibrated out-of-fold logits.
     probabilities : (N, H) float64
         Calibrated, from the early-stop slice on.
+    without : dict
+        Family -> head -> stack and calibration of the others, for rows in which that family has no answer.
     """
 
     stackers: dict[str, Stacker]
@@ -53,6 +57,7 @@ class Fused:
     skill: dict[str, float]
     unseen: Floats
     probabilities: Floats
+    without: dict[str, dict[str, Fusion]]
 
     @property
     def max_hold_bars(self) -> int:
@@ -88,35 +93,95 @@ def fuse(problem: Problem, members: list[Answers], spec: TrainingSpec) -> Fused:
     unseen = np.full(problem.targets.shape, np.nan)
     probabilities = np.full(problem.targets.shape, np.nan)
     folded = np.flatnonzero(np.all([np.isfinite(m.unseen).all(axis=1) for m in members], axis=0))
-    for column, (key, known) in enumerate(problem.heads.items()):
-        before = np.column_stack([m.unseen[:, column] for m in members])
-        after = np.column_stack([m.final[:, column] for m in members])
-        rows = _known(folded, known)
-        stacker = LogisticStacker(spec.ensemble.l2).fit(before[rows], known[rows])
-        unseen[:, column] = stacked(before, stacker.coefficients_, stacker.intercept_)
-        logits = stacked(after, stacker.coefficients_, stacker.intercept_)
-        rows = _known(calibrate, known)
-        platt = PlattCalibrator().fit(logits[rows, None], known[rows])
-        probabilities[:, column] = sigmoid(platt.slope_ * logits + platt.intercept_)
-        names = tuple(m.names[column] for m in members)
-        coefficients = tuple(float(c) for c in stacker.coefficients_)
-        stackers[key] = Stacker(members=names, coefficients=coefficients, intercept=stacker.intercept_)
-        calibrators[key] = Calibrator(slope=platt.slope_, intercept=platt.intercept_)
+    for column, key in enumerate(problem.heads):
+        head = _Head(problem, members, column, spec)
+        made = head.fuse(folded, calibrate)
+        stackers[key], calibrators[key] = made.stacker, made.calibrator
+        unseen[:, column] = head.stacked(made.stacker, head.before)
+        logits = head.stacked(made.stacker, head.after)
+        probabilities[:, column] = sigmoid(made.calibrator.slope * logits + made.calibrator.intercept)
     skill = _skill(problem, ((folded, unseen), (calibrate, probabilities)), spec.labels.horizons)
     weights, weighed = weigh(skill)
-    return Fused(stackers, calibrators, weights, weighed, skill, unseen, probabilities)
+    without = {}
+    if spec.ensemble.dead_member == "without" and len(members) > 1:
+        for gone in members:
+            others = [m for m in members if m is not gone]
+            without[gone.family] = {
+                key: _Head(problem, others, column, spec).fuse(folded, calibrate)
+                for column, key in enumerate(problem.heads)
+            }
+    return Fused(stackers, calibrators, weights, weighed, skill, unseen, probabilities, without)
+
+
+class _Head:
+    """The members' logits of one head, out of fold and after training, and how they are fused."""
+
+    def __init__(self, problem: Problem, members: list[Answers], column: int, spec: TrainingSpec) -> None:
+        self.known = problem.targets[:, column]
+        self.before = np.column_stack([m.unseen[:, column] for m in members])
+        self.after = np.column_stack([m.final[:, column] for m in members])
+        self._names = tuple(m.names[column] for m in members)
+        self._told = spec.ensemble
+        self._volatility = volatility(problem)
+        self._context = context(problem, members, spec)
+
+    def fuse(self, folded: Ints, calibrate: Ints) -> Fusion:
+        """Stack on out-of-fold rows, calibrate on rows that neither members nor stack have seen."""
+        rows = _known(folded, self.known)
+        beside = self._beside(self.before)[rows]
+        center, scale = beside.mean(axis=0), np.where(beside.std(axis=0) > 1e-12, beside.std(axis=0), 1.0)
+        fitted = LogisticStacker(self._told.l2, beside.shape[1], self._told.context_l2).fit(
+            np.column_stack([self.before[rows], (beside - center) / scale]), self.known[rows]
+        )
+        count = len(self._names)
+        coefficients = [float(c) for c in fitted.coefficients_]
+        stacker = Stacker(
+            members=self._names,
+            coefficients=tuple(coefficients[:count]),
+            intercept=fitted.intercept_,
+            context=tuple(
+                Context(
+                    name=name, center=float(center[at]), scale=float(scale[at]), coefficient=coefficients[count + at]
+                )
+                for at, name in enumerate(self._context)
+            ),
+        )
+        rows = _known(calibrate, self.known)
+        logits = self.stacked(stacker, self.after)
+        platt = PlattCalibrator().fit(logits[rows, None], self.known[rows])
+        return Fusion(stacker=stacker, calibrator=Calibrator(slope=platt.slope_, intercept=platt.intercept_))
+
+    def stacked(self, stacker: Stacker, logits: Floats) -> Floats:
+        """Stacked logits (N,) of the members' (N, M), as inference stacks them."""
+        return fused(stacker, logits, self._volatility)
+
+    def _beside(self, logits: Floats) -> Floats:
+        return context_columns(self._context, logits, self._volatility)
+
+
+def volatility(problem: Problem) -> Floats | None:
+    """What a stack may read of volatility (N,); None if the features do not hold it."""
+    return problem.matrix[:, problem.names.index(VOLATILITY)] if VOLATILITY in problem.names else None
+
+
+def context(problem: Problem, members: list[Answers], spec: TrainingSpec) -> tuple[ContextName, ...]:
+    """What the stack reads beside the members: of what the spec asks for, what there is."""
+    there = {"volatility": VOLATILITY in problem.names, "disagreement": len(members) > 1}
+    return tuple(name for name in spec.ensemble.context if there[name])
 
 
 def fuse_folds(problem: Problem, members: list[Answers], folds: Folds, spec: TrainingSpec) -> Folded:
     """What a stack, a calibration and weights fitted on the folds before say of each fold's rows."""
     horizons = spec.labels.horizons
     logits, sides = np.full(problem.targets.shape, np.nan), np.full((len(problem.targets), 2), np.nan)
+    names = context(problem, members, spec)
     for at, (_, _, judged) in enumerate(folds.parts):
         earlier = folds.judged_before(at)
         stack = np.full(problem.targets.shape, np.nan)
         for column, known in enumerate(problem.heads.values()):
             said = np.column_stack([m.unseen[:, column] for m in members])
-            stack[:, column] = _fused_by(said, known, _known(earlier, known), spec.ensemble.l2)
+            beside = context_columns(names, said, volatility(problem))
+            stack[:, column] = _fused_by(said, beside, known, _known(earlier, known), spec.ensemble)
         logits[judged] = stack[judged]
         weights, _ = weigh(_skill(problem, ((earlier, stack),), horizons))
         sides[judged] = weighted(sigmoid(stack[judged]), {h: weights[str(h)] for h in horizons})
@@ -144,15 +209,17 @@ def weigh(skill: dict[str, float]) -> tuple[dict[str, float], bool]:
     return weights, True
 
 
-def _fused_by(said: Floats, known: Floats, rows: Ints, l2: float) -> Floats:
+def _fused_by(said: Floats, beside: Floats, known: Floats, rows: Ints, told: EnsembleSpec) -> Floats:
     """Calibrated logits (N,) of members' (N, M) by a stack fitted on `rows`; their plain average if those tell nothing.
 
-    The same rows calibrate the stack: three numbers off thousands of rows leave it nothing to overfit with.
+    The same rows calibrate the stack: a few numbers off thousands of rows leave it nothing to overfit with.
     """
     if len(np.unique(known[rows])) < 2:
         return np.asarray(said.mean(axis=1))
-    stacker = LogisticStacker(l2).fit(said[rows], known[rows])
-    stack = stacked(said, stacker.coefficients_, stacker.intercept_)
+    center, scale = beside[rows].mean(axis=0), np.maximum(beside[rows].std(axis=0), 1e-12)
+    columns = np.column_stack([said, (beside - center) / scale])
+    stacker = LogisticStacker(told.l2, beside.shape[1], told.context_l2).fit(columns[rows], known[rows])
+    stack = stacked(columns, stacker.coefficients_, stacker.intercept_)
     platt = PlattCalibrator().fit(stack[rows, None], known[rows])
     return np.asarray(platt.slope_ * stack + platt.intercept_)
 

@@ -2,21 +2,59 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
-from market.candles import Floats, Ints
+from market.candles import Candles, Floats, Ints
 from market.timeframes import utc_text
 from models import features, labels
 from models.baselines import volatility_and_clock
+from models.inputs import closing_with
 from models.manifest import head
 from training.data import Bars, DataError
-from training.spec import FeatureSpec, TrainingSpec
+from training.member_spec import FeatureSpec
+from training.spec import TrainingSpec
 from training.splits import Slices, SplitError, honest_slices
 
 SIDES = (labels.LONG, labels.SHORT)
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True)
+class Finer:
+    """What the member on shorter candles is fitted to, row by row of those, and how they meet the decision candles.
+
+    Attributes
+    ----------
+    candles : Candles
+        M shorter candles.
+    names : tuple of str
+        G features.
+    matrix : (M, G) float64
+        Raw features; NaN where a value cannot be known.
+    ready : (M,) bool
+        Rows at which the member's window is complete.
+    heads : tuple of str
+        ``3/long``, ``3/short``: bars ahead, in shorter candles.
+    targets : (M, 2) float64
+        Their labels, 1, 0 or NaN.
+    ends : (N,) int64
+        The shorter candle that closes with each decision candle; where there is none, the last one before.
+    lookback : int
+        Shorter candles one row needs, the window included.
+    """
+
+    candles: Candles
+    names: tuple[str, ...]
+    matrix: Floats
+    ready: NDArray[np.bool_]
+    heads: tuple[str, ...]
+    targets: Floats
+    ends: Ints
+    lookback: int
 
 
 @dataclass(frozen=True)
@@ -37,14 +75,16 @@ class Problem:
         Head name -> labels (N,), 1, 0 or NaN.
     volatility : (N,) float64
         That of the bars to come.
-    edges : tuple of float
-        Regime edges, from the train slice.
+    edges : (2,) or (N, 2) float64
+        Regime edges, from the train slice; or each row's own, from the year before it.
     slices : Slices
         The four parts of time.
     left_out : dict
         Feature that was wanted -> why it is not used.
     lookback : int
         Candles one row needs, the longest window included.
+    finer : Finer or None
+        Shorter candles, where a member reads them.
     """
 
     bars: Bars
@@ -53,10 +93,11 @@ class Problem:
     rows: Ints
     heads: dict[str, Floats]
     volatility: Floats
-    edges: tuple[float, float]
+    edges: Floats
     slices: Slices
     left_out: dict[str, str]
     lookback: int
+    finer: Finer | None = None
 
     def rows_in(self, part: range) -> Ints:
         """Usable positions within a slice."""
@@ -78,15 +119,15 @@ class Problem:
         """What the volatility-only baselines read (N, K)."""
         return volatility_and_clock(self.bars.candles)
 
-    def edges_of(self, rows: Ints) -> tuple[float, float]:
-        """Regime edges by the volatility to come of these rows alone.
+    def edges_of(self, rows: Ints) -> Floats:
+        """Regime edges by the volatility to come of these rows alone; trailing ones need no rows, and stay as they are.
 
         Raises
         ------
         DataError
             If they part nothing.
         """
-        return _edges(self.bars, self.volatility, rows)
+        return self.edges if self.edges.ndim == 2 else _edges(self.bars, self.volatility, rows)
 
     @cached_property
     def regimes(self) -> Floats:
@@ -103,38 +144,73 @@ def pose(bars: Bars, spec: TrainingSpec) -> Problem:
         If no feature or too few rows are left, naming what of the history is to blame.
     """
     names, left_out = choose_features(bars, spec.features)
-    matrix = features.compute(bars.candles, bars.funding, names)
-    window = spec.lstm.window if spec.lstm else 1
+    matrix = features.compute(bars.candles, bars.funding, names, bars.companion)
+    window = max([1, *(network.window for network in spec.networks.values())])
     lookback = features.required_lookback(names) + window - 1
     # What inference demands of a row, so that both speak of the same rows.
-    rows = np.flatnonzero(features.rows_ready(matrix, window) & (features.unbroken(bars.candles) >= lookback))
+    ready = features.rows_ready(matrix, window) & (features.unbroken(bars.candles) >= lookback)
+    finer = _finer(bars, spec)
+    if finer is not None:
+        ready &= (closing_with(bars.candles, finer.candles) == finer.ends) & finer.ready[finer.ends]
+    rows = np.flatnonzero(ready)
     count = len(bars.candles)
     if not len(rows):
         raise DataError(_why_none_ready(bars, names, matrix, lookback))
     purge = spec.labels.purge
+    test_bars = None if spec.splits.test_days is None else spec.splits.test_days * DAY_MS // bars.candles.timeframe.ms
     try:
-        slices = honest_slices(int(rows[0]), count, spec.splits.shares, purge)
+        slices = honest_slices(int(rows[0]), count, spec.splits.shares, purge, test_bars)
     except SplitError as error:
         raise DataError(f"{bars.source}: {error}") from error
     volatility = labels.forward_volatility(bars.candles, spec.labels.regime_horizon)
-    problem = Problem(
-        bars,
-        names,
-        matrix,
-        rows,
-        {
-            head(h, side): labels.profitable(bars.candles, h, side, spec.labels.cost)
-            for h in spec.labels.horizons
-            for side in SIDES
-        },
-        volatility,
-        _edges(bars, volatility, rows[(rows >= slices.train.start) & (rows < slices.train.stop)]),
-        slices,
-        left_out,
-        lookback,
-    )
+    heads = {
+        head(h, side): labels.profitable(bars.candles, h, side, spec.labels.cost)
+        for h in spec.labels.horizons
+        for side in SIDES
+    }
+    if spec.labels.regime_edges == "trailing":
+        edges = labels.trailing_edges(bars.candles, spec.labels.regime_horizon)
+    else:
+        edges = _edges(bars, volatility, rows[(rows >= slices.train.start) & (rows < slices.train.stop)])
+    problem = Problem(bars, names, matrix, rows, heads, volatility, edges, slices, left_out, lookback, finer)
     _check_slices(problem)
     return problem
+
+
+def _finer(bars: Bars, spec: TrainingSpec) -> Finer | None:
+    """The problem of the member on shorter candles, if the spec has one.
+
+    Raises
+    ------
+    DataError
+        If the bars came without shorter candles.
+    """
+    told = spec.lstm15m
+    if told is None:
+        return None
+    if bars.finer is None:
+        raise DataError(
+            f"{bars.source}: the spec's lstm15m reads {told.timeframe} candles; give them as a second file after a "
+            f"comma, --data 1h.parquet,{told.timeframe}.parquet, or leave lstm15m out of the spec"
+        )
+    candles = bars.finer
+    names, _ = choose_features(replace(bars, candles=candles, companion=None, funding=None), told.features)
+    matrix = features.compute(candles, None, names)
+    lookback = features.required_lookback(names) + told.window - 1
+    ready = features.rows_ready(matrix, told.window) & (features.unbroken(candles) >= lookback)
+    targets = [labels.profitable(candles, told.bars_ahead, side, spec.labels.cost) for side in SIDES]
+    closes = bars.candles.open_time + bars.candles.timeframe.ms
+    ends = np.searchsorted(candles.open_time + candles.timeframe.ms, closes, side="right") - 1
+    return Finer(
+        candles,
+        names,
+        matrix,
+        np.asarray(ready),
+        tuple(head(told.bars_ahead, side) for side in SIDES),
+        np.column_stack(targets),
+        np.maximum(ends, 0),
+        lookback,
+    )
 
 
 def _check_slices(problem: Problem) -> None:
@@ -166,7 +242,7 @@ def choose_features(bars: Bars, spec: FeatureSpec) -> tuple[tuple[str, ...], dic
         If none is left.
     """
     wanted = features.REGISTRY.chosen(spec.include)
-    there = set(features.available(bars.candles, bars.funding))
+    there = set(features.available(bars.candles, bars.funding, bars.companion))
     longest = spec.max_lookback or max(f.lookback for f in wanted)
     left_out = {f.name: f"needs {', '.join(f.needs)}" for f in wanted if f.name not in there}
     left_out |= {f.name: f"lookback {f.lookback}" for f in wanted if f.lookback > longest}
@@ -182,9 +258,9 @@ def features_named(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f.name for f in features.REGISTRY.chosen(names)) if names else ()
 
 
-def _edges(bars: Bars, volatility: Floats, rows: Ints) -> tuple[float, float]:
+def _edges(bars: Bars, volatility: Floats, rows: Ints) -> Floats:
     try:
-        return labels.regime_edges(volatility[rows])
+        return np.array(labels.regime_edges(volatility[rows]))
     except ValueError as error:
         raise DataError(f"{bars.source}: {error}") from error
 

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import JsonValue
 
 from market.progress import Steps
 from models import stages, trials, walkforward
-from models.baselines import Baselines
 from models.inference import with_golden
 from models.manifest import Manifest, Recorded, identify
 from models.modelset import digest, save
-from models.walkforward import WalkForward
-from training import baselines, evidence
+from training import baselines, evidence, families, tuning
 from training.boosting import LabelError
 from training.canary import canary
 from training.data import Bars, DataError
 from training.description import describe
-from training.fusion import Fused, fuse, fuse_folds
-from training.members import Answers, Folds, Maker, RegimeAnswers, make_lightgbm, make_lstm, make_regime
-from training.problem import Problem, pose
+from training.families import BOOSTED, NETWORKS
+from training.folds import Folds
+from training.fusion import fuse, fuse_folds
+from training.modes import ALL, DISTILL
+from training.plan import Workshop, taught, units_of
+from training.problem import pose
 from training.recording import walk_forward
+from training.regime import finish as finish_regime
 from training.spec import TrainingSpec
 from training.splits import SplitError
+from training.units import Answers, Context, Fits
 
-TRIALS = 1
-"""Variants one run tries: it makes what the spec says, and chooses among nothing."""
+STEPS = 6
+"""Steps of every run, beside the units it fits."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,19 @@ class Outcome:
     seconds: dict[str, float]
 
 
-def make_set(bars: Bars, spec: TrainingSpec, store: Path, steps: Steps, threads: int = 2, command: str = "") -> Outcome:
-    """Train every member, fuse them, gather the evidence, and save the set into `store`.
+def make_set(
+    bars: Bars,
+    spec: TrainingSpec,
+    store: Path,
+    steps: Steps,
+    threads: int = 2,
+    command: str = "",
+    *,
+    mode: str = ALL,
+    device: str = "cpu",
+    workshop: Workshop | None = None,
+) -> Outcome:
+    """Train every member a mode asks for, fuse them, gather the evidence, and save the set into `store`.
 
     Parameters
     ----------
@@ -63,114 +78,141 @@ def make_set(bars: Bars, spec: TrainingSpec, store: Path, steps: Steps, threads:
     steps : Steps
         Where progress is shown.
     threads : int
-        For LightGBM and torch.
+        For LightGBM and torch, in each unit.
     command : str
         Kept in the manifest.
+    mode : str
+        One of `training.modes.MODES`.
+    device : str
+        ``cpu`` or ``cuda``, for networks.
+    workshop : Workshop, optional
+        Where units are fitted, and what earlier runs kept; by default here, and nothing.
 
     Raises
     ------
+    ConfigError
+        If the spec lacks what the mode asks for.
     DataError
         If the bars cannot carry the spec.
-    LoopError, ExportError, ModelSetError
-        If a network does not train, does not export faithfully, or the set does not verify.
+    LoopError, ExportError, ModelSetError, NotTrained, ExecutorError
+        If a network does not train, does not export faithfully, the set does not verify, units that may not be fitted
+        are missing, or the executor fails.
     """
-    makers: dict[str, Maker] = {"LightGBM": make_lightgbm} | ({"LSTM": make_lstm} if spec.lstm else {})
+    asked = families.wanted(spec, mode)
+    if bars.finer is None and spec.lstm15m is not None and families.FINER not in asked and mode != DISTILL:
+        spec = spec.model_copy(update={families.FINER: None})
     try:
-        with steps.running(7 + len(makers) + spec.evidence.canary):
-            return _run(bars, spec, store, steps, threads, command, makers)
+        problem = pose(bars, spec)
+        context = Context(problem, spec, Folds(problem, spec), threads, device)
+        run = _Run(context, store, steps, command, asked, workshop or Workshop())
+        with steps.running(STEPS + spec.evidence.canary + (spec.lightgbm.search is not None) + run.units):
+            return run.made()
     except (SplitError, LabelError) as error:
         raise DataError(f"{bars.source}: {error}") from error
 
 
-def _run(
-    bars: Bars, spec: TrainingSpec, store: Path, steps: Steps, threads: int, command: str, makers: dict[str, Maker]
-) -> Outcome:
-    with steps.step("features and labels") as step:
-        problem = pose(bars, spec)
-        step.note(f"{len(problem.names)} features, {len(problem.rows)} of {len(bars.candles)} bars usable")
-    folds = Folds(problem, spec)
-    members: list[Answers] = []
-    for name, maker in makers.items():
-        with steps.step(name) as step:
-            members.append(maker(problem, spec, folds, threads, step))
-    with steps.step("regime") as step:
-        regime = make_regime(problem, spec, folds, threads, step)
-    with steps.step("baselines") as step:
-        fitted = baselines.fit(problem, problem.rows_in(problem.slices.train), problem.edges)
-        of_folds = [baselines.fit(problem, grow, folds.edges[n]) for n, (grow, _, _) in enumerate(folds.parts)]
-        step.note(f"{len(fitted.direction)} questions, {len(folds.parts)} folds")
-    with steps.step("stack, calibrate, weigh") as step:
-        fused = fuse(problem, members, spec)
-        step.note(", ".join(f"{h} bars {w:.2f}" for h, w in fused.weights.items()))
-    files = [file for answers in members for file in answers.files] + [regime.file]
-    contents = {file.member.file: file.content for file in files}
-    manifest = describe(problem, members, fused, files, fitted, spec, command)
-    with steps.step("walk-forward record") as step:
-        folded = fuse_folds(problem, members, folds, spec)
-        record = walk_forward(problem, folds, members, folded, regime, of_folds, manifest, contents)
-        step.note(f"{len(record)} rows, {record.folds} folds and the test slice")
-    with steps.step("evidence") as step:
-        told = _evidence(problem, members, fused, regime, fitted, record, spec)
-        told["heads"] = evidence.of_heads(problem, members, fused, record, spec, step)
-        step.note(f"test AUC {_summary(told['heads'])}")
-    if spec.evidence.canary:
-        with steps.step("canary on shuffled labels") as step:
-            told["canary"] = found = canary(problem, folds, spec, threads)
-            step.note("no skill, as it should be" if found["quiet"] else "SKILL in shuffled labels: look for a leak")
-    with steps.step("write the set") as step:
-        contents[walkforward.FILE] = parquet = walkforward.to_bytes(record)
-        kept = Recorded(file=walkforward.FILE, sha256=digest(parquet), bytes=len(parquet), rows=len(record))
-        told["test_openings"] = 1 + _looked_before(manifest, store)
-        manifest = manifest.model_copy(update={"evidence": told, "walkforward": kept})
-        trained = {answers.names[0]: answers.trained for answers in members if answers.trained}
-        manifest = with_golden(manifest, contents, trained=trained)
+class _Run:
+    """One run: its context, and where its set goes."""
+
+    def __init__(
+        self, context: Context, store: Path, steps: Steps, command: str, asked: list[str], workshop: Workshop
+    ) -> None:
+        self.context, self.store, self.steps, self.command = context, store, steps, command
+        self.asked, self.workshop = asked, workshop
+        self.trials = 1
+        learns = "student" in asked
+        self.teachers = [f for f in (families.direction(context.spec) if learns else asked) if f != "student"]
+        self.first = [*self.teachers, *families.regime(context.spec)]
+        self.first += [families.PLAIN.name] if context.spec.lightgbm.compare_plain else []
+        self.units = len(units_of(context, [*self.first, *(["student"] if learns else [])]))
+
+    def made(self) -> Outcome:
+        """Go through the steps."""
+        steps = self.steps
+        with steps.step("features and labels") as step:
+            problem = self.context.problem
+            step.note(f"{len(problem.names)} features, {len(problem.rows)} of {len(problem.bars.candles)} bars usable")
+        if self.context.spec.lightgbm.search is not None:
+            with steps.step("search for LightGBM's settings") as step:
+                self.context, tried = tuning.searched(self.context, step)
+                self.trials += tried
+        context = self.context
+        problem, spec, folds = context.problem, context.spec, context.folds
+        fits = dict(self.workshop.fit(context, self.first, steps))
+        members = [self._finished(family, fits) for family in self.teachers]
+        if "student" in self.asked:
+            pupil = taught(context, members)
+            fits |= self.workshop.fit(pupil, ["student"], steps)
+            members.append(self._finished("student", fits))
+        told = {m.family: m for m in members}
+        members = [told[family] for family in self.asked]
+        with steps.step("baselines") as step:
+            fitted = baselines.fit(problem, problem.rows_in(problem.slices.train), problem.edges)
+            of_folds = [baselines.fit(problem, grow, folds.edges[n]) for n, (grow, _, _) in enumerate(folds.parts)]
+            step.note(f"{len(fitted.direction)} questions, {len(folds.parts)} folds")
+        with steps.step("stack, calibrate, weigh") as step:
+            regime = finish_regime(context, fits)
+            fused = fuse(problem, members, spec)
+            step.note(", ".join(f"{h} bars {w:.2f}" for h, w in fused.weights.items()))
+        files = [file for answers in members for file in answers.files] + list(regime.files)
+        contents = {file.member.file: file.content for file in files}
+        manifest = describe(problem, members, fused, regime, files, fitted, spec, self.command)
+        with steps.step("walk-forward record") as step:
+            folded = fuse_folds(problem, members, folds, spec)
+            record = walk_forward(problem, folds, members, folded, regime, of_folds, manifest, contents)
+            step.note(f"{len(record)} rows, {record.folds} folds and the test slice")
+        with steps.step("evidence") as step:
+            found = evidence.gathered(context, members, fused, regime, fitted, record, fits, self.trials)
+            found["heads"] = evidence.of_heads(problem, members, fused, record, spec, step)
+            step.note(f"test AUC {_summary(found['heads'])}")
+        if spec.evidence.canary:
+            with steps.step("canary on shuffled labels") as step:
+                found["canary"] = quiet = canary(problem, folds, spec, context.threads)
+                step.note(
+                    "no skill, as it should be" if quiet["quiet"] else "SKILL in shuffled labels: look for a leak"
+                )
+        with steps.step("write the set") as step:
+            contents[walkforward.FILE] = written = walkforward.to_bytes(record)
+            kept = Recorded(file=walkforward.FILE, sha256=digest(written), bytes=len(written), rows=len(record))
+            found["test_openings"] = 1 + _looked_before(manifest, self.store)
+            manifest = manifest.model_copy(update={"evidence": found, "walkforward": kept})
+            trained = {m.names[0]: m.trained for m in members if m.trained} | regime.trained
+            manifest = with_golden(manifest, contents, trained=trained)
+            manifest = identify(self._with_stages(manifest, contents, trained))
+            # Before the set is there to be chosen: a run that ends here was a trial all the same.
+            trials.add(self.store, self._trial(manifest))
+            path = save(manifest, contents, self.store)
+            step.note(str(path))
+        return Outcome(path, manifest, dict(steps.seconds))
+
+    def _finished(self, family: str, fits: Fits) -> Answers:
+        self.steps.show(f"finish {family}")
+        if family == BOOSTED.name:
+            return BOOSTED.finish(self.context, fits)
+        return NETWORKS[family].finish(self.context, fits).answers(len(self.context.problem.heads))
+
+    def _with_stages(self, manifest: Manifest, contents: dict[str, bytes], trained: dict[str, Any]) -> Manifest:
+        """The manifest that names a record of every stage, which is put among the contents."""
+        problem = self.context.problem
         rows = stages.rows_of(problem.rows_in(problem.slices.train))
-        contents[stages.FILE] = stages.record(
-            manifest, contents, bars.candles, bars.funding, rows, problem.matrix, trained
+        contents[stages.FILE] = content = stages.record(
+            manifest, contents, problem.bars.candles, problem.bars.funding, rows, problem.matrix, trained
         )
-        manifest = identify(manifest.model_copy(update={"stages": stages.recorded(contents[stages.FILE])}))
-        # Before the set is there to be chosen: a run that ends here was a trial all the same.
-        trials.add(store, _trial(manifest, spec))
-        path = save(manifest, contents, store)
-        step.note(str(path))
-    return Outcome(path, manifest, dict(steps.seconds))
+        return manifest.model_copy(update={"stages": stages.recorded(content)})
 
-
-def _evidence(
-    problem: Problem,
-    members: list[Answers],
-    fused: Fused,
-    regime: RegimeAnswers,
-    fitted: Baselines,
-    record: WalkForward,
-    spec: TrainingSpec,
-) -> dict[str, JsonValue]:
-    facts: dict[str, JsonValue] = {answers.files[0].member.kind: answers.facts for answers in members}
-    return {
-        "interval": f"90 % block bootstrap, {spec.evidence.block} bars a block, {spec.evidence.draws} draws",
-        "trials": TRIALS,
-        "spec": spec.model_dump(mode="json"),
-        "features_left_out": dict(problem.left_out),
-        "weights": {"skill": {h: round(s, 6) for h, s in fused.skill.items()}, "by_skill": fused.weighed},
-        "outputs": evidence.of_outputs(problem, fused, spec),
-        "regime": evidence.of_regime(problem, fitted, record, spec),
-        "fitting": facts | {"regime": {"rounds": regime.trees}},
-    }
-
-
-def _trial(manifest: Manifest, spec: TrainingSpec) -> trials.Trial:
-    """This run's line in the ledger; its evidence looked at the outcomes of the test slice."""
-    test = manifest.data.splits["test"]
-    return trials.Trial(
-        time=trials.now(),
-        what="training",
-        name=spec.name,
-        trials=TRIALS,
-        set_id=manifest.id,
-        symbols=manifest.data.symbols,
-        test_start=test.start,
-        test_end=test.end,
-    )
+    def _trial(self, manifest: Manifest) -> trials.Trial:
+        """This run's line in the ledger; its evidence looked at the outcomes of the test slice."""
+        test = manifest.data.splits["test"]
+        return trials.Trial(
+            time=trials.now(),
+            what="training",
+            name=self.context.spec.name,
+            trials=self.trials,
+            set_id=manifest.id,
+            symbols=manifest.data.symbols,
+            test_start=test.start,
+            test_end=test.end,
+        )
 
 
 def _looked_before(manifest: Manifest, store: Path) -> int:
@@ -181,4 +223,5 @@ def _looked_before(manifest: Manifest, store: Path) -> int:
 
 def _summary(heads: JsonValue) -> str:
     assert isinstance(heads, dict)
-    return ", ".join(f"{key} {told['auc']['value']:.3f}" for key, told in heads.items())  # type: ignore[call-overload, index]
+    told: dict[str, Any] = heads
+    return ", ".join(f"{key} {found['auc']['value']:.3f}" for key, found in told.items())

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from market.synthetic import SIGNAL
+from training.member_spec import (
+    Count,
+    FeatureSpec,
+    FinerLSTMSpec,
+    LightGBMSpec,
+    LSTMSpec,
+    NetworkSpec,
+    Part,
+    RegimeSpec,
+    Share,
+    StudentSpec,
+    TFTSpec,
+    TransformerSpec,
+)
 
-Share = Annotated[float, Field(gt=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
+ContextName = Literal["volatility", "disagreement"]
 SYMBOL = r"^[A-Z0-9]{5,20}$"
-
-
-class Part(BaseModel):
-    """Strict keys, read-only."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class DataSpec(Part):
@@ -26,18 +33,15 @@ class DataSpec(Part):
     venue: str = Field("binance-usdm", description="Exchange the history comes from; kept in the manifest.")
     timeframe: str = Field("1h", description="Length of a decision candle; shorter history is aggregated to it.")
     bars: Annotated[int, Field(ge=1000)] = Field(20_000, description="The last so many bars are used.")
+    companion: str | None = Field(
+        None,
+        pattern=SYMBOL,
+        description="Symbol it is compared with by cross-asset features, where its history is given.",
+    )
     synthetic_seed: int = Field(1, description="Seed of the synthetic market, with --synthetic.")
     synthetic_signal: Annotated[float, Field(ge=0, le=1)] = Field(
         SIGNAL, description="Strength of the signal planted in the synthetic market; 0 plants none."
     )
-
-
-class FeatureSpec(Part):
-    """Which features a set reads. Those whose columns the history lacks are left out, and the run says so."""
-
-    include: tuple[str, ...] | None = Field(None, description="Feature names; null: every registered one.")
-    exclude: tuple[str, ...] = Field((), description="Feature names left out.")
-    max_lookback: Count | None = Field(None, description="Leave out features that need more bars than this.")
 
 
 class LabelSpec(Part):
@@ -48,6 +52,9 @@ class LabelSpec(Part):
         0.0015, description="Return a trade must exceed to count as profitable: fees and slippage, both ways."
     )
     regime_horizon: Count = Field(24, description="Bars over which the volatility to come is measured.")
+    regime_edges: Literal["train", "trailing"] = Field(
+        "train", description="What parts volatility in thirds: the train slice, or the 365 days before each bar."
+    )
 
     @model_validator(mode="after")
     def _horizons_rise(self) -> LabelSpec:
@@ -70,6 +77,9 @@ class SplitSpec(Part):
     test: Share = 0.15
     folds: Annotated[int, Field(ge=2, le=20)] = Field(4, description="Expanding folds for out-of-fold predictions.")
     fold_stop: Share = Field(0.15, description="Share of a fold's fitting rows, the last ones, that stop its training.")
+    test_days: Count | None = Field(
+        None, description="The test slice is the last so many days; the other shares then part what lies before it."
+    )
 
     @model_validator(mode="after")
     def _shares_make_one(self) -> SplitSpec:
@@ -83,39 +93,18 @@ class SplitSpec(Part):
         return self.train, self.stop, self.calibrate, self.test
 
 
-class LightGBMSpec(Part):
-    """A gradient-boosted member for each horizon and side. The defaults regularise hard: hours are few and noisy."""
-
-    rounds: Count = Field(300, description="Most trees.")
-    patience: Count = Field(30, description="Trees without a better early-stop loss before it ends.")
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.03
-    leaves: Annotated[int, Field(ge=2, le=512)] = 8
-    min_leaf: Count = Field(400, description="Fewest rows in a leaf.")
-    feature_fraction: Annotated[float, Field(gt=0, le=1)] = 0.5
-    row_fraction: Annotated[float, Field(gt=0, le=1)] = 0.5
-    l2: Annotated[float, Field(ge=0)] = 20.0
-
-
-class LSTMSpec(Part):
-    """The multi-horizon LSTM."""
-
-    window: Annotated[int, Field(ge=2, le=512)] = Field(48, description="Bars it reads.")
-    hidden: Annotated[int, Field(ge=1, le=1024)] = 32
-    layers: Annotated[int, Field(ge=1, le=4)] = 1
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    epochs: Count = 12
-    patience: Count = 3
-    batch: Count = 256
-    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
-    stride: Count = Field(2, description="Train on every so-manieth row; neighbouring windows agree almost entirely.")
-    noise: Annotated[float, Field(ge=0)] = Field(0.1, description="Noise on scaled inputs, in training only.")
-
-
 class EnsembleSpec(Part):
     """How members become one probability."""
 
     l2: Annotated[float, Field(gt=0)] = Field(10.0, description="Pull of the stacker towards the plain average.")
+    context: tuple[ContextName, ...] = Field(
+        ("volatility", "disagreement"),
+        description="What the stack reads beside the members: log volatility of a day, and how far members lie apart.",
+    )
+    context_l2: Annotated[float, Field(gt=0)] = Field(1000.0, description="Pull of those coefficients towards 0.")
+    dead_member: Literal["without", "refuse"] = Field(
+        "without", description="A member without a finite answer: fuse the others, or refuse the row."
+    )
 
 
 class EvidenceSpec(Part):
@@ -137,8 +126,30 @@ class TrainingSpec(Part):
     splits: SplitSpec = SplitSpec()
     lightgbm: LightGBMSpec = LightGBMSpec()
     lstm: LSTMSpec | None = LSTMSpec()
+    tft: TFTSpec | None = None
+    transformer: TransformerSpec | None = None
+    lstm15m: FinerLSTMSpec | None = None
+    student: StudentSpec | None = None
+    regime: RegimeSpec = RegimeSpec()
     ensemble: EnsembleSpec = EnsembleSpec()
     evidence: EvidenceSpec = EvidenceSpec()
     expires_days: Annotated[int, Field(ge=1)] = Field(
         45, description="Days after the last bar until entries with this set stop."
     )
+
+    @property
+    def networks(self) -> dict[str, NetworkSpec]:
+        """The networks that read decision candles, by the name of their family."""
+        named = {"lstm": self.lstm, "tft": self.tft, "transformer": self.transformer, "student": self.student}
+        named["regime_lstm"] = self.regime.lstm
+        return {name: network for name, network in named.items() if network is not None}
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> TrainingSpec:
+        for name, network in self.networks.items():
+            weights = network.horizon_weights
+            if weights is not None and len(weights) != len(self.labels.horizons):
+                raise ValueError(
+                    f"{name}.horizon_weights has {len(weights)} weights for {len(self.labels.horizons)} horizons"
+                )
+        return self

@@ -46,7 +46,9 @@ class Slices:
         yield from (("train", self.train), ("stop", self.stop), ("calibrate", self.calibrate), ("test", self.test))
 
 
-def honest_slices(first: int, end: int, shares: tuple[float, float, float, float], purge: int) -> Slices:
+def honest_slices(
+    first: int, end: int, shares: tuple[float, float, float, float], purge: int, test_bars: int | None = None
+) -> Slices:
     """Cut bars [first, end) into train, early-stop, calibrate and test.
 
     Parameters
@@ -57,13 +59,21 @@ def honest_slices(first: int, end: int, shares: tuple[float, float, float, float
         Shares of the four slices; they sum to 1.
     purge : int
         Bars left out between neighbours: the longest horizon.
+    test_bars : int, optional
+        The test slice is the last so many bars; the other shares then part what lies before it.
 
     Raises
     ------
     SplitError
         If a slice would hold less than twice the purge.
     """
-    edges = [first + round((end - first) * share) for share in np.cumsum((0.0, *shares))]
+    if test_bars is None:
+        edges = [first + round((end - first) * share) for share in np.cumsum((0.0, *shares))]
+    else:
+        before = max(0, end - test_bars - first)
+        edges = [first + round(before * share / sum(shares[:3])) for share in np.cumsum((0.0, *shares[:3]))]
+        # the purge before the test slice comes off what lies before it, so that the slice is as long as asked for
+        edges = [*edges[:-1], max(edges[-1] - purge, edges[-2]), end]
     starts = [edges[0], *(edge + purge for edge in edges[1:-1])]
     parts = [range(start, max(start, stop)) for start, stop in zip(starts, edges[1:], strict=True)]
     names = ("train", "early-stop", "calibrate", "test")

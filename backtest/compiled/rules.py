@@ -1,6 +1,6 @@
 """The rules as a compiler takes them: the very functions the daemon calls, made known to numba, and nothing beside.
 
-What is compiled is kept in `backtest.cache`, in a folder named by a hash of all the source that goes into it: numba
+What is compiled is kept in `market.cache`, in a folder named by a hash of all the source that goes into it: numba
 itself looks at one file alone, and would go on with yesterday's rules.
 """
 
@@ -18,9 +18,9 @@ from typing import Any, NamedTuple, TypeVar
 import numba
 from numba.extending import register_jitable
 
-from backtest import broker, cache
+from backtest import broker
 from backtest.broker import Costs
-from market import fills, instruments, tiers, trades
+from market import cache, fills, instruments, tiers, trades
 from market.exchange import desk
 from strategy import plan, regime, risk, signals, sizing
 from strategy.live_config import Rules

@@ -23,6 +23,7 @@ from backtest.sweep import choice, counted, executors, report
 from backtest.sweep.counted import span
 from backtest.sweep.grid import Grid
 from backtest.sweep.work import Played, Progress, Work
+from market.cluster import ExecutorError
 from market.screen import screen
 from market.timeframes import Timeframe
 from models import modelset, trials
@@ -111,7 +112,7 @@ def sweep(
     own = base.rules()
     with Shown(errors) as shown:
         shown("reading history", 0, 1)
-        series = history.series(foreteller.lookback, decision)
+        series = history.series(judged.manifest)
         frames, refusals = sources.frames(series, foreteller, decision, history.start, history.end, shown)
         hold = judged.manifest.decision.max_hold_bars
         work = Work(compiled.simulate, compiled.prepare(frames), account.costs, hold, account.cash)
@@ -181,5 +182,5 @@ def _play(
         return executors.threads(work, rules, progress, workers)
     try:
         return executors.on_ray(work, rules, progress, workers, address)
-    except executors.ExecutorError as error:
+    except ExecutorError as error:
         raise click.ClickException(str(error)) from error

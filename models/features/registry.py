@@ -17,6 +17,8 @@ from market.candles import Candles, Floats, Ints
 from market.funding import Funding
 from models.features.series import Series
 
+COMPANION = "companion"
+"""What a cross-asset feature needs: the candles of another symbol, by which it is compared."""
 DECIMALS = 10
 """Features are rounded to 1e-10: a live row and the same row of a long history then agree to the last bit."""
 
@@ -36,7 +38,7 @@ class Feature:
     lookback : int
         Rows needed, the current one included.
     needs : tuple of str
-        Columns it reads besides the prices: volumes, or ``funding``.
+        Columns it reads besides the prices: volumes, ``funding``, or the ``companion`` symbol's candles.
     formula : callable
         Series -> (N,) float64.
     version : int
@@ -64,7 +66,7 @@ class Registry:
             raise FeatureError("two features share a name")
 
     def chosen(self, names: Sequence[str] | None = None) -> tuple[Feature, ...]:
-        """The features of these names in this order; all of them for None.
+        """The features of these names in this order; for None all that one symbol's own market makes.
 
         Raises
         ------
@@ -72,7 +74,7 @@ class Registry:
             If a name is unknown or twice in the list, or the list is empty.
         """
         if names is None:
-            return self.features
+            return tuple(f for f in self.features if COMPANION not in f.needs)
         unknown = [n for n in names if n not in self._by_name]
         if unknown:
             raise FeatureError(f"unknown features {', '.join(unknown)}; models/features/schema.json lists all")
@@ -89,24 +91,31 @@ class Registry:
         entries = [f.entry() for f in self.chosen(names)]
         return hashlib.sha256(json.dumps(entries, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
-    def available(self, candles: Candles, funding: Funding | None) -> tuple[str, ...]:
-        """Names of the features whose columns this history has at all."""
+    def available(self, candles: Candles, funding: Funding | None, companion: Candles | None = None) -> tuple[str, ...]:
+        """Names of the features whose columns this history has at all; without a companion none that compares."""
         if not len(candles):
             return ()
-        series = Series(candles, funding)
+        series = Series(candles, funding, companion)
         there = {n for n, run in series.runs.items() if run.any()} | ({"funding"} if len(series.funding) else set())
         return tuple(f.name for f in self.features if there.issuperset(f.needs))
 
-    def compute(self, candles: Candles, funding: Funding | None, names: Sequence[str] | None = None) -> Floats:
+    def compute(
+        self,
+        candles: Candles,
+        funding: Funding | None,
+        names: Sequence[str] | None = None,
+        companion: Candles | None = None,
+    ) -> Floats:
         """The feature matrix (N, F) float64; NaN where a value cannot be known.
 
-        A value is known when the feature's whole lookback is there, without a hole, with every column it needs.
+        A value is known when the feature's whole lookback is there, without a hole, with every column it needs. A
+        `companion`'s candles are those of another symbol, of the same timeframe; they are met by open time.
         """
         chosen = self.chosen(names)
         if not len(candles):
             return np.empty((0, len(chosen)))
         columns = np.full((len(chosen), len(candles)), np.nan)
-        series = Series(candles, funding)
+        series = Series(candles, funding, companion)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             for column, feature in zip(columns, chosen, strict=True):
                 if "funding" in feature.needs and not len(series.funding):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from market.candles import Candles
+from market.candles import VALUES, Candles
 from market.funding import Funding
 from market.timeframes import Timeframe
 from models.features import REGISTRY, compute, required_lookback, schema_hash
@@ -49,16 +49,27 @@ def sample_market(bars: int) -> tuple[Candles, Funding]:
     return candles, Funding(instants, rates)
 
 
+def _companion(candles: Candles) -> Candles:
+    """Another market of the same hours, that moves a little with the first."""
+    at = np.arange(len(candles), dtype=np.float64)
+    factor = candles.close**-0.4 * np.exp(0.01 * np.sin(at / 29.3) + 0.003 * np.sin(at * 1.1))
+    prices = (getattr(candles, name) * factor for name in VALUES[:4])
+    return Candles(candles.timeframe, candles.open_time, *prices, *(getattr(candles, name) for name in VALUES[4:]))
+
+
 def schema_text() -> str:
     """What `schema.json` must hold: each feature with its lookback, needs, version and example, and the hash of all."""
-    values = compute(*sample_market(2 * required_lookback()))[-1]
+    names = tuple(feature.name for feature in REGISTRY.features)
+    candles, funding = sample_market(2 * required_lookback())
+    values = compute(candles, funding, names, companion=_companion(candles))[-1]
     entries = [
         feature.entry() | {"example": float(f"{value:.{_DIGITS}g}")}
         for feature, value in zip(REGISTRY.features, values, strict=True)
     ]
     lines = ",\n".join(f"    {json.dumps(entry)}" for entry in entries)
     return (
-        f'{{\n  "hash": "{schema_hash()}",\n  "lookback": {required_lookback()},\n  "features": [\n{lines}\n  ]\n}}\n'
+        f'{{\n  "hash": "{schema_hash(names)}",\n  "lookback": {required_lookback(names)},\n'
+        f'  "features": [\n{lines}\n  ]\n}}\n'
     )
 
 

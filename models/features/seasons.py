@@ -27,14 +27,14 @@ def hour_cosine(times: int) -> Feature:
     return Feature(f"hour_cosine_{times}", 1, (), lambda s: np.cos(_day(s) * times))
 
 
-def week_sine() -> Feature:
-    """Sine of the time of the week."""
-    return Feature("week_sine", 1, (), lambda s: np.sin(_week(s)))
+def week_sine(times: int) -> Feature:
+    """Sine of the time of the week, `times` waves a week; the one with one wave is called ``week_sine``."""
+    return Feature(_named("week_sine", times), 1, (), lambda s: np.sin(_week(s) * times))
 
 
-def week_cosine() -> Feature:
-    """Cosine of the time of the week."""
-    return Feature("week_cosine", 1, (), lambda s: np.cos(_week(s)))
+def week_cosine(times: int) -> Feature:
+    """Cosine of the time of the week, `times` waves a week; the one with one wave is called ``week_cosine``."""
+    return Feature(_named("week_cosine", times), 1, (), lambda s: np.cos(_week(s) * times))
 
 
 def weekend() -> Feature:
@@ -42,6 +42,10 @@ def weekend() -> Feature:
     return Feature(
         "weekend", 1, (), lambda s: ((s.close_time - _MONDAY_MS) % _WEEK_MS >= 5 * _DAY_MS).astype(np.float64)
     )
+
+
+def _named(name: str, times: int) -> str:
+    return name if times == 1 else f"{name}_{times}"
 
 
 def _day(series: Series) -> Floats:
@@ -53,10 +57,10 @@ def _week(series: Series) -> Floats:
 
 
 _MAKE: tuple[tuple[Callable[..., Feature], tuple[tuple[int, ...], ...]], ...] = (
-    (hour_sine, ((1,), (2,))),
-    (hour_cosine, ((1,), (2,))),
-    (week_sine, ((),)),
-    (week_cosine, ((),)),
+    (hour_sine, ((1,), (2,), (3,))),
+    (hour_cosine, ((1,), (2,), (3,))),
+    (week_sine, ((1,), (2,), (3,))),
+    (week_cosine, ((1,), (2,), (3,))),
     (weekend, ((),)),
 )
 FEATURES = tuple(make(*args) for make, many in _MAKE for args in many)

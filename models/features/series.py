@@ -119,31 +119,32 @@ def ratio(above: Floats, below: Floats, floor: float = TINY) -> Floats:
 
 
 class Series:
-    """Candles and funding as columns, sound throughout; what several features share is computed once.
+    """Candles, funding and a companion's candles as columns, sound throughout; what features share is computed once.
 
     Prices that are not positive numbers are replaced by the last sound ones and absent volumes by 0, so that no window
     is poisoned; `runs` says which rows may be believed.
     """
 
-    def __init__(self, candles: Candles, funding: Funding | None) -> None:
+    def __init__(self, candles: Candles, funding: Funding | None, companion: Candles | None = None) -> None:
         self.candles = candles
         self.close_time: Ints = candles.open_time + candles.timeframe.ms
         funding = funding if funding is not None else Funding.none()
         self.funding = funding.between(int(self.close_time[0]) - FUNDING_REACH_MS, int(self.close_time[-1]))
         self._cache: dict[str, Floats] = {}
         joined = np.diff(candles.open_time, prepend=candles.open_time[:1]) == candles.timeframe.ms
-        quotes = np.stack([getattr(candles, name) for name in PRICES])
-        sound = np.isfinite(quotes).all(axis=0) & (quotes > 0).all(axis=0)
-        if not sound.all():
-            last = np.maximum.accumulate(np.where(sound, np.arange(len(sound)), -1))
-            quotes = np.where(last >= 0, quotes[:, last], 1.0)
-        self.open, self.high, self.low, self.close = quotes
+        quotes, sound = _quotes(candles)
+        self.open, self.high, self.low, self.close = _filled(quotes, sound)
         self.runs: dict[str, Ints] = {"price": _run_lengths(joined, sound)}
         for name in FLOWS:
             column = getattr(candles, name)
             known = np.isfinite(column) & (column >= 0)
             self.runs[name] = self.runs["price"] if known.all() else _run_lengths(joined, sound & known)
             self._cache[name] = column if known.all() else np.where(known, column, 0.0)
+        self.runs["companion"] = np.zeros(len(sound), dtype=np.int64)
+        if companion is not None and len(companion):
+            theirs, there = _beside(candles, companion)
+            self.companion_close = _filled(theirs, there)[PRICES.index("close")]
+            self.runs["companion"] = _run_lengths(joined, sound & there)
 
     def __len__(self) -> int:
         return len(self.candles)
@@ -176,6 +177,22 @@ class Series:
     def returns(self) -> Floats:
         """Log return of each bar; 0 for the very first row, which no feature reads."""
         return self.once("returns", lambda: np.diff(self.log_close, prepend=self.log_close[:1]))
+
+    @property
+    def companion_log_close(self) -> Floats:
+        """Natural logarithm of the companion's close, at this symbol's candles."""
+        return self.once("companion_log_close", lambda: np.log(self.companion_close))
+
+    @property
+    def companion_returns(self) -> Floats:
+        """Log return of each of the companion's bars; 0 for the very first row, which no feature reads."""
+        logs = self.companion_log_close
+        return self.once("companion_returns", lambda: np.diff(logs, prepend=logs[:1]))
+
+    @property
+    def log_ratio(self) -> Floats:
+        """Natural logarithm of the close over the companion's."""
+        return self.once("log_ratio", lambda: self.log_close - self.companion_log_close)
 
     @property
     def log_range(self) -> Floats:
@@ -211,6 +228,29 @@ class Series:
         before = np.concatenate([self.open[:1], self.close[:-1]])
         ranges: Floats = np.log(np.maximum(self.high, before) / np.minimum(self.low, before))
         return ranges
+
+
+def _quotes(candles: Candles) -> tuple[Floats, NDArray[np.bool_]]:
+    """The four prices (4, N), and which rows (N,) have four positive numbers."""
+    quotes = np.stack([getattr(candles, name) for name in PRICES])
+    return quotes, np.isfinite(quotes).all(axis=0) & (quotes > 0).all(axis=0)
+
+
+def _filled(quotes: Floats, sound: NDArray[np.bool_]) -> Floats:
+    """The prices with each unsound row replaced by the last sound one."""
+    if sound.all():
+        return quotes
+    last = np.maximum.accumulate(np.where(sound, np.arange(len(sound)), -1))
+    return np.where(last >= 0, quotes[:, last], 1.0)
+
+
+def _beside(candles: Candles, companion: Candles) -> tuple[Floats, NDArray[np.bool_]]:
+    """A companion's prices (4, N) at the open times of `candles`, and which of them are there and sound."""
+    if companion.timeframe != candles.timeframe:
+        raise ValueError(f"a companion's {companion.timeframe} candles beside candles of {candles.timeframe}")
+    quotes, sound = _quotes(companion)
+    at = np.minimum(np.searchsorted(companion.open_time, candles.open_time), len(companion) - 1)
+    return quotes[:, at], sound[at] & (companion.open_time[at] == candles.open_time)
 
 
 def _run_lengths(joined: NDArray[np.bool_], sound: NDArray[np.bool_]) -> Ints:

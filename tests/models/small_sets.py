@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import lightgbm
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from market import synthetic
+from market.aggregate import aggregate
 from market.candles import Candles
 from market.funding import Funding
 from market.timeframes import Timeframe
@@ -27,20 +29,28 @@ from models.manifest import (
     Rules,
     Scaler,
     Stacker,
+    family,
 )
 from models.modelset import digest
 
 HOUR = Timeframe.parse("1h")
 WINDOW = 8
 HEADS = ("5/long", "5/short", "12/long", "12/short")
+QUARTER = Timeframe.parse("15m")
+PAIR = ("BTCUSDT", "ETHUSDT")
+FINER_NAMES = ("return_1", "return_5", "volatility_6", "taker_flow_6")
+FINER_WINDOW = 12
+WIDE_NAMES = ("return_1", "return_24", "volatility_24", "companion_return_1", "companion_lead_24")
 
 
 @dataclass(frozen=True)
 class Market:
-    """Candles of an hour with their funding."""
+    """Candles of an hour with their funding, and what a set may read besides: quarters, and another symbol's hours."""
 
     candles: Candles
     funding: Funding
+    finer: Candles | None = None
+    companion: Candles | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,7 @@ class Made:
 def make_set(market: Market, names: tuple[str, ...] | None = None, created: str = "2025-01-01T00:00:00Z") -> Made:
     """Fit and build every part, and put them together as training does."""
     names = names or tuple(f.name for f in features.FEATURES)
-    matrix = features.compute(market.candles, market.funding, names)
+    matrix = features.compute(market.candles, market.funding, names, market.companion)
     ready = features.rows_ready(matrix, WINDOW)
     files = {"lstm.onnx": network(len(names))}
     members = [member("lstm", "onnx", "direction", "lstm.onnx", files["lstm.onnx"], HEADS, "logit")]
@@ -95,6 +105,7 @@ def make_set(market: Market, names: tuple[str, ...] | None = None, created: str 
                 clip=8.0,
                 fitted_on="train",
             ),
+            pair=None if market.companion is None else PAIR,
         ),
         models=tuple(members),
         ensemble=Ensemble(
@@ -111,6 +122,72 @@ def make_set(market: Market, names: tuple[str, ...] | None = None, created: str 
         expires="2030-01-01T00:00:00Z",
     )
     return Made(with_golden(manifest, files), files)
+
+
+def wide_market(bars: int = 700, seed: int = 7) -> Market:
+    """Hours made of quarters, the quarters themselves, and the companion's hours."""
+    quarters, funding = synthetic.generate("BTCUSDT", bars=4 * bars, timeframe=QUARTER, seed=seed)
+    other, _ = synthetic.generate("ETHUSDT", bars=4 * bars, timeframe=QUARTER, seed=seed)
+    return Market(aggregate(quarters, HOUR), funding, quarters, aggregate(other, HOUR))
+
+
+def make_wide_set(
+    market: Market,
+    names: tuple[str, ...] = WIDE_NAMES,
+    dead_member: str = "without",
+    without: tuple[str, ...] = (),
+    finer_names: tuple[str, ...] = FINER_NAMES,
+) -> Made:
+    """A set that reads quarters by a network of its own, and compares two symbols if a name asks for it.
+
+    `without` are the families that can be done without; the network of quarters, unless said otherwise.
+    """
+    assert market.finer is not None
+    compares = any(features.COMPANION in f.needs for f in features.REGISTRY.chosen(names))
+    compared = market if compares else replace(market, companion=None)
+    made = make_set(compared, names)
+    quarters = features.compute(market.finer, market.funding, finer_names)
+    quarters = quarters[features.rows_ready(quarters)]
+    content = network(len(finer_names), heads=2, window=FINER_WINDOW, seed=5)
+    entry = member("lstm15m", "onnx", "direction", "lstm15m.onnx", content, ("3/long", "3/short"), "logit")
+    told = made.manifest.model_dump()
+    ensemble = told["ensemble"]
+    left = {key: stacker["members"] for key, stacker in ensemble["stackers"].items()}
+    for stacker in ensemble["stackers"].values():
+        stacker["members"] = (*stacker["members"], "lstm15m")
+        stacker["coefficients"] = (*stacker["coefficients"], 0.5)
+    if dead_member == "without":
+        ensemble["dead_member"] = "without"
+        ensemble["without"] = {
+            gone: {key: fusion((*read, "lstm15m"), gone) for key, read in left.items()}
+            for gone in without or ("lstm15m",)
+        }
+    scaler = {
+        "center": tuple(quarters.mean(axis=0).tolist()),
+        "scale": tuple(quarters.std(axis=0).tolist()),
+        "clip": 8.0,
+        "fitted_on": "train",
+    }
+    finer = {
+        "timeframe": "15m",
+        "features": {
+            "names": finer_names,
+            "schema_hash": features.schema_hash(finer_names),
+            "lookback": features.required_lookback(finer_names),
+            "scaler": scaler,
+        },
+    }
+    entry = Member.model_validate(entry.model_dump() | {"window": FINER_WINDOW, "timeframe": "15m"})
+    changed = {"models": (*told["models"], entry.model_dump()), "finer": finer, "golden": None}
+    files = made.files | {"lstm15m.onnx": content}
+    return Made(with_golden(Manifest.model_validate(told | changed), files), files)
+
+
+def fusion(read: tuple[str, ...], gone: str) -> dict[str, object]:
+    """What fuses the members of the families left, none of them as with all."""
+    left = tuple(name for name in read if family(name) != gone)
+    stacker = {"members": left, "coefficients": (0.8,) * len(left), "intercept": 0.2}
+    return {"stacker": stacker, "calibrator": {"slope": 1.1, "intercept": -0.05}}
 
 
 def member(name: str, kind: str, role: str, file: str, content: bytes, heads: tuple[str, ...], output: str) -> Member:

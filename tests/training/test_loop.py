@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from models import metrics
 from models.networks.lstm import MultiHorizonLSTM
+from training import loop
+from training.augmentation import Augmentation
 from training.export import INPUT, OUTPUT, PARITY_BATCHES, ExportError, export, parity
-from training.loop import Fitted, LoopError, Matrix, Schedule, fit, logits, masked_cross_entropy, windows
+from training.loop import Fitted, LoopError, Matrix, Schedule, device_of, fit, logits, windows
+from training.losses import LossName
 
 WINDOW, FEATURES, HEADS = 8, 5, 2
 SCHEDULE = Schedule(epochs=6, patience=2, batch=64, learning_rate=1e-2, weight_decay=1e-3, stride=2, noise=0.05)
+TRAIN, STOP = np.arange(20, 1000), np.arange(1020, 1500)
 
 
 def problem() -> tuple[Matrix, Matrix]:
@@ -25,11 +35,12 @@ def problem() -> tuple[Matrix, Matrix]:
     return matrix, targets
 
 
-def trained(seed: int) -> tuple[MultiHorizonLSTM, Fitted]:
+def trained(seed: int, schedule: Schedule = SCHEDULE, teacher: Matrix | None = None) -> tuple[MultiHorizonLSTM, Fitted]:
     matrix, targets = problem()
     torch.manual_seed(seed)
     network = MultiHorizonLSTM(FEATURES, HEADS, hidden=12, dropout=0.1)
-    return network, fit(network, matrix, targets, np.arange(20, 1000), np.arange(1020, 1500), WINDOW, SCHEDULE, seed)
+    fitted = fit(network, matrix, targets, TRAIN, STOP, WINDOW, schedule, seed, teacher=teacher)
+    return network, fitted
 
 
 def test_the_loop_learns_what_the_window_tells() -> None:
@@ -38,19 +49,12 @@ def test_the_loop_learns_what_the_window_tells() -> None:
     assert fitted.stop_loss[fitted.best_epoch - 1] == min(fitted.stop_loss)
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
-    first, again, other = (trained(seed)[0].state_dict() for seed in (1, 1, 2))
+@pytest.mark.parametrize("loss", ["bce", "auc_margin"])
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(loss: LossName) -> None:
+    short = replace(SCHEDULE, epochs=3, warm_up=1, loss=loss, augment=Augmentation(), diversity=0.1)
+    first, again, other = (trained(seed, short)[0].state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
-
-
-def test_an_unknown_target_has_no_say() -> None:
-    found = torch.tensor([[0.3, 9.0], [-2.0, 0.1]])
-    known = masked_cross_entropy(found, torch.tensor([[1.0, float("nan")], [0.0, 1.0]]))
-    wild = masked_cross_entropy(
-        found + torch.tensor([[0.0, 50.0], [0.0, 0.0]]), torch.tensor([[1.0, torch.nan], [0.0, 1.0]])
-    )
-    assert torch.equal(known, wild)
 
 
 def test_a_window_ends_at_its_row_and_reads_nothing_after_it() -> None:
@@ -72,6 +76,147 @@ def test_training_without_a_finite_loss_is_refused() -> None:
             SCHEDULE,
             1,
         )
+
+
+def test_each_epoch_is_told_with_loss_auc_and_gradient() -> None:
+    network, fitted = trained(1)
+    epochs = len(fitted.train_loss)
+    assert len(fitted.stop_loss) == len(fitted.stop_auc) == len(fitted.gradient_norm) == epochs
+    assert fitted.not_finite == 0
+    assert fitted.windows_per_second > 0
+    matrix, targets = problem()
+    said, outcomes = logits(network, matrix, STOP, WINDOW), targets[STOP]
+    by_hand = [
+        metrics.auc(outcomes[known, head].astype(float), said[known, head].astype(float))
+        for head, known in enumerate(~np.isnan(outcomes.T))
+    ]
+    assert fitted.stop_auc[fitted.best_epoch - 1] == pytest.approx(np.mean(by_hand), abs=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["focal", "auc_margin"])
+def test_an_improper_loss_keeps_the_epoch_that_ranks_best(loss: LossName) -> None:
+    _, fitted = trained(1, replace(SCHEDULE, loss=loss, warm_up=1))
+    assert fitted.stop_auc[fitted.best_epoch - 1] == max(fitted.stop_auc) > 0.9
+
+
+def test_a_regime_is_learned_as_one_of_its_classes() -> None:
+    matrix, targets = problem()
+    classes = np.where(np.isnan(targets).any(axis=1), np.nan, 1 + targets[:, 0] - targets[:, 1]).astype(np.float32)
+    torch.manual_seed(1)
+    network = MultiHorizonLSTM(FEATURES, 3, hidden=12, dropout=0.1)
+    fitted = fit(network, matrix, classes, TRAIN, STOP, WINDOW, replace(SCHEDULE, loss="classes"), 1)
+    assert fitted.stop_loss[fitted.best_epoch - 1] < 0.7
+    assert max(fitted.stop_auc) > 0.85
+
+
+def test_a_teacher_teaches_what_the_labels_do_not_say() -> None:
+    matrix, targets = problem()
+    recent = matrix[:, 0] + np.roll(matrix[:, 0], 1) + np.roll(matrix[:, 0], 2)
+    teacher = np.stack([3 * recent, 3 * (-1 - recent)], axis=1).astype(np.float32)
+    teacher[::5] = np.nan
+    blind = np.where(np.arange(len(targets))[:, None] < 1000, np.nan, targets).astype(np.float32)
+    torch.manual_seed(1)
+    network = MultiHorizonLSTM(FEATURES, HEADS, hidden=12, dropout=0.1)
+    fitted = fit(network, matrix, blind, TRAIN, STOP, WINDOW, SCHEDULE, 1, teacher=teacher)
+    assert max(fitted.stop_auc) > 0.95
+
+
+def test_steps_that_are_not_finite_are_left_out_and_counted() -> None:
+    matrix, targets = problem()
+    matrix[500] = np.inf  # eight windows read it, in eight batches or fewer
+    torch.manual_seed(1)
+    network = MultiHorizonLSTM(FEATURES, HEADS, hidden=12, dropout=0.1)
+    fitted = fit(network, matrix, targets, TRAIN, STOP, WINDOW, replace(SCHEDULE, epochs=2, augment=Augmentation()), 1)
+    assert 2 <= fitted.not_finite <= 16
+    assert all(math.isfinite(value) for value in (*fitted.train_loss, *fitted.gradient_norm, *fitted.stop_loss))
+    assert all(torch.isfinite(value).all() for value in network.parameters())
+
+
+class Waits(TorchDispatchMode):  # type: ignore[misc]
+    """Notes each operation whose result the host has to wait for."""
+
+    WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "unique", "_to_cpu")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.name().removeprefix("aten::")
+        by_mask = name.startswith("index") and any(
+            each is not None and each.dtype == torch.bool
+            for each in (args[1] if isinstance(args[1], (list, tuple)) else ())
+        )
+        if by_mask or name.startswith(self.WAITING):
+            self.seen.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("loss", ["bce", "focal", "auc_margin", "classes"])
+def test_no_step_waits_for_the_device(loss: LossName) -> None:
+    matrix, targets = problem()
+    classes = loss == "classes"
+    schedule = replace(
+        SCHEDULE,
+        loss=loss,
+        warm_up=0,
+        augment=Augmentation(),
+        head_weights=None if classes else (0.6, 0.4),
+        diversity=0.0 if classes else 0.1,
+    )
+    teacher = targets if loss in ("bce", "focal") else None
+    targets = targets[:, 0] if classes else targets
+    network = MultiHorizonLSTM(FEATURES, HEADS, hidden=4)
+    run = loop._Run(network, matrix, targets, TRAIN, WINDOW, schedule, 1, torch.device("cpu"), teacher)
+    run.epoch(1)
+    batches = run._batches()[:3]
+    with Waits() as waits:
+        for part in batches:
+            run._step(part)
+    assert waits.seen == []
+    with Waits() as waits:
+        bool(torch.ones(3)[torch.tensor([True, False, True])].sum())
+    assert len(waits.seen) == 2  # it would have seen one
+
+
+def test_stratified_batches_hold_both_classes_of_each_head_as_often_as_the_whole() -> None:
+    matrix, targets = problem()
+    schedule = replace(SCHEDULE, loss="auc_margin", batch=49, stride=1)
+    network = MultiHorizonLSTM(FEATURES, HEADS, hidden=4)
+    run = loop._Run(network, matrix, targets, TRAIN, WINDOW, schedule, 1, torch.device("cpu"), None)
+    batches = [part.numpy() for part in run._batches()]
+    assert np.array_equal(np.sort(np.concatenate(batches)), TRAIN)
+    for part in batches:
+        for value in (0.0, 1.0):
+            expected = (targets[TRAIN] == value).mean(axis=0) * len(part)
+            assert np.abs((targets[part] == value).sum(axis=0) - expected).max() <= 3
+    assert not np.array_equal(batches[0], run._batches()[0].numpy())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_missed_by_name() -> None:
+    with pytest.raises(LoopError, match=r"device cuda was asked for, but torch .* sees no GPU"):
+        device_of("cuda")
+    assert device_of("auto") == device_of("cpu") == torch.device("cpu")
+
+
+def test_a_device_nobody_knows_is_refused() -> None:
+    with pytest.raises(LoopError, match="'gpu' is none of auto, cpu and cuda"):
+        device_of("gpu")
+
+
+@pytest.mark.parametrize(
+    ("change", "teacher", "said"),
+    [
+        ({"loss": "classes"}, False, r"takes \(N,\) classes"),
+        ({"head_weights": (1.0,)}, False, "must be 2 numbers"),
+        ({"head_weights": (1.0, -1.0)}, False, "none below 0"),
+        ({"loss": "auc_margin"}, True, "a teacher goes with loss bce or focal"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(change: dict[str, Any], teacher: bool, said: str) -> None:
+    with pytest.raises(LoopError, match=said):
+        trained(1, replace(SCHEDULE, **change), problem()[1] if teacher else None)
 
 
 def test_onnx_says_what_torch_says_at_every_batch_size() -> None:

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from backtest.sweep import executors
-from backtest.sweep.executors import ExecutorError
 from backtest.sweep.work import Played, Work
+from market.cluster import ExecutorError
 from strategy.live_config import Rules
 from tests.backtest.sweep.small import some_rules, work
 

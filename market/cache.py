@@ -1,4 +1,4 @@
-"""The folder of what can always be made again: compiled code and predictions.
+"""The folder of what can always be made again: compiled code, predictions, what training kept.
 
 `var/cache` beside the program, or what the environment's REGIMEN_CACHE names. Nothing breaks when it is removed.
 """

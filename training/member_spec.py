@@ -1,0 +1,140 @@
+"""What each member is told: one strict part of a training spec for every kind of model in the zoo.
+
+Defaults are those of a small set. The sizes and rates of the full recipes stand in configs/training/full.yaml.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Part(BaseModel):
+    """Strict keys, read-only."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FeatureSpec(Part):
+    """Which features are read. Those whose columns the history lacks are left out, and the run says so."""
+
+    include: tuple[str, ...] | None = Field(None, description="Feature names; null: every registered one.")
+    exclude: tuple[str, ...] = Field((), description="Feature names left out.")
+    max_lookback: Count | None = Field(None, description="Leave out features that need more bars than this.")
+
+
+class SearchSpec(Part):
+    """A search for LightGBM's settings by Optuna, on out-of-fold log-loss; each trial counts against the set."""
+
+    trials: Annotated[int, Field(ge=2, le=500)] = 20
+
+
+class LightGBMSpec(Part):
+    """A gradient-boosted member for each horizon and side. The defaults regularise hard: hours are few and noisy."""
+
+    rounds: Count = Field(300, description="Most trees.")
+    patience: Count = Field(30, description="Trees without a better early-stop loss before it ends.")
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.03
+    leaves: Annotated[int, Field(ge=2, le=512)] = 8
+    min_leaf: Count = Field(400, description="Fewest rows in a leaf: min_child_samples.")
+    feature_fraction: Annotated[float, Field(gt=0, le=1)] = 0.5
+    row_fraction: Annotated[float, Field(gt=0, le=1)] = 0.5
+    l1: Annotated[float, Field(ge=0)] = 0.0
+    l2: Annotated[float, Field(ge=0)] = 20.0
+    compare_plain: bool = Field(
+        False, description="Fit LightGBM with its own defaults too, out of fold, and report the difference."
+    )
+    search: SearchSpec | None = None
+
+
+class AugmentSpec(Part):
+    """Augmentation of scaled windows, drawn anew for every batch, in training alone."""
+
+    ratio: Fraction = Field(0.3, description="Share of the windows that are changed.")
+    noise: Annotated[float, Field(ge=0)] = Field(0.05, description="Standard deviation of Gaussian noise.")
+    channels: Fraction = Field(0.1, description="Share of the features hidden for the whole window.")
+    warp: Annotated[float, Field(ge=0, lt=1)] = Field(0.1, description="Strength of the smooth warp of time.")
+
+
+class NetworkSpec(Part):
+    """What the training of every network is told."""
+
+    window: Annotated[int, Field(ge=2, le=512)] = Field(48, description="Bars it reads.")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    epochs: Count = 12
+    patience: Count = Field(3, description="Epochs without a better early-stop score before training ends.")
+    batch: Count = 256
+    learning_rate: Positive = 5e-4
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    stride: Count = Field(2, description="Train on every so-manieth row; neighbouring windows agree almost entirely.")
+    noise: Annotated[float, Field(ge=0)] = Field(0.1, description="Noise on all scaled inputs, in training only.")
+    seeds: Annotated[int, Field(ge=1, le=16)] = Field(1, description="Networks trained alike, their logits averaged.")
+    loss: Literal["bce", "focal", "auc_margin"] = "bce"
+    diversity: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="Penalty on heads that agree more than their labels do."
+    )
+    horizon_weights: tuple[Positive, ...] | None = Field(
+        None, description="Weight of each horizon in the loss; null: equal."
+    )
+    augment: AugmentSpec | None = None
+
+
+class LSTMSpec(NetworkSpec):
+    """The multi-horizon LSTM."""
+
+    hidden: Annotated[int, Field(ge=1, le=1024)] = 32
+    layers: Annotated[int, Field(ge=1, le=4)] = 1
+    bidirectional: bool = False
+    pooling: Literal["last", "attention"] = "last"
+
+
+class TFTSpec(NetworkSpec):
+    """The Temporal Fusion Transformer."""
+
+    window: Annotated[int, Field(ge=2, le=512)] = Field(96, description="Bars it reads.")
+    hidden: Annotated[int, Field(ge=4, le=512)] = 32
+    embedding: Annotated[int, Field(ge=1, le=256)] = Field(16, description="Width each feature is seen at alone.")
+    attention_heads: Annotated[int, Field(ge=1, le=16)] = 4
+
+
+class TransformerSpec(NetworkSpec):
+    """The multi-horizon Transformer."""
+
+    window: Annotated[int, Field(ge=2, le=512)] = Field(96, description="Bars it reads.")
+    width: Annotated[int, Field(ge=8, le=1024)] = 64
+    attention_heads: Annotated[int, Field(ge=1, le=16)] = 4
+    layers: Annotated[int, Field(ge=1, le=12)] = 2
+
+
+class FinerLSTMSpec(LSTMSpec):
+    """The LSTM on shorter candles: an input of the stack, never a horizon of its own."""
+
+    window: Annotated[int, Field(ge=2, le=512)] = Field(192, description="Finer bars it reads.")
+    stride: Count = Field(8, description="Train on every so-manieth finer row.")
+    timeframe: str = Field("15m", description="Length of its candles.")
+    bars_ahead: Count = Field(3, description="Finer bars its labels reach ahead.")
+    features: FeatureSpec = FeatureSpec(max_lookback=200)
+
+
+class StudentSpec(LSTMSpec):
+    """A small LSTM that learns from what the ensemble of the others said out of fold.
+
+    Hinton, Vinyals and Dean (2015), Distilling the knowledge in a neural network.
+    """
+
+    temperature: Positive = 2.0
+    alpha: Fraction = Field(0.5, description="Share of the teacher in the loss.")
+
+
+class RegimeSpec(Part):
+    """The classifier of the volatility to come: LightGBM, with an LSTM and HAR + calendar where asked for."""
+
+    lstm: LSTMSpec | None = None
+    har: bool = Field(False, description="Pool HAR with the calendar too.")
+    l2: Positive = Field(50.0, description="Pull of the pool towards the plain average.")

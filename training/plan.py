@@ -1,0 +1,145 @@
+"""The plan of a run: which units are fitted, where, and which of them an earlier run has kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from typing import Any
+
+from market.progress import Steps
+from training.executors import Executor
+from training.families import FAMILIES
+from training.folds import FINISHED
+from training.fusion import fuse_folds
+from training.kept import Kept
+from training.kept import key as key_of
+from training.units import Answers, Context, Fit, Unit
+
+
+class NotTrained(RuntimeError):
+    """Units that a run which trains nothing does not find."""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where and how units are fitted.
+
+    Attributes
+    ----------
+    executor : Executor
+        Here, in processes, or on Ray.
+    kept : Kept or None
+        What earlier runs fitted; None: fit everything, and keep nothing.
+    train : bool
+        Whether what is not kept may be fitted.
+    """
+
+    executor: Executor = field(default_factory=Executor)
+    kept: Kept | None = None
+    train: bool = True
+
+    def fit(
+        self, context: Context, families: Sequence[str], steps: Steps, parts: Sequence[int] | None = None
+    ) -> dict[Unit, Fit]:
+        """Every unit of these families, in the given parts or in all, each a line of progress.
+
+        Raises
+        ------
+        NotTrained
+            If units are missing that may not be fitted.
+        """
+        units = units_of(context, families, parts)
+        facts = common(context)
+        keys = {unit: key(context, unit, facts) for unit in units}
+        found: dict[Unit, Fit] = {}
+        for unit in units:
+            content = self.kept.get(keys[unit]) if self.kept is not None else None
+            if content is not None:
+                found[unit] = Fit.of(content)
+                steps.done(str(unit), 0.0, "kept from an earlier run")
+        missing = [unit for unit in units if unit not in found]
+        if missing and not self.train:
+            names = dict.fromkeys(unit.family for unit in missing)
+            raise NotTrained(
+                f"{', '.join(names)}: no earlier run of this spec on these bars has trained "
+                f"{'it' if len(names) == 1 else 'them'}; run --mode all, or the modes of each, first"
+            )
+        # the longest first, so that no worker is left alone with it at the end
+        missing.sort(key=lambda unit: -_weight(context, unit))
+        started = time.perf_counter()
+
+        def done(number: int, unit: Unit, fit: Fit) -> None:
+            nonlocal started
+            found[unit] = fit
+            if self.kept is not None:
+                self.kept.put(keys[unit], fit.content())
+            now = time.perf_counter()
+            steps.done(str(unit), now - started, fit.summary())
+            started = now
+
+        if missing:
+            steps.show(f"{len(missing)} fits, {missing[0]} first")
+        self.executor.run(work, context, missing, done, threads=context.threads, gpus=context.device == "cuda")
+        return {unit: found[unit] for unit in units}
+
+
+def work(context: Context, unit: Unit) -> Fit:
+    """Do one unit, wherever this runs."""
+    return FAMILIES[unit.family].fit(context, unit)
+
+
+def units_of(context: Context, families: Sequence[str], parts: Sequence[int] | None = None) -> list[Unit]:
+    """Every unit of these families, in the given parts or in all."""
+    return [
+        Unit(family, part, seed)
+        for family in families
+        for part in (context.folds.numbers if parts is None else parts)
+        for seed in range(FAMILIES[family].seeds(context.spec))
+    ]
+
+
+def taught(context: Context, members: list[Answers]) -> Context:
+    """The context of the student: the others' stack, out of fold, is its teacher."""
+    folded = fuse_folds(context.problem, members, context.folds, context.spec)
+    return replace(context, teacher=folded.logits)
+
+
+def common(context: Context) -> dict[str, Any]:
+    """What every unit of a run depends on: the problem, how it is folded, and the libraries that fit."""
+    problem = context.problem
+    finer = problem.finer
+    read: dict[str, Any] = {
+        name: getattr(problem, name) for name in ("matrix", "targets", "volatility", "edges", "rows")
+    }
+    if finer is not None:
+        read |= {f"finer {name}": getattr(finer, name) for name in ("matrix", "targets", "ready", "ends")}
+    return {
+        "problem": key_of(read),
+        "names": list(problem.names),
+        "labels": context.spec.labels.model_dump(mode="json"),
+        "splits": context.spec.splits.model_dump(mode="json"),
+        "slices": [[part.start, part.stop] for _, part in problem.slices.items()],
+        "libraries": {name: version(name) for name in ("lightgbm", "torch", "numpy")},
+    }
+
+
+def key(context: Context, unit: Unit, facts: dict[str, Any]) -> str:
+    """What names a unit's result: everything it depends on."""
+    return key_of(
+        {
+            **facts,
+            "unit": [unit.family, unit.part, unit.seed],
+            "settings": FAMILIES[unit.family].settings(context.spec),
+            "threads": context.threads,
+            "device": context.device,
+            "teacher": context.teacher if unit.family == "student" else None,
+        }
+    )
+
+
+def _weight(context: Context, unit: Unit) -> int:
+    """About how long a unit takes beside others: rows fitted on, times a rank of its family."""
+    ranks = {"transformer": 8, "tft": 8, "lstm": 4, "lstm15m": 4, "regime_lstm": 2}
+    return len(context.folds.rows(unit.part)[0]) * ranks.get(unit.family, 1) + (unit.part == FINISHED)
