@@ -74,7 +74,7 @@ def test_data_of_ones_own_is_what_it_is_asked_about(whole: Whole, tmp_path: Path
         (("--model-set", "20200101T000000-000000000000", "--model", "lstm"), "no model set is called", 7),
         (("--model", "tft"), "no model called 'tft'", 7),
         (("--model", "lstm", "--data", "nowhere/BTCUSDT.parquet"), "nowhere/BTCUSDT.parquet", 7),
-        (("--model", "lstm", "--funding", "nowhere.parquet"), "--funding goes with --data", 2),
+        (("--model", "lstm", "--funding", "nowhere.parquet"), "--funding and --companion go with --data", 2),
     ],
 )
 def test_what_is_missing_is_said(whole: Whole, arguments: tuple[str, ...], words: str, code: int) -> None:

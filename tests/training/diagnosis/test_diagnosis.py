@@ -39,7 +39,7 @@ PLANTED: dict[Fault, tuple[str, str]] = {
     faults.loss_no_number: (log.TRAINING, "no number from epoch 2 on"),
     faults.no_gradient: (log.TRAINING, "no gradient"),
     faults.stacked_otherwise: (golden.STAGES, "the stage stacked is the first"),
-    faults.constant_zero: (answers.RANGE, "is constant: logit 0 "),
+    faults.constant_zero: (answers.RANGE, "is constant: 0 "),
     faults.weights_no_numbers: (answers.RANGE, "no finite number"),
     faults.negative_weight: (weights.WEIGHT, "its weight is negative"),
 }
