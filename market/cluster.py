@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 """The program, which a cluster elsewhere gets with the work."""
 
 _KNOCK_S = 5.0
+_TOKEN = "if the cluster asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
+"""Ray takes the token of ~/.ray unasked for a head it starts, but never for an address it is given."""
 _NOT_SENT = ("/.git", "/.venv", "/var", "/build", "/docs", "/tests", "/benchmarks", "/models/sets", "/models/starter")
 
 
@@ -58,8 +60,10 @@ def connected(cpus: int | None = None, address: str | None = None) -> Iterator[A
             ray.init(address, runtime_env={"working_dir": str(ROOT), "excludes": list(_NOT_SENT)}, **quiet)
         else:
             ray.init("local", num_cpus=cpus or cores(), include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
-    except (ConnectionError, ValueError, RuntimeError, OSError, TimeoutError) as error:
-        raise ExecutorError(f"Ray cannot be started or reached at {address or 'this machine'}: {error}") from error
+    except (ConnectionError, ValueError, RuntimeError, OSError, TimeoutError, ray.exceptions.RayError) as error:
+        token = f"; {_TOKEN}" if address and os.environ.get("RAY_AUTH_MODE") != "token" else ""
+        where = address or "this machine"
+        raise ExecutorError(f"Ray cannot be started or reached at {where}: {error}{token}") from error
     try:
         yield ray
     finally:

@@ -6,7 +6,7 @@ Each audit recomputes everything at random bars and compares with what the whole
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from market.timeframes import utc_text
 from models import features
 from models.ensemble import Answers
 from models.inference import NotReady, Predictor
+from models.inputs import FinerRows, Inputs
 from models.manifest import REGIMES, head
 from models.prediction import Prediction
 
@@ -158,6 +159,9 @@ def look_ahead(
     times: int = 50,
     seed: int = 0,
     progress: Progress | None = None,
+    *,
+    finer: Candles | None = None,
+    companion: Candles | None = None,
 ) -> Audit:
     """Cut the history off at random bars, change everything after them, and demand the same features and signals.
 
@@ -173,24 +177,30 @@ def look_ahead(
         Bars audited; all if there are fewer.
     seed : int
         Of the bars drawn, and of what is put in the future's place.
+    finer, companion : Candles, optional
+        What the set reads besides; the future of both is changed too.
 
     Raises
     ------
     AuditError
         If no bar of the history has a signal.
     """
-    whole = _Whole(predictor, candles, funding)
+    inputs = Inputs(candles, funding, finer, companion)
+    whole = _Whole(predictor, inputs)
     generator = np.random.default_rng(seed)
     audit = Audit("look-ahead", predictor.id, symbol)
     later = max(_BARS_AFTER, 2 * predictor.lookback)
     for row in _drawn(audit, whole.rows[whole.rows < len(candles) - 1], times, generator, progress):
         bar, now = int(candles.open_time[row]), int(candles.open_time[row]) + candles.timeframe.ms
         expected = whole.at(row)
-        before = None if funding is None else funding.between(None, now)
-        audit.compare(bar, "cut off after the bar", expected, _at(predictor, candles[: row + 1], before, row))
-        changed = _changed(candles[: row + 1 + later], row, generator)
-        rates = None if funding is None else _changed_funding(funding, now, generator)
-        audit.compare(bar, "everything after the bar changed", expected, _at(predictor, changed, rates, row))
+        audit.compare(bar, "cut off after the bar", expected, _at(predictor, inputs.known_at(now), row))
+        other = Inputs(
+            _changed(candles[: row + 1 + later], row, generator),
+            None if funding is None else _changed_funding(funding, now, generator),
+            None if finer is None else _changed_after(finer, now, later, generator),
+            None if companion is None else _changed_after(companion, now, later, generator),
+        )
+        audit.compare(bar, "everything after the bar changed", expected, _at(predictor, other, row))
     return audit
 
 
@@ -202,6 +212,9 @@ def recursion(
     times: int = 50,
     seed: int = 0,
     progress: Progress | None = None,
+    *,
+    finer: Candles | None = None,
+    companion: Candles | None = None,
 ) -> Audit:
     """Let the history begin at other bars, and demand features within 1e-9 and the same signals.
 
@@ -210,45 +223,71 @@ def recursion(
 
     Parameters and errors as of `look_ahead`.
     """
-    whole = _Whole(predictor, candles, funding)
+    inputs = Inputs(candles, funding, finer, companion)
+    whole = _Whole(predictor, inputs)
     audit = Audit("recursion", predictor.id, symbol)
-    by_lookback: dict[int, list[str]] = {}
-    for feature in features.REGISTRY.chosen(predictor.manifest.features.names):
-        by_lookback.setdefault(feature.lookback, []).append(feature.name)
     unbroken = features.unbroken(candles)
     longer = whole.rows[unbroken[whole.rows] > predictor.lookback]
     for row in _drawn(audit, longer, times, np.random.default_rng(seed), progress):
         bar, expected = int(candles.open_time[row]), whole.at(row)
-        for lookback, names in by_lookback.items():
-            last = features.compute(candles[row + 1 - lookback : row + 1], funding, names)[-1]
-            own = {f"feature {name}": value for name, value in zip(names, last, strict=True)}
+        known = inputs.known_at(bar + candles.timeframe.ms)
+        for lookback, own in _from_their_lookbacks(predictor, known, whole.finer_row(row) is not None):
             audit.compare(bar, f"its declared lookback of {lookback} candles", {k: expected[k] for k in own}, own)
         for share in _WARM_UPS:
             length = min(int(unbroken[row]), round(predictor.lookback * share))
-            part = candles[row + 1 - length : row + 1]
-            audit.compare(bar, f"{length} candles of history", expected, _at(predictor, part, funding, length - 1))
-        audit.compare(bar, "asked live", *_live(predictor, symbol, candles[: row + 1], funding, expected))
+            part = known.last(length, round(predictor.finer_lookback * share))
+            audit.compare(bar, f"{length} candles of history", expected, _at(predictor, part, length - 1))
+        audit.compare(bar, "asked live", *_live(predictor, symbol, known, expected))
     return audit
 
 
-class _Whole:
-    """What the whole history gives, and the rows at which there is a signal."""
+def _from_their_lookbacks(predictor: Predictor, known: Inputs, finer: bool) -> Iterator[tuple[int, dict[str, float]]]:
+    """Each declared lookback, and the features of it at the last candle computed from no more than that."""
+    manifest = predictor.manifest
+    parts = [("feature ", known.candles, manifest.features.names, known.companion)]
+    if finer and manifest.finer is not None and known.finer is not None:
+        parts.append((_finer_name(predictor), known.finer, manifest.finer.features.names, None))
+    for prefix, candles, chosen, companion in parts:
+        by_lookback: dict[int, list[str]] = {}
+        for feature in features.REGISTRY.chosen(chosen):
+            by_lookback.setdefault(feature.lookback, []).append(feature.name)
+        for lookback, names in by_lookback.items():
+            last = features.compute(candles[-lookback:], known.funding, names, companion)[-1]
+            yield lookback, {f"{prefix}{name}": value for name, value in zip(names, last, strict=True)}
 
-    def __init__(self, predictor: Predictor, candles: Candles, funding: Funding | None) -> None:
-        self._predictor, self._matrix = predictor, predictor.matrix(candles, funding)
+
+class _Whole:
+    """What the whole history gives, and the rows at which there is a signal: of all members, where there are such."""
+
+    def __init__(self, predictor: Predictor, inputs: Inputs) -> None:
+        candles = inputs.candles
+        self._predictor = predictor
+        self._matrix = predictor.matrix(candles, inputs.funding, inputs.companion)
+        self._finer = predictor.finer_rows(candles, inputs.finer, inputs.funding)
         ready = predictor.ready(candles, self._matrix)
         self.rows = np.flatnonzero(ready)
+        if self._finer is not None and (self._finer.at[self.rows] >= 0).any():
+            self.rows = self.rows[self._finer.at[self.rows] >= 0]
+        elif predictor.finer_lookback and predictor.manifest.ensemble.dead_member == "refuse":
+            raise AuditError(
+                f"no candle has the {predictor.finer_lookback} {predictor.finer_timeframe} candles before its close "
+                f"that this set reads; give them"
+            )
         if not len(self.rows):
             why = predictor.reasons(candles, self._matrix, np.flatnonzero(~ready))
             told = "; ".join(f"{reason} ({count})" for reason, count in why.items()) or "it is empty"
             raise AuditError(
                 f"none of the history's {len(candles)} candles has a signal: {told}; give a longer history, "
-                f"or the columns and the funding this model set reads"
+                f"or the columns, the funding and the companion this model set reads"
             )
+
+    def finer_row(self, row: int) -> int | None:
+        """The row of the finer matrix that belongs to a row, None if there is none."""
+        return None if self._finer is None or self._finer.at[row] < 0 else int(self._finer.at[row])
 
     def at(self, row: int) -> dict[str, float]:
         """Features and signals at a row."""
-        return _named(self._predictor, self._matrix, row)
+        return _named(self._predictor, self._matrix, self._finer, row)
 
 
 def _drawn(
@@ -265,22 +304,37 @@ def _drawn(
             progress(done, len(chosen))
 
 
-def _at(predictor: Predictor, candles: Candles, funding: Funding | None, row: int) -> dict[str, float]:
-    return _named(predictor, predictor.matrix(candles, funding), row)
+def _at(predictor: Predictor, inputs: Inputs, row: int) -> dict[str, float]:
+    matrix = predictor.matrix(inputs.candles, inputs.funding, inputs.companion)
+    return _named(predictor, matrix, predictor.finer_rows(inputs.candles, inputs.finer, inputs.funding), row)
 
 
-def _named(predictor: Predictor, matrix: Floats, row: int) -> dict[str, float]:
+def _named(predictor: Predictor, matrix: Floats, finer: FinerRows | None, row: int) -> dict[str, float]:
     """Features of every row the members read (the last one by its plain name), and all signals."""
-    names, window = predictor.manifest.features.names, predictor.manifest.window
-    found = {f"feature {name}": value for name, value in zip(names, matrix[row], strict=True)}
-    first = row - window + 1
-    for back in range(1, window):
-        at = row - back
-        earlier = matrix[at] if at >= 0 else np.full(len(names), np.nan)
-        found |= {f"feature {name}, {back} bars before": v for name, v in zip(names, earlier, strict=True)}
+    manifest = predictor.manifest
+    found = _read("feature ", manifest.features.names, manifest.window, matrix, row)
+    if manifest.finer is not None and finer is not None:
+        at = int(finer.at[row])
+        found |= _read(_finer_name(predictor), manifest.finer.features.names, manifest.finer_window, finer.matrix, at)
+    first = row - manifest.window + 1
     complete = first >= 0 and bool(np.isfinite(matrix[first : row + 1]).all())
-    told = predictor.answers(matrix, np.array([row], dtype=np.int64)) if complete else _silent(predictor)
+    rows = np.array([row], dtype=np.int64)
+    told = predictor.answers(matrix, rows, finer=finer) if complete else _silent(predictor)
     return found | {key: float(value[0]) for key, value in told.named().items()} | {"regime": _class(told.regime[0])}
+
+
+def _read(prefix: str, names: Sequence[str], window: int, matrix: Floats, row: int) -> dict[str, float]:
+    """Features of a row and of the `window - 1` before it, NaN where there is no such row."""
+    found: dict[str, float] = {}
+    for back in range(window):
+        values = matrix[row - back] if row >= back else np.full(len(names), np.nan)
+        before = f", {back} bars before" if back else ""
+        found |= {f"{prefix}{name}{before}": value for name, value in zip(names, values, strict=True)}
+    return found
+
+
+def _finer_name(predictor: Predictor) -> str:
+    return f"feature {predictor.finer_timeframe} "
 
 
 def _silent(predictor: Predictor) -> Answers:
@@ -292,12 +346,13 @@ def _silent(predictor: Predictor) -> Answers:
 
 
 def _live(
-    predictor: Predictor, symbol: str, candles: Candles, funding: Funding | None, expected: dict[str, float]
+    predictor: Predictor, symbol: str, known: Inputs, expected: dict[str, float]
 ) -> tuple[dict[str, float], dict[str, float]]:
     """The signals expected, and those of the live path."""
     signals = {key: value for key, value in expected.items() if not key.startswith("feature ")}
     try:
-        return signals, _signals(predictor.predict(symbol, candles, funding))
+        said = predictor.predict(symbol, known.candles, known.funding, finer=known.finer, companion=known.companion)
+        return signals, _signals(said)
     except NotReady:
         return signals, dict.fromkeys(signals, float("nan"))
 
@@ -325,6 +380,12 @@ def _changed(candles: Candles, row: int, generator: np.random.Generator) -> Cand
     columns |= {name: getattr(candles, name) * more for name in VALUES[4:7]}
     columns |= {name: getattr(candles, name) * more * bought for name in VALUES[7:]}
     return Candles(candles.timeframe, candles.open_time, *(columns[name] for name in VALUES))
+
+
+def _changed_after(candles: Candles, now: int, most: int, generator: np.random.Generator) -> Candles:
+    """The candles with the next `most` after those closed at `now` (UTC ms) replaced, and none beyond."""
+    closed = len(candles.between(None, now - candles.timeframe.ms + 1))
+    return _changed(candles[: closed + most], closed - 1, generator)
 
 
 def _changed_funding(funding: Funding, now: int, generator: np.random.Generator) -> Funding:

@@ -75,6 +75,7 @@ def _run(
     data: str,
     symbol: str | None,
     funding: Path | None,
+    companion: Path | None,
     times: int,
     seed: int,
     root: Path,
@@ -85,12 +86,12 @@ def _run(
     with steps.running(2):
         with steps.step("read the set and the history") as step:
             predictor = Predictor.load(model_set)
-            history = histories.read(model_set.manifest, data, symbol, funding)
+            history = histories.read(model_set.manifest, data, symbol, funding, companion)
             step.note("; ".join((f"{len(history.candles):,} candles of {history.candles.timeframe}", *history.notes)))
         with steps.step("audit") as step:
             found = audited(
                 predictor, history.symbol, history.candles, history.funding, times, seed,
-                lambda done, of: step.doing(f"bar {done} of {of}"),
+                lambda done, of: step.doing(f"bar {done} of {of}"), finer=history.finer, companion=history.companion,
             )  # fmt: skip
             step.note(f"{found.bars} bars, {found.comparisons:,} values compared")
     if as_json:

@@ -61,6 +61,17 @@ class Inputs:
             closed(self.companion),
         )
 
+    def last(self, count: int, finer: int) -> Inputs:
+        """The last `count` candles with the companion's since the first of them, and the last `finer` finer ones."""
+        candles = self.candles[-count:]
+        start = int(candles.open_time[0])
+        return Inputs(
+            candles,
+            self.funding,
+            None if self.finer is None else self.finer[len(self.finer) - min(finer, len(self.finer)) :],
+            None if self.companion is None else self.companion.between(start),
+        )
+
 
 @dataclass(frozen=True)
 class FinerRows:
@@ -100,7 +111,7 @@ def made_finer(base: Candles, timeframe: Timeframe) -> Candles | None:
 
 
 def companion_of(pair: tuple[str, str] | None, symbol: str) -> str | None:
-    """Whose candles a symbol is compared with: the other's of the pair, the first's for a third symbol, or nobody's."""
+    """Whose candles a symbol is compared with: the other's of a pair, the first's for a third; None without a pair."""
     if pair is None:
         return None
     return pair[1] if symbol == pair[0] else pair[0]

@@ -365,6 +365,7 @@ class Manifest(Part):
     walkforward: Recorded | None = Field(
         None, description="What the recipe said of rows it had not seen: `models.walkforward`."
     )
+    stages: Recorded | None = Field(None, description="A few rows as they were at every stage: `models.stages`.")
     expires: UtcText = Field(description="Entries with this set stop at this instant.")
     later: ClassVar[tuple[str, ...]] = ("finer",)
 
@@ -393,8 +394,11 @@ class Manifest(Part):
         self._finer_fits()
         if any(m.kind == "onnx" and self.features_of(m).scaler is None for m in self.models):
             raise ValueError("an onnx member reads scaled features, and there is no scaler")
-        if self.walkforward is not None and self.walkforward.file in {m.file for m in self.models}:
-            raise ValueError(f"the walk-forward record and a model share the file {self.walkforward.file}")
+        taken = {m.file for m in self.models}
+        for record in self.records:
+            if record.file in taken:
+                raise ValueError(f"a record and another part of the set share the file {record.file}")
+            taken.add(record.file)
         self._baselines_fit()
         return self
 
@@ -426,6 +430,11 @@ class Manifest(Part):
                 raise ValueError(
                     f"the logistic baseline of {key} does not read the {len(self.features.names)} features"
                 )
+
+    @property
+    def records(self) -> tuple[Recorded, ...]:
+        """The files that hold records rather than models."""
+        return tuple(record for record in (self.walkforward, self.stages) if record is not None)
 
     @property
     def window(self) -> int:

@@ -274,8 +274,7 @@ def _check_features(manifest: Manifest, file: Path) -> None:
 def _contents(path: Path, manifest: Manifest) -> dict[str, bytes]:
     """The files of the set, each verified; a file the manifest does not name is refused."""
     expected: dict[str, Member | Recorded] = {m.file: m for m in manifest.models}
-    if manifest.walkforward is not None:
-        expected[manifest.walkforward.file] = manifest.walkforward
+    expected |= {record.file: record for record in manifest.records}
     for found in sorted(path.iterdir()):
         if found.name in expected or found.name == MANIFEST:
             continue

@@ -21,14 +21,16 @@ _HISTORY = (
     click.option("--model-set", "name", required=True, metavar="NAME",
                  help="latest, champion, starter, an id, or the path of a set's folder."),
     click.option("--data", required=True, metavar="FILE[,FILE15m]",
-                 help="Parquet file of klines of the set's timeframe or a finer one; after a comma, 15m klines."),
+                 help="Parquet file of klines of the set's timeframe or a finer one; after a comma, the 15m klines "
+                 "of a set that reads them."),
     click.option("--symbol", metavar="SYMBOL", help="Of the file. Default: as the file is named."),
     click.option("--funding", type=_FILE, help="Parquet file of funding, if the set reads it."),
+    click.option("--companion", type=_FILE, help="Parquet file of the companion's klines, if the set compares two."),
 )  # fmt: skip
 
 
 def history(command: Command) -> Command:
-    """Ask for a set, and a history for it: `name`, `data`, `symbol`, `funding`."""
+    """Ask for a set, and a history for it: `name`, `data`, `symbol`, `funding`, `companion`."""
     asked: Any = command
     for option in reversed(_HISTORY):
         asked = option(asked)

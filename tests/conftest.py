@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,11 @@ import pytest
 from tests.local_exchange import LocalExchange
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# A Ray that tests start runs what anyone who reaches it sends, unless it asks for a token: one of these tests' own.
+# It must stand here before Ray is imported, and be the same for its head, its workers and the tests' processes.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
 @pytest.fixture(scope="session")

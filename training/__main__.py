@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import sys
 from pathlib import Path
@@ -16,20 +15,18 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import click
 from rich.console import Console
 
-from configs import ConfigError, load, schema_is_current, write_schema
-from market import catalogue
-from market.history import HistoryError
-from market.synthetic import SyntheticError
-from models.features import FeatureError
-from models.modelset import ROOT, ModelSetError
-from training.data import DataError, from_files, synthetic_market
+from configs import load, schema_is_current, write_schema
+from models.modelset import ROOT
+from training import options
+from training.ablation.command import ablate
+from training.diagnosis.command import command as diagnose
+from training.executors import Executor, executor_options
+from training.failures import FAILURE, INTERRUPTED, fail, failures
+from training.modes import ALL, MODES, STACKING
 from training.quality.command import quality
-from training.spec import SYMBOL, TrainingSpec
+from training.spec import TrainingSpec
 
-FAILURE, CONFIGURATION, DATA, INTERRUPTED = 1, 4, 7, 130
 SCHEMA = Path(__file__).resolve().parent.parent / "configs" / "training" / "training.schema.json"
-MOST_THREADS = 4
-"""More threads do not help models this small."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,22 +36,34 @@ def main() -> None:
 
 @main.command()
 @click.option("--spec", "spec_file", required=True, type=click.Path(path_type=Path), help="What to train (YAML).")
-@click.option("--data", type=click.Path(path_type=Path), help="Kline history (parquet).")
-@click.option("--funding", type=click.Path(path_type=Path), help="Funding history (parquet), where features read it.")
-@click.option("--synthetic", is_flag=True, help="Train on the synthetic market the spec describes.")
+@click.option(
+    "--mode",
+    type=click.Choice(list(MODES)),
+    default=ALL,
+    show_default=True,
+    help="Members of the set: one kind of them, or all; `stacking` fuses what earlier runs of the spec trained.",
+)
+@options.history
+@options.device
+@click.option("--fresh", is_flag=True, help="Train everything again, whatever earlier runs kept.")
+@executor_options
 @click.option("--out", default=ROOT / "sets", type=click.Path(path_type=Path), help="Where sets go  [models/sets]")
-@click.option("--symbol", help="Instrument of the history, instead of the spec's.")
 @click.option("--seed", type=int, help="Instead of the spec's seed.")
-@click.option("--threads", type=click.IntRange(1, 64), help="CPU threads  [default: cores, at most 4]")
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 64),
+    help="CPU threads of a fit  [default: cores, at most 4; 1 beside other workers]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def run(
     spec_file: Path,
-    data: Path | None,
-    funding: Path | None,
-    synthetic: bool,
+    mode: str,
+    history: options.History,
+    device: str,
+    fresh: bool,
+    executor: Executor,
     out: Path,
-    symbol: str | None,
     seed: int | None,
     threads: int | None,
     as_json: bool,
@@ -62,46 +71,49 @@ def run(
 ) -> None:
     """Train a model set and point `latest` at it.
 
-    Give either --data or --synthetic. Progress goes to stderr; the set's id and its test figures go to stdout.
+    Give either --data or --synthetic. Progress goes to stderr; the set's id and its test figures go to stdout. Every
+    fit is kept, so that a run that was ended goes on where it was, and one mode uses what another has trained.
+
+    \b
+    Examples
+      python -m training run --spec configs/training/small.yaml --synthetic
+      python -m training run --spec configs/training/cpu.yaml --data BTCUSDT-1h.parquet,BTCUSDT-15m.parquet
+      python -m training run --spec configs/training/cpu.yaml --mode lgb --data BTCUSDT-1h.parquet
 
     Exit codes: 0 made, 1 failed, 2 usage, 4 the spec is wrong, 7 the data is missing or broken, 130 interrupted.
     """
-    if synthetic == (data is not None):
-        raise click.UsageError("give either --data FILE or --synthetic")
-    if funding is not None and synthetic:
-        raise click.UsageError("--funding goes with --data; the synthetic market brings its own")
-    if symbol is not None and not re.fullmatch(SYMBOL, symbol):
-        raise click.BadParameter(f"{symbol!r} is no symbol; write one like BTCUSDT", param_hint="--symbol")
-    try:
+    with failures():
         spec = load(spec_file, TrainingSpec)
         spec = spec if seed is None else spec.model_copy(update={"seed": seed})
-        named = catalogue.symbol_of(data) if data is not None else None
-        if symbol is None and named is not None and named != spec.data.symbol:
-            click.echo(f"training: {data} is named after {named}; training on that (--symbol says otherwise)", err=True)
-            symbol = named
-        if symbol is not None:
-            spec = spec.model_copy(update={"data": spec.data.model_copy(update={"symbol": symbol})})
-        bars = from_files(spec.data, data, funding) if data is not None else synthetic_market(spec.data)
         # torch takes seconds to import, and a host that only trades has none: wrong options and files are said before.
+        spec, bars = history.read(spec)
         from market.progress import Steps
         from training import report
+        from training.kept import Kept
+        from training.loop import device_of
+        from training.plan import Workshop
         from training.run import make_set
 
-        steps = Steps(quiet=quiet)
-        command = shlex.join(["python", "-m", "training", *sys.argv[1:]])
-        outcome = make_set(bars, spec, out, steps, threads or min(MOST_THREADS, os.cpu_count() or 1), command)
-    except (ConfigError, FeatureError) as error:
-        _fail(str(error), CONFIGURATION)
-    except (DataError, HistoryError, SyntheticError) as error:
-        _fail(str(error), DATA)
-    except ModuleNotFoundError as error:
-        _fail(f"{error.name} is not installed; `make setup` installs what training needs", FAILURE)
-    except (ModelSetError, OSError, RuntimeError) as error:
-        _fail(str(error), FAILURE)
+        workshop = Workshop(executor, None if fresh else Kept(), train=mode != STACKING)
+        outcome = make_set(
+            bars,
+            spec,
+            out,
+            Steps(quiet=quiet),
+            threads or options.threads_for(executor),
+            shlex.join(["python", "-m", "training", *sys.argv[1:]]),
+            mode=mode,
+            device=device_of(device).type,
+            workshop=workshop,
+        )
     if as_json:
         print(json.dumps(report.as_json(outcome), indent=2))
     else:
         report.show(outcome, Console(highlight=False))
+
+
+for command in (ablate, diagnose, quality):
+    main.add_command(command)
 
 
 @main.command()
@@ -111,15 +123,7 @@ def schema(check: bool) -> None:
     if not check:
         write_schema(TrainingSpec, SCHEMA)
     elif not schema_is_current(TrainingSpec, SCHEMA):
-        _fail(f"{SCHEMA} is not current; run `python -m training schema`", FAILURE)
-
-
-main.add_command(quality)
-
-
-def _fail(message: str, code: int) -> None:
-    click.echo(f"training: {message}", err=True)
-    sys.exit(code)
+        fail(f"{SCHEMA} is not current; run `python -m training schema`", FAILURE)
 
 
 if __name__ == "__main__":

@@ -35,9 +35,7 @@ def describe(
     """Everything a set says of itself before it is asked anything: evidence and records are added later."""
     candles = problem.bars.candles
     times = candles.open_time
-    scaler = regime.scaler or next(
-        (m.scaler for m in members if m.scaler and m.files[0].member.timeframe is None), None
-    )
+    scaled = [m.scaler for m in members if m.scaler and m.files[0].member.timeframe is None]
     return Manifest(
         identity=Identity(
             name=spec.name,

@@ -62,12 +62,12 @@ class Executor:
         units: Sequence[Unit],
         on_done: OnDone | None = None,
         *,
-        threads: int = 1,
+        threads: int | None = None,
         gpus: float = 0.0,
     ) -> list[Result]:
         """As `run`, there."""
-        where = {"executor": self.kind, "workers": self.workers, "address": self.address}
-        return run(function, context, units, **where, on_done=on_done, threads=threads, gpus=gpus)  # type: ignore[arg-type]
+        where = (self.kind, self.workers, self.address)
+        return run(function, context, units, *where, on_done, threads=threads, gpus=gpus)
 
 
 def executor_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -111,7 +111,8 @@ def run(
     function : callable
         At the top of a module, so that another process finds it by its name.
     context
-        What all units share, such as a problem with its matrices; sent to each worker once, and not to be written to.
+        What all units share, such as a problem with its matrices: numpy arrays, no tensors. Sent to each worker once,
+        and not to be written to.
     units : sequence
         What differs; each carries its seed.
     executor : str
@@ -189,13 +190,14 @@ def _on_ray(
                 for reference in ready:
                     number = running.pop(reference)
                     try:
-                        # A copy: what the object store holds is read-only, and gone with the cluster.
-                        results[number] = answer = copy.deepcopy(ray.get(reference))
+                        answer = ray.get(reference)
                     except ray.exceptions.RayError as error:
                         raise ExecutorError(f"{named(number, units)} failed on Ray: {error}") from error
                     if isinstance(answer, Failure):
                         answer.throw()
-                    tell(number, units[number], answer)
+                    # A copy: what the object store holds is read-only, and gone with the cluster.
+                    results[number] = copy.deepcopy(answer)
+                    tell(number, units[number], results[number])
         finally:
             for reference in running:
                 ray.cancel(reference, force=True)

@@ -40,15 +40,17 @@ class Workshop:
     kept: Kept | None = None
     train: bool = True
 
-    def fit(self, context: Context, families: Sequence[str], steps: Steps) -> dict[Unit, Fit]:
-        """Every unit of these families, each a line of progress.
+    def fit(
+        self, context: Context, families: Sequence[str], steps: Steps, parts: Sequence[int] | None = None
+    ) -> dict[Unit, Fit]:
+        """Every unit of these families, in the given parts or in all, each a line of progress.
 
         Raises
         ------
         NotTrained
             If units are missing that may not be fitted.
         """
-        units = units_of(context, families)
+        units = units_of(context, families, parts)
         facts = common(context)
         keys = {unit: key(context, unit, facts) for unit in units}
         found: dict[Unit, Fit] = {}
@@ -88,12 +90,12 @@ def work(context: Context, unit: Unit) -> Fit:
     return FAMILIES[unit.family].fit(context, unit)
 
 
-def units_of(context: Context, families: Sequence[str]) -> list[Unit]:
-    """Every unit of these families."""
+def units_of(context: Context, families: Sequence[str], parts: Sequence[int] | None = None) -> list[Unit]:
+    """Every unit of these families, in the given parts or in all."""
     return [
         Unit(family, part, seed)
         for family in families
-        for part in context.folds.numbers
+        for part in (context.folds.numbers if parts is None else parts)
         for seed in range(FAMILIES[family].seeds(context.spec))
     ]
 

@@ -12,6 +12,7 @@ from market.candles import Candles, Floats, Ints
 from market.timeframes import utc_text
 from models import features, labels
 from models.baselines import volatility_and_clock
+from models.inputs import closing_with
 from models.manifest import head
 from training.data import Bars, DataError
 from training.member_spec import FeatureSpec
@@ -150,9 +151,7 @@ def pose(bars: Bars, spec: TrainingSpec) -> Problem:
     ready = features.rows_ready(matrix, window) & (features.unbroken(bars.candles) >= lookback)
     finer = _finer(bars, spec)
     if finer is not None:
-        closes = bars.candles.open_time + bars.candles.timeframe.ms
-        meets = finer.candles.open_time[finer.ends] + finer.candles.timeframe.ms == closes
-        ready &= meets & finer.ready[finer.ends]
+        ready &= (closing_with(bars.candles, finer.candles) == finer.ends) & finer.ready[finer.ends]
     rows = np.flatnonzero(ready)
     count = len(bars.candles)
     if not len(rows):

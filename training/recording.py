@@ -17,6 +17,7 @@ from models import labels
 from models.baselines import Baselines, direction_scores
 from models.ensemble import DECIMALS, ask
 from models.inference import open_members
+from models.inputs import FinerRows, closing_with
 from models.logits import logit
 from models.manifest import REGIMES, Manifest
 from models.walkforward import FITTED, TEST, WalkForward
@@ -76,11 +77,13 @@ def walk_forward(
         rivals.fill(problem, rows, baselines)
     logits = {"stack": folded.logits.copy(), "average": nothing, **{m.family: m.unseen.copy() for m in members}}
     regimes, sides = regime.unseen.copy(), folded.sides.copy()
-    served = ask(manifest, open_members(manifest, contents, Path(manifest.identity.name), "cpu"), problem.matrix, test)
+    opened = open_members(manifest, contents, Path(manifest.identity.name), "cpu")
+    served = ask(manifest, opened, problem.matrix, test, finer_rows(problem))
     for column, key in enumerate(problem.heads):
         logits["stack"][test, column] = logit(served.heads[key])
         for m in members:
-            logits[m.family][test, column] = logit(served.members[f"{m.names[column]}/{key}"])
+            name = m.names[column]
+            logits[m.family][test, column] = logit(served.members[f"{name}/{manifest.member(name).head_for(key)}"])
     logits["average"] = np.mean([logits[m.family] for m in members], axis=0)
     regimes[test], sides[test] = served.regime, np.column_stack([served.p_long, served.p_short])
     candles = problem.bars.candles
@@ -100,6 +103,15 @@ def walk_forward(
         p_long=np.round(sides[rows, 0], DECIMALS),
         p_short=np.round(sides[rows, 1], DECIMALS),
     )
+
+
+def finer_rows(problem: Problem) -> FinerRows | None:
+    """The shorter candles' rows as inference reads them, if a member does."""
+    finer = problem.finer
+    if finer is None:
+        return None
+    at = closing_with(problem.bars.candles, finer.candles)
+    return FinerRows(finer.matrix, np.where((at >= 0) & finer.ready[at], at, -1))
 
 
 def _by_head(problem: Problem, table: Floats) -> dict[str, Floats]:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from market.progress import Steps
-from models import trials, walkforward
+from models import stages, trials, walkforward
 from models.inference import with_golden
 from models.manifest import Manifest, Recorded, identify
 from models.modelset import digest, save
@@ -21,6 +21,7 @@ from training.description import describe
 from training.families import BOOSTED, NETWORKS
 from training.folds import Folds
 from training.fusion import fuse, fuse_folds
+from training.modes import ALL, DISTILL
 from training.plan import Workshop, taught, units_of
 from training.problem import pose
 from training.recording import walk_forward
@@ -29,7 +30,7 @@ from training.spec import TrainingSpec
 from training.splits import SplitError
 from training.units import Answers, Context, Fits
 
-STEPS = 7
+STEPS = 6
 """Steps of every run, beside the units it fits."""
 
 
@@ -60,7 +61,7 @@ def make_set(
     threads: int = 2,
     command: str = "",
     *,
-    mode: str = families.ALL,
+    mode: str = ALL,
     device: str = "cpu",
     workshop: Workshop | None = None,
 ) -> Outcome:
@@ -81,7 +82,7 @@ def make_set(
     command : str
         Kept in the manifest.
     mode : str
-        One of `families.MODES`.
+        One of `training.modes.MODES`.
     device : str
         ``cpu`` or ``cuda``, for networks.
     workshop : Workshop, optional
@@ -98,6 +99,8 @@ def make_set(
         are missing, or the executor fails.
     """
     asked = families.wanted(spec, mode)
+    if bars.finer is None and spec.lstm15m is not None and families.FINER not in asked and mode != DISTILL:
+        spec = spec.model_copy(update={families.FINER: None})
     try:
         problem = pose(bars, spec)
         context = Context(problem, spec, Folds(problem, spec), threads, device)
@@ -169,12 +172,13 @@ class _Run:
                     "no skill, as it should be" if quiet["quiet"] else "SKILL in shuffled labels: look for a leak"
                 )
         with steps.step("write the set") as step:
-            contents[walkforward.FILE] = rows = walkforward.to_bytes(record)
-            kept = Recorded(file=walkforward.FILE, sha256=digest(rows), bytes=len(rows), rows=len(record))
+            contents[walkforward.FILE] = written = walkforward.to_bytes(record)
+            kept = Recorded(file=walkforward.FILE, sha256=digest(written), bytes=len(written), rows=len(record))
             found["test_openings"] = 1 + _looked_before(manifest, self.store)
             manifest = manifest.model_copy(update={"evidence": found, "walkforward": kept})
             trained = {m.names[0]: m.trained for m in members if m.trained} | regime.trained
-            manifest = identify(with_golden(manifest, contents, trained=trained))
+            manifest = with_golden(manifest, contents, trained=trained)
+            manifest = identify(self._with_stages(manifest, contents, trained))
             # Before the set is there to be chosen: a run that ends here was a trial all the same.
             trials.add(self.store, self._trial(manifest))
             path = save(manifest, contents, self.store)
@@ -186,6 +190,15 @@ class _Run:
         if family == BOOSTED.name:
             return BOOSTED.finish(self.context, fits)
         return NETWORKS[family].finish(self.context, fits).answers(len(self.context.problem.heads))
+
+    def _with_stages(self, manifest: Manifest, contents: dict[str, bytes], trained: dict[str, Any]) -> Manifest:
+        """The manifest that names a record of every stage, which is put among the contents."""
+        problem = self.context.problem
+        rows = stages.rows_of(problem.rows_in(problem.slices.train))
+        contents[stages.FILE] = content = stages.record(
+            manifest, contents, problem.bars.candles, problem.bars.funding, rows, problem.matrix, trained
+        )
+        return manifest.model_copy(update={"stages": stages.recorded(content)})
 
     def _trial(self, manifest: Manifest) -> trials.Trial:
         """This run's line in the ledger; its evidence looked at the outcomes of the test slice."""

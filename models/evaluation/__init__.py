@@ -73,6 +73,8 @@ def evaluate(
         gaps = gap.figures(predictor, taken, resamples, draws, seed, step.doing)
         step.note(gaps["reason"] or gaps["source"])
     warnings = list(judged.warnings)
+    for family, many in taken.answers.without().items():
+        warnings.append(f"{many:,} of {len(taken.rows):,} bars were answered without {family}, which gave no number")
     if len(taken.rows) < sample.FEW_BLOCKS * taken.block:
         weeks = len(taken.rows) / taken.block
         warnings.append(f"{weeks:.1f} weeks are few: intervals of fewer than {sample.FEW_BLOCKS} are too narrow")
@@ -87,6 +89,8 @@ def evaluate(
             "to": utc_text(int(taken.times[-1]) + history.candles.timeframe.ms),
             "rows": len(taken.rows),
             "refused": taken.refused,
+            "answered_without": taken.answers.without(),
+            **history.besides,
         },
         "overlap": judged.overlap,
         "warnings": warnings,

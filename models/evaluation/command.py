@@ -32,8 +32,8 @@ from models.inference import Predictor
 @options.root
 @options.as_json
 def evaluate(
-    name: str, data: str, symbol: str | None, funding: Path | None, start: int | None, end: int | None,
-    allow_overlap: bool, draws: int, seed: int, root: Path, as_json: bool,
+    name: str, data: str, symbol: str | None, funding: Path | None, companion: Path | None, start: int | None,
+    end: int | None, allow_overlap: bool, draws: int, seed: int, root: Path, as_json: bool,
 ) -> None:  # fmt: skip
     """Evaluate a set on a klines file: AUC, calibration and regime, beside baselines on the same bars.
 
@@ -46,6 +46,8 @@ def evaluate(
       python -m models evaluate --model-set champion --data ETHUSDT-15m.parquet --symbol ETHUSDT --json
       python -m models evaluate --model-set latest --data BTCUSDT-1h.parquet --funding BTCUSDT-funding.parquet \\
           --from 2025-01-01 --to 2025-07-01
+      python -m models evaluate --model-set latest --data ETHUSDT-1h.parquet,ETHUSDT-15m.parquet \\
+          --companion BTCUSDT-1h.parquet
 
     Bars the set was made of are not judged: without --from it begins after them, and a range that holds some is
     refused unless --allow-overlap.
@@ -57,7 +59,7 @@ def evaluate(
     with steps.running(5):
         with steps.step("read the set and the history") as step:
             predictor = Predictor.load(model_set)
-            history = histories.read(model_set.manifest, data, symbol, funding)
+            history = histories.read(model_set.manifest, data, symbol, funding, companion)
             step.note("; ".join((f"{len(history.candles):,} candles of {history.candles.timeframe}", *history.notes)))
         found = evaluation.evaluate(predictor, history, start, end, allow_overlap, draws, seed, steps)
     for warning in found["warnings"]:

@@ -39,6 +39,12 @@ def _of(sample: Sample, rivals: Rivals, resamples: Resamples, key: str, probable
     for name, said in sample.said.items():
         if key not in said:
             continue
+        told = np.isfinite(said[key])
+        if not told.all():  # bars answered without this member
+            some = np.flatnonzero(told)
+            answered = resamples.at(some).auc(outcome[some], said[key][some])
+            found[name] = with_interval("auc", answered, "ci") | {"rows": len(some)}
+            continue
         aucs[name] = resamples.auc(outcome, said[key])
         found[name] = with_interval("auc", aucs[name], "ci")
         if probable:

@@ -47,6 +47,8 @@ def show(console: Console, told: Json) -> None:
     )  # fmt: skip
     for reason, count in data["refused"].items():
         console.print(f"  not judged, {count:,}: {reason}", highlight=False, soft_wrap=True)
+    for family, count in data["answered_without"].items():
+        console.print(f"  answered without {family}: {count:,}", highlight=False, soft_wrap=True)
     _show_auc(console, told)
     _show_probabilities(console, told)
     _show_regime(console, told["regime"])

@@ -87,7 +87,7 @@ class Rivals:
 def rivals(predictor: Predictor, history: History, range_: Judged) -> Rivals:
     """The baselines of a set over a history."""
     manifest, candles = predictor.manifest, history.candles
-    matrix = predictor.matrix(candles, history.funding)
+    matrix = predictor.matrix(candles, history.funding, history.companion)
     past = baselines.persistence(candles, manifest.data.labels.regime_horizon, manifest.ensemble.regime_edges)
     reversal = baselines.minus_24h_return(candles)
     sound = np.isfinite(reversal) & np.isfinite(past)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +13,9 @@ from models.evaluation.data import DataError, History
 from models.evaluation.outcomes import UP, outcomes, regimes
 from models.evaluation.overlap import Judged
 from models.evaluation.rivals import Rivals
-from models.inference import NO_NUMBER, Predictor
+from models.inference import Predictor
 from models.logits import logit
-from models.manifest import Manifest
+from models.manifest import Manifest, family
 from models.prediction import Progress
 
 STACK, AVERAGE = "stack", "average"
@@ -39,7 +38,8 @@ class Sample:
     outcomes : dict
         ``5/long``, ``5/short``, ``5/up`` -> (n,) 1 or 0.
     said : dict
-        Member -> the same keys -> (n,) score; the sides' are probabilities, ``up`` is the lead of the long's logit.
+        Member -> the same keys -> (n,) score; the sides' are probabilities, ``up`` is the lead of the long's logit. NaN
+        in rows that were answered without that member; one that gave nothing at all is left out.
     answers : Answers
         All the set said.
     regime : (n,) int64
@@ -69,7 +69,8 @@ def take(
         If fewer than two weeks of bars are left, with the reasons.
     """
     candles, manifest = history.candles, predictor.manifest
-    matrix = predictor.matrix(candles, history.funding)
+    matrix = predictor.matrix(candles, history.funding, history.companion)
+    finer = predictor.finer_rows(candles, history.finer, history.funding)
     inside = (candles.open_time >= range_.start) & (candles.open_time < range_.end)
     ready = predictor.ready(candles, matrix)
     refused = predictor.reasons(candles, matrix, np.flatnonzero(inside & ~ready))
@@ -83,11 +84,11 @@ def take(
     _refuse(refused, left & ~rivals.known, "a baseline has no value: the days before it are not all there")
     left &= rivals.known
     rows = np.flatnonzero(left)
-    answers = predictor.answers(matrix, rows, progress)
+    answers = predictor.answers(matrix, rows, progress, finer=finer)
     if not answers.finite.all():
-        refused[NO_NUMBER] = int((~answers.finite).sum())
+        refused |= predictor.unanswered(answers)
         rows = rows[answers.finite]
-        answers = predictor.answers(matrix, rows)
+        answers = predictor.answers(matrix, rows, finer=finer)
     block = week(candles.timeframe)
     if len(rows) < LEAST_BLOCKS * block:
         why = "".join(f"\n  {reason} ({count})" for reason, count in refused.items())
@@ -112,20 +113,18 @@ def week(timeframe: Timeframe) -> int:
     return max(1, BLOCK_HOURS * 3_600_000 // timeframe.ms)
 
 
-def family(member: str) -> str:
-    """What kind of member it is: ``lightgbm_5_long``, which has one head, is of the family ``lightgbm``."""
-    return re.sub(r"_\d+_(long|short)$", "", member)
-
-
 def scores(manifest: Manifest, answers: Answers) -> dict[str, dict[str, Floats]]:
     """What the ensemble, the plain average of its members and each family said, as in `Sample.said`."""
     said: dict[str, dict[str, Floats]] = {STACK: dict(answers.heads), AVERAGE: {}}
     for key in manifest.ensemble.stackers:
         columns = {}
         for member in manifest.models:
-            if member.role == "direction" and key in member.heads:
-                columns[member.name] = answers.members[f"{member.name}/{key}"]
-        said[AVERAGE][key] = np.mean(list(columns.values()), axis=0)
+            own = member.head_for(key)
+            if member.role == "direction" and own is not None:
+                found = answers.members[f"{member.name}/{own}"]
+                if np.isfinite(found).any() or not len(found):
+                    columns[member.name] = found
+        said[AVERAGE][key] = np.nanmean(list(columns.values()), axis=0)
         families = [family(name) for name in columns]
         for name, column in columns.items():
             alone = families.count(family(name)) == 1

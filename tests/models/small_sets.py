@@ -132,18 +132,23 @@ def wide_market(bars: int = 700, seed: int = 7) -> Market:
 
 
 def make_wide_set(
-    market: Market, names: tuple[str, ...] = WIDE_NAMES, dead_member: str = "without", without: tuple[str, ...] = ()
+    market: Market,
+    names: tuple[str, ...] = WIDE_NAMES,
+    dead_member: str = "without",
+    without: tuple[str, ...] = (),
+    finer_names: tuple[str, ...] = FINER_NAMES,
 ) -> Made:
     """A set that reads quarters by a network of its own, and compares two symbols if a name asks for it.
 
     `without` are the families that can be done without; the network of quarters, unless said otherwise.
     """
     assert market.finer is not None
-    compared = market if set(names) & set(features.CROSS) else replace(market, companion=None)
+    compares = any(features.COMPANION in f.needs for f in features.REGISTRY.chosen(names))
+    compared = market if compares else replace(market, companion=None)
     made = make_set(compared, names)
-    quarters = features.compute(market.finer, market.funding, FINER_NAMES)
+    quarters = features.compute(market.finer, market.funding, finer_names)
     quarters = quarters[features.rows_ready(quarters)]
-    content = network(len(FINER_NAMES), heads=2, window=FINER_WINDOW, seed=5)
+    content = network(len(finer_names), heads=2, window=FINER_WINDOW, seed=5)
     entry = member("lstm15m", "onnx", "direction", "lstm15m.onnx", content, ("3/long", "3/short"), "logit")
     told = made.manifest.model_dump()
     ensemble = told["ensemble"]
@@ -166,9 +171,9 @@ def make_wide_set(
     finer = {
         "timeframe": "15m",
         "features": {
-            "names": FINER_NAMES,
-            "schema_hash": features.schema_hash(FINER_NAMES),
-            "lookback": features.required_lookback(FINER_NAMES),
+            "names": finer_names,
+            "schema_hash": features.schema_hash(finer_names),
+            "lookback": features.required_lookback(finer_names),
             "scaler": scaler,
         },
     }

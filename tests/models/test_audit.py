@@ -17,7 +17,7 @@ from models.features.registry import Feature
 from models.features.series import Series, ema
 from models.inference import Predictor
 from models.modelset import resolve, save
-from tests.models.small_sets import Market, make_set
+from tests.models.small_sets import Market, make_set, make_wide_set, wide_market
 from tests.models.test_models_command import models
 
 PLAIN = ("return_1", "return_5", "volatility_24", "taker_flow_6", "funding_last")
@@ -109,6 +109,42 @@ def test_a_recursive_indicator_is_found_though_a_longer_lookback_hides_it(with_f
     short = Feature("hasty_ema", 13, (), lambda s: s.log_close - ema(s.log_close, 12))
     found = audit.recursion(with_feature(short), "BTCUSDT", market.candles, market.funding, times=6)
     assert next(iter(found.offences)) == "feature hasty_ema"
+
+
+def test_a_set_that_reads_quarters_and_a_companion_is_clean_in_both_audits(tmp_path: Path) -> None:
+    wide = wide_market()
+    made = make_wide_set(wide)
+    predictor = Predictor.load(save(made.manifest, made.files, tmp_path))
+    asked = {"finer": wide.finer, "companion": wide.companion}
+    for audited in (audit.look_ahead, audit.recursion):
+        found = audited(predictor, "BTCUSDT", wide.candles, wide.funding, 8, **asked)
+        assert found.clean, found.worst
+        assert found.bars == 8
+    assert audit.look_ahead(predictor, "BTCUSDT", wide.candles, wide.funding, 3, companion=wide.companion).clean
+    strict = make_wide_set(wide, dead_member="refuse")
+    refusing = Predictor.load(save(strict.manifest, strict.files, tmp_path))
+    with pytest.raises(audit.AuditError, match="the 18 15m candles before its close"):
+        audit.look_ahead(refusing, "BTCUSDT", wide.candles, wide.funding, companion=wide.companion)
+
+
+def test_a_quarter_or_a_companion_read_ahead_is_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = wide_market()
+    leak = tomorrow(1)
+    compared = Feature("peek", 1, ("companion",), lambda s: np.append(s.companion_returns[1:], 0.0))
+    for feature in (leak, compared):
+        monkeypatch.setitem(features.REGISTRY._by_name, feature.name, feature)
+    asked = {"finer": wide.finer, "companion": wide.companion}
+    for what, made in (
+        ("feature 15m leak", make_wide_set(wide, finer_names=("return_1", "leak"))),
+        ("feature peek", make_wide_set(wide, names=("return_1", "peek"))),
+    ):
+        predictor = Predictor.load(save(made.manifest, made.files, tmp_path))
+        found = audit.look_ahead(predictor, "BTCUSDT", wide.candles, wide.funding, 6, **asked)
+        assert found.worst is not None
+        assert found.worst.what.startswith(what)
+        assert "p_long" in found.offences
+        # live, it must say the same of a bar before there is a next one
+        assert audit.recursion(predictor, "BTCUSDT", wide.candles, wide.funding, 6, **asked).worst is not None
 
 
 def test_the_same_seed_audits_the_same_bars(predictor: Predictor, market: Market) -> None:

@@ -4,13 +4,16 @@ quarters are missing, the set answers without the member that reads them, or not
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from market import history
 from market.candles import Candles
 from models import features
 from models.inference import NotReady, Predictor, golden_inputs, with_golden
@@ -20,6 +23,7 @@ from models.manifest import Manifest, identify, to_bytes
 from models.modelset import ModelSet, ModelSetError, resolve, save
 from models.prediction import Prediction
 from tests.models.small_sets import HEADS, HOUR, Made, Market, make_wide_set, wide_market
+from tests.models.test_models_command import models
 
 FINER_LOOKBACK = 7 + 12 - 1
 
@@ -233,3 +237,73 @@ def test_a_set_that_compares_without_a_pair_is_refused(made: Made, tmp_path: Pat
     lone = Manifest.model_validate(told | {"features": told["features"] | {"pair": None}})
     with pytest.raises(ModelSetError, match="compares two symbols, and no pair is named"):
         save(lone, made.files, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def files(wide: Market, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the market's hours, quarters, funding and companion as files."""
+    folder = tmp_path_factory.mktemp("data")
+    assert wide.finer is not None
+    assert wide.companion is not None
+    history.write(wide.candles, folder / "BTCUSDT-1h.parquet")
+    history.write(wide.finer, folder / "BTCUSDT-15m.parquet")
+    history.write(wide.companion, folder / "ETHUSDT-1h.parquet")
+    history.write(wide.candles, folder / "SOLUSDT-1h.parquet")
+    return folder
+
+
+def evaluated(predictor: Predictor, files: Path, data: str, *more: str) -> tuple[int, dict[str, Any], str]:
+    named = ",".join(str(files / name) for name in data.split(","))
+    more = tuple(str(files / word) if word.endswith(".parquet") else word for word in more)
+    arguments = ("--data", named, *more, "--draws", "20", "--from", "2024-01-04", "--allow-overlap", "--json")
+    done = models("evaluate", "--model-set", str(predictor.model_set.path), *arguments)
+    return done.returncode, json.loads(done.stdout or "{}"), done.stderr
+
+
+def test_evaluate_reads_the_second_file_and_the_companion(predictor: Predictor, files: Path) -> None:
+    companion = ("--companion", "ETHUSDT-1h.parquet")
+    code, told, said = evaluated(predictor, files, "BTCUSDT-1h.parquet,BTCUSDT-15m.parquet", *companion)
+    assert code == 0, said
+    assert told["data"]["answered_without"] == {}
+    assert told["data"]["finer"]["file"].endswith("BTCUSDT-15m.parquet")
+    assert told["data"]["companion"]["file"].endswith("ETHUSDT-1h.parquet")
+    assert "brier" in told["profitable_long"]["5"]["lstm15m"]
+    code, made, said = evaluated(predictor, files, "BTCUSDT-15m.parquet", *companion)
+    assert code == 0, said
+    assert made["profitable_long"] == told["profitable_long"]  # quarters make the hours
+    code, lame, said = evaluated(predictor, files, "BTCUSDT-1h.parquet", *companion)
+    assert code == 0, said
+    assert "lstm15m is dead: it reads 15m klines, to be given after a comma" in said
+    assert lame["data"]["answered_without"] == {"lstm15m": lame["data"]["rows"]}
+    assert "lstm15m" not in lame["profitable_long"]["5"]
+
+
+def test_evaluate_refuses_without_the_companion_or_with_another_symbols_file(
+    predictor: Predictor, files: Path, wide: Market, tmp_path: Path
+) -> None:
+    code, _, said = evaluated(predictor, files, "BTCUSDT-15m.parquet")
+    assert code == 7
+    assert "compares BTCUSDT with ETHUSDT" in said
+    assert "give ETHUSDT's klines by --companion FILE" in said
+    code, _, said = evaluated(predictor, files, "BTCUSDT-15m.parquet", "--companion", "SOLUSDT-1h.parquet")
+    assert code == 7
+    assert "the klines of SOLUSDT, by its name, where ETHUSDT's are read" in said
+    companion = ("--companion", "ETHUSDT-1h.parquet")
+    code, _, said = evaluated(refusing(wide, tmp_path), files, "BTCUSDT-1h.parquet", *companion)
+    assert code == 7
+    assert "no 15m candles can be made of it, and lstm15m reads them: give them after a comma" in said
+
+
+def test_a_member_that_answered_some_bars_is_scored_on_those(
+    predictor: Predictor, wide: Market, files: Path, tmp_path: Path
+) -> None:
+    holed = without(wide.finer, *range(1500, 1600))
+    history.write(holed, tmp_path / "BTCUSDT-15m.parquet")
+    second = tmp_path / "BTCUSDT-15m.parquet"
+    companion = ("--companion", "ETHUSDT-1h.parquet")
+    code, told, said = evaluated(predictor, files, f"BTCUSDT-1h.parquet,{second}", *companion)
+    assert code == 0, said
+    many = told["data"]["answered_without"]["lstm15m"]
+    assert many == 25 + 4
+    assert told["direction"]["5"]["lstm15m"]["rows"] == told["data"]["rows"] - many
+    assert f"{many} of {told['data']['rows']} bars were answered without lstm15m" in said

@@ -5,6 +5,7 @@ from __future__ import annotations
 from configs import ConfigError
 from training.families.boosted import Boosted, BoostedRegime
 from training.families.networks import NetworkFamily
+from training.modes import MODES
 from training.spec import TrainingSpec
 from training.units import Family
 
@@ -20,23 +21,8 @@ NETWORKS = {
         NetworkFamily("regime_lstm", "lstm"),
     )
 }
+FINER = "lstm15m"
 FAMILIES: dict[str, Family] = {BOOSTED.name: BOOSTED, PLAIN.name: PLAIN, REGIME.name: REGIME, **NETWORKS}
-
-ALL, STACKING = "all", "stacking"
-MODES = {
-    "lgb": "lightgbm",
-    "lstm": "lstm",
-    "tft": "tft",
-    "transformer": "transformer",
-    "lstm15m": "lstm15m",
-    "regime": "lightgbm",
-    "distill": "student",
-    STACKING: None,
-    ALL: None,
-}
-"""Mode -> the family whose set it makes; None: every family of the spec. A regime alone cannot trade, so that its mode
-makes a set with LightGBM beside it.
-"""
 
 
 def direction(spec: TrainingSpec) -> list[str]:

@@ -150,9 +150,7 @@ class NetworkFamily:
         rows = reading.ends[later]
         exported = export.export(network, scaled, rows, spec.window)
         final = np.full((len(context.problem.matrix), len(reading.heads)), np.nan)
-        final[context.folds.rows(FINISHED)[2]] = export.run(
-            exported.onnx, scaled, rows, spec.window, threads=context.threads
-        )
+        final[later] = export.run(exported.onnx, scaled, rows, spec.window)
         member = Member(
             name=self.name,
             kind="onnx",
