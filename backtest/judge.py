@@ -120,7 +120,7 @@ def judge(
     decision = Timeframe.parse(judged.manifest.data.timeframe)
     with Shown(errors) as shown:
         shown("reading history", 0, 1)
-        series = history.series(foreteller.lookback, decision)
+        series = history.series(judged.manifest)
         frames, refusals = sources.frames(series, foreteller, decision, history.start, history.end, shown)
         began = time.perf_counter()
         hold = judged.manifest.decision.max_hold_bars
@@ -134,6 +134,7 @@ def judge(
         costs=account.costs,
         market_return=sources.market_return(frames[0]),
         refusals=refusals,
+        without=sources.without(frames),
     )
     errors.print(f"{result.bars} bars in {took:.2f} s, {result.bars / took:,.0f} a second", highlight=False)
     known = seen(judged.manifest, frames, result.start_ms, result.end_ms) if history.files else None

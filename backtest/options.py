@@ -18,6 +18,7 @@ from backtest.broker import Costs
 from market.arguments import instant
 from market.instruments import InstrumentError, cash, cash_text
 from market.timeframes import Timeframe
+from models.manifest import Manifest
 
 Command = Callable[..., None]
 
@@ -37,6 +38,8 @@ class History:
     files: tuple[Path, ...]
     funding: tuple[Path, ...]
     detail: tuple[Path, ...]
+    finer: tuple[Path, ...]
+    companions: tuple[Path, ...]
     symbols: tuple[str, ...]
     start: int | None
     end: int | None
@@ -44,17 +47,21 @@ class History:
     seed: int
 
     def __post_init__(self) -> None:
-        for name, given in (("--funding", self.funding), ("--detail", self.detail)):
+        files = {"funding": self.funding, "detail": self.detail, "finer": self.finer, "companion": self.companions}
+        for name, given in files.items():
             if given and not self.files:
-                raise click.UsageError(f"{name} goes with --data; the synthetic market has its own")
+                raise click.UsageError(f"--{name} goes with --data; the synthetic market has its own")
         if self.start is not None and self.end is not None and self.start >= self.end:
             raise click.UsageError("--from is not before --to")
 
-    def series(self, lookback: int, decision: Timeframe) -> list[sources.Series]:
-        """The symbols' histories; the synthetic one begins `lookback` decision candles before what is tested."""
+    def series(self, manifest: Manifest) -> list[sources.Series]:
+        """The symbols' histories; the synthetic one begins as long before what is tested as the set looks back."""
         if self.files:
-            return sources.from_files(self.files, self.funding, self.symbols, self.detail)
-        return sources.from_synthetic(self.symbols, self.days, lookback, decision, self.seed)
+            return sources.from_files(self.files, self.funding, self.symbols, self.detail, self.finer, self.companions)
+        compared = (manifest.companion_of(symbol) for symbol in self.symbols or (sources.SYNTHETIC_SYMBOL,))
+        decision = Timeframe.parse(manifest.data.timeframe)
+        companions = [symbol for symbol in compared if symbol is not None]
+        return sources.from_synthetic(self.symbols, self.days, manifest.warmup, decision, self.seed, companions)
 
     def __str__(self) -> str:
         return ", ".join(f.name for f in self.files) or f"{SYNTHETIC}, seed {self.seed}"
@@ -125,6 +132,10 @@ _HISTORY = (
     click.option("--funding", multiple=True, type=_FILE, help="Parquet file of funding, per --data."),
     click.option("--detail", multiple=True, type=_FILE,
                  help="Parquet file of shorter klines, per --data: in which order prices came inside its bars."),
+    click.option("--finer", multiple=True, type=_FILE,
+                 help="Parquet file of shorter klines, per --data, for a set that reads such and too long a --data."),
+    click.option("--companion", "companions", multiple=True, type=_FILE,
+                 help="Parquet file of a symbol that the set compares with and that is not played; named after it."),
     click.option("--symbol", "symbols", multiple=True, help="Symbol, per --data. Default: as the file is named."),
     click.option("--from", "start", callback=instant, metavar="TIME",
                  help="First instant tested, UTC. Default: the first prediction."),

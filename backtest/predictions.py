@@ -23,6 +23,8 @@ from market import cache
 from market.candles import Candles
 from market.fingerprint import fingerprint, of_code
 from market.funding import Funding
+from models.inputs import Inputs
+from models.manifest import Manifest
 from models.modelset import ModelSet
 from models.prediction import PredictionHistory, Progress
 
@@ -40,11 +42,18 @@ class Foreteller(Protocol):
     """Whoever says what is likely at every close of a history."""
 
     @property
-    def lookback(self) -> int:
-        """Candles needed for one prediction, the last one included."""
+    def manifest(self) -> Manifest:
+        """Of the set that says it: what it reads, and how far back."""
 
     def predict_history(
-        self, symbol: str, candles: Candles, funding: Funding | None = None, progress: Progress | None = None
+        self,
+        symbol: str,
+        candles: Candles,
+        funding: Funding | None = None,
+        progress: Progress | None = None,
+        *,
+        finer: Candles | None = None,
+        companion: Candles | None = None,
     ) -> PredictionHistory:
         """The outlook at the close of every candle."""
 
@@ -65,15 +74,23 @@ class Remembering:
         self._place = place or cache.folder("predictions")
 
     @property
-    def lookback(self) -> int:
+    def manifest(self) -> Manifest:
         """As `Foreteller`."""
-        return self._set.manifest.lookback
+        return self._set.manifest
 
     def predict_history(
-        self, symbol: str, candles: Candles, funding: Funding | None = None, progress: Progress | None = None
+        self,
+        symbol: str,
+        candles: Candles,
+        funding: Funding | None = None,
+        progress: Progress | None = None,
+        *,
+        finer: Candles | None = None,
+        companion: Candles | None = None,
     ) -> PredictionHistory:
         """As `models.inference.Predictor.predict_history`, from what is kept if it was asked before."""
-        file = self._file(candles, funding)
+        inputs = Inputs(candles, funding, finer, companion)
+        file = self._file(inputs)
         kept = _read(file, candles) if file else None
         if kept is not None:
             return kept
@@ -82,16 +99,19 @@ class Remembering:
 
         predictor = Predictor.load(self._set)
         threads = max(1, len(os.sched_getaffinity(0)))
-        made = predictor.predict_history(symbol, candles, funding, progress, threads)
+        made = predictor.predict_history(symbol, candles, funding, progress, threads, finer=finer, companion=companion)
         if file:
             _write(file, made)
         return made
 
-    def _file(self, candles: Candles, funding: Funding | None) -> Path | None:
+    def _file(self, inputs: Inputs) -> Path | None:
         if self._place is None:
             return None
         run_by = [code(), *(f"{n} {_version(n)}" for n in _RUN_BY), str(_GPU.exists())]
-        asked = [str(candles.timeframe), fingerprint(candles, funding), *run_by]
+        asked = [str(inputs.candles.timeframe), fingerprint(inputs.candles, inputs.funding), *run_by]
+        for name, beside in (("finer", inputs.finer), ("companion", inputs.companion)):
+            if beside is not None:
+                asked += [f"{name} {beside.timeframe}", fingerprint(beside)]
         return self._place / self._set.id / f"{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:32]}.parquet"
 
 
@@ -116,8 +136,9 @@ def _read(file: Path, candles: Candles) -> PredictionHistory | None:
         column = {name: table.column(name).to_numpy() for name in table.column_names}
         horizons = {int(h): np.column_stack([column[f"{h}/long"], column[f"{h}/short"]]) for h in told["horizons"]}
         history = PredictionHistory(
-            column["open_time"], column["p_long"], column["p_short"], column["regime"], horizons, told["refusals"]
-        )
+            column["open_time"], column["p_long"], column["p_short"], column["regime"], horizons, told["refusals"],
+            told["without"],
+        )  # fmt: skip
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
         return None
     if not np.array_equal(history.open_time, candles.open_time):
@@ -131,7 +152,7 @@ def _write(file: Path, made: PredictionHistory) -> None:
     columns = {"open_time": made.open_time, "p_long": made.p_long, "p_short": made.p_short, "regime": made.regime}
     for h, both in made.horizons.items():
         columns |= {f"{h}/long": both[:, 0], f"{h}/short": both[:, 1]}
-    told = {"horizons": list(made.horizons), "refusals": made.refusals}
+    told = {"horizons": list(made.horizons), "refusals": made.refusals, "without": made.without}
     table = pa.table(columns).replace_schema_metadata({"regimen": json.dumps(told)})
     partial = file.with_suffix(f".{os.getpid()}.partial")
     try:

@@ -66,6 +66,7 @@ def as_json(setting: Setting, result: Result, figures: Statistics, inside: Chang
         "candles_restricted": result.restricted,
         "entries_not_made": result.refused,
         "predictions_refused": setting.refusals,
+        "predicted_without": setting.without,
         "order_inside_bars": inside and inside.as_json(),
         "open_positions": [
             {
@@ -119,6 +120,7 @@ def show(
         ("Trading restricted", _struck(result)),
         ("Entries decided and not made", result.refused),
         ("Candles without a prediction, those before the test among them", setting.refusals),
+        ("Candles predicted without a family of members", setting.without),
     ):
         if counts:
             console.print(_counts(title, counts))

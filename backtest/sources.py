@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from backtest.bars import BacktestError, SymbolFrame
 from backtest.broker import Costs
+from backtest.inputs import inputs_of
 from backtest.predictions import Foreteller
 from market import catalogue, history, synthetic
 from market.aggregate import aggregate
@@ -24,25 +25,33 @@ Progress = Callable[[str, int, int], None]
 """Called with (what is being done, done, in all)."""
 
 SYNTHETIC_BASE = Timeframe.parse("15m")
+SYNTHETIC_SYMBOL = "BTCUSDT"
 MOST_CONTRADICTED = 0.01
 """Share of the bars that their detail may contradict, as archives do now and then; those are played without it."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """The history of one symbol: base candles from their first to their last, and funding and finer candles if any."""
+    """The history of one symbol: base candles from their first to their last, and funding and finer candles if any.
+
+    `detail` is played inside the bars; `finer` is what a set's finer members read, where the base is too coarse;
+    `others` are other symbols' candles, for a set that compares.
+    """
 
     instrument: Instrument
     base: Candles
     funding: Funding | None
     detail: Candles | None = None
+    finer: Candles | None = None
+    others: Mapping[str, Candles] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Setting:
     """What a report needs to know of a backtest besides its result.
 
-    `market_return` is what the first symbol's price did; `refusals` counts candles without a prediction by reason.
+    `market_return` is what the first symbol's price did; `refusals` counts candles without a prediction by reason,
+    `without` those predicted without a family of members that gave no number.
     """
 
     model_set: str
@@ -52,21 +61,29 @@ class Setting:
     costs: Costs
     market_return: float | None = None
     refusals: dict[str, int] = field(default_factory=dict)
+    without: dict[str, int] = field(default_factory=dict)
 
 
 def from_files(
-    files: Sequence[Path], funding: Sequence[Path], symbols: Sequence[str], detail: Sequence[Path] = ()
+    files: Sequence[Path],
+    funding: Sequence[Path],
+    symbols: Sequence[str],
+    detail: Sequence[Path] = (),
+    finer: Sequence[Path] = (),
+    companions: Sequence[Path] = (),
 ) -> list[Series]:
-    """One series a file, with its funding and detail; without symbols, each file's name says its own.
+    """One series a file, with its funding and finer files; without symbols, each file's name says its own.
+
+    Each series' `others` are the candles of all the symbols, and of the `companions`, which are named by their files.
 
     Raises
     ------
     HistoryError
         If a file is missing or damaged.
     BacktestError
-        If symbols, funding or detail files do not match the files.
+        If symbols, funding or finer files do not match the files.
     """
-    for file in (*files, *funding, *detail):
+    for file in (*files, *funding, *detail, *finer, *companions):
         if not file.is_file():
             raise HistoryError(f"{file}: no such file" if not file.exists() else f"{file}: not a file")
     names = list(symbols) or [catalogue.symbol_of(f) or "" for f in files]
@@ -77,20 +94,35 @@ def from_files(
         raise BacktestError(f"{unnamed}: its name does not begin with a symbol such as BTCUSDT; say it by --symbol")
     if funding and len(funding) != len(files):
         raise BacktestError(f"{len(files)} data files and {len(funding)} funding files: give one --funding for each")
-    if detail and len(detail) != len(files):
-        raise BacktestError(f"{len(files)} data files and {len(detail)} detail files: give one --detail for each")
+    for what, given in (("detail", detail), ("finer", finer)):
+        if given and len(given) != len(files):
+            raise BacktestError(f"{len(files)} data files and {len(given)} {what} files: give one --{what} for each")
     made = []
     for at, (name, file) in enumerate(zip(names, files, strict=True)):
-        other = catalogue.symbol_of(funding[at]) if funding else None
-        if other not in (None, name):
-            raise BacktestError(f"{funding[at]}: the funding of {other}, by its name, for {name}; give {name}'s own")
+        for what, beside in (("funding", funding), ("finer candles", finer)):
+            other = catalogue.symbol_of(beside[at]) if beside else None
+            if other not in (None, name):
+                raise BacktestError(f"{beside[at]}: the {what} of {other}, by its name, for {name}; give {name}'s own")
         base, rates = history.read(file), history.read_funding(funding[at]) if funding else None
-        finer = _finer(file, base, detail[at]) if detail else None
-        made.append(Series(catalogue.instrument(name), base, rates, finer))
-    return made
+        inside = _detail(file, base, detail[at]) if detail else None
+        read = history.read(finer[at]) if finer else None
+        made.append(Series(catalogue.instrument(name), base, rates, inside, read))
+    others = {one.instrument.symbol: one.base for one in made} | _companions(companions)
+    return [replace(one, others=others) for one in made]
 
 
-def _finer(file: Path, base: Candles, detail: Path) -> Candles:
+def _companions(files: Sequence[Path]) -> dict[str, Candles]:
+    """Other symbols' candles by symbol, as their files are named."""
+    found = {}
+    for file in files:
+        symbol = catalogue.symbol_of(file)
+        if symbol is None:
+            raise BacktestError(f"{file}: its name does not say whose candles these are; let it begin with the symbol")
+        found[symbol] = history.read(file)
+    return found
+
+
+def _detail(file: Path, base: Candles, detail: Path) -> Candles:
     """The finer candles of `detail`, without those of bars that they contradict.
 
     Raises
@@ -120,14 +152,21 @@ def _finer(file: Path, base: Candles, detail: Path) -> Candles:
     return finer[~np.isin(finer.open_time - finer.open_time % base.timeframe.ms, against)]
 
 
-def from_synthetic(symbols: Sequence[str], days: int, warmup_bars: int, decision: Timeframe, seed: int) -> list[Series]:
-    """The synthetic market: `days` to be tested after `warmup_bars` decision candles of history."""
+def from_synthetic(
+    symbols: Sequence[str], days: int, warmup_bars: int, decision: Timeframe, seed: int, companions: Sequence[str] = ()
+) -> list[Series]:
+    """The synthetic market: `days` to be tested after `warmup_bars` decision candles of history.
+
+    `companions` are symbols that are compared with and not played.
+    """
     bars = (days * 86_400_000 + warmup_bars * decision.ms) // SYNTHETIC_BASE.ms
-    made = []
-    for symbol in symbols or ("BTCUSDT",):
-        base, funding = synthetic.generate(symbol=symbol, bars=bars, timeframe=SYNTHETIC_BASE, seed=seed)
-        made.append(Series(catalogue.instrument(symbol), base, funding))
-    return made
+    played = symbols or (SYNTHETIC_SYMBOL,)
+    grown = {
+        symbol: synthetic.generate(symbol=symbol, bars=bars, timeframe=SYNTHETIC_BASE, seed=seed)
+        for symbol in dict.fromkeys((*played, *companions))
+    }
+    others = {symbol: base for symbol, (base, _) in grown.items()}
+    return [Series(catalogue.instrument(symbol), *grown[symbol], others=others) for symbol in played]
 
 
 def frames(
@@ -145,23 +184,39 @@ def frames(
     Raises
     ------
     BacktestError
-        If the history does not reach back far enough for a single prediction in the range.
+        If the history does not reach back far enough for a single prediction in the range, or lacks what the set reads
+        beside the candles.
     """
+    manifest = foreteller.manifest
     made, refusals = [], dict[str, int]()
     for one in series:
-        candles = aggregate(one.base, decision)
-        first = None if start_ms is None else start_ms - (foreteller.lookback + 1) * decision.ms
-        candles = candles.between(first, end_ms)
         name = one.instrument.symbol
-        told = foreteller.predict_history(
-            name, candles, one.funding, progress and (lambda n, of, name=name: progress(f"predicting {name}", n, of))
+        first = None if start_ms is None else start_ms - (manifest.warmup + 1) * decision.ms
+        read = inputs_of(manifest, name, one.base, one.funding, one.finer, one.others)
+        candles, finer, companion = (
+            None if column is None else column.between(first, end_ms)
+            for column in (read.candles, read.finer, read.companion)
         )
+        assert candles is not None
+        told = foreteller.predict_history(
+            name, candles, one.funding, progress and (lambda n, of, name=name: progress(f"predicting {name}", n, of)),
+            finer=finer, companion=companion,
+        )  # fmt: skip
         made.append(SymbolFrame(one.instrument, one.base, candles, one.funding, told, one.detail))
         for reason, count in told.refusals.items():
             refusals[reason] = refusals.get(reason, 0) + count
     first = max(_first_prediction(f) for f in made)  # or it says why there is none
     start = first if start_ms is None else start_ms
     return [_between(f, start, end_ms) for f in made], refusals
+
+
+def without(frames: Sequence[SymbolFrame]) -> dict[str, int]:
+    """Family of members that gave no number -> candles predicted without it."""
+    counts: dict[str, int] = {}
+    for frame in frames:
+        for family, count in frame.predictions.without.items():
+            counts[family] = counts.get(family, 0) + count
+    return counts
 
 
 def _between(frame: SymbolFrame, start: int, end: int | None) -> SymbolFrame:

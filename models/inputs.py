@@ -38,13 +38,12 @@ class Inputs:
     finer: Candles | None = None
     companion: Candles | None = None
 
-    def between(self, start: int | None, end: int | None = None, warmup: int = 0) -> Inputs:
-        """What opens in [start, end), UTC ms; finer candles from `warmup` ms before, and all funding before the end."""
-        first = None if start is None else start - warmup
+    def between(self, start: int | None, end: int | None = None) -> Inputs:
+        """The candles that open in [start, end), UTC ms, and all funding before the end."""
         return Inputs(
             self.candles.between(start, end),
             None if self.funding is None else self.funding.between(None, end),
-            None if self.finer is None else self.finer.between(first, end),
+            None if self.finer is None else self.finer.between(start, end),
             None if self.companion is None else self.companion.between(start, end),
         )
 

@@ -7,22 +7,34 @@ import re
 import numpy as np
 
 from market import synthetic
+from market.aggregate import aggregate
 from market.candles import Candles
-from market.funding import Funding
 from market.instruments import InstrumentError
 from market.timeframes import Timeframe
+from models.inputs import Inputs
 from models.manifest import Manifest
 
 _SYNTHETIC = re.compile(r"synthetic seed (\d+) signal ([0-9.e+-]+)")
 
 
-def regrown(manifest: Manifest, symbol: str, bars: int) -> tuple[Candles, Funding] | None:
-    """The synthetic market of the set made again, so many bars of it; None if the manifest does not say how."""
+def regrown(manifest: Manifest, symbol: str, bars: int) -> Inputs | None:
+    """The synthetic market of the set made again, so many bars of it; None if the manifest does not say how.
+
+    A set that reads a finer timeframe was made on a market of that one, its decision candles made of it; its companion
+    is of the same market.
+    """
     said = _SYNTHETIC.fullmatch(manifest.data.source)
     if said is None:
         return None
-    timeframe, seed, signal = Timeframe.parse(manifest.data.timeframe), int(said[1]), float(said[2])
-    return synthetic.generate(symbol, bars=bars, timeframe=timeframe, seed=seed, signal=signal)
+    decision, seed, signal = Timeframe.parse(manifest.data.timeframe), int(said[1]), float(said[2])
+    base = manifest.finer_timeframe or decision
+    many = bars * decision.ratio(base)
+    candles, funding = synthetic.generate(symbol, bars=many, timeframe=base, seed=seed, signal=signal)
+    wanted, other = manifest.companion_of(symbol), None
+    if wanted is not None:
+        theirs, _ = synthetic.generate(wanted, bars=many, timeframe=base, seed=seed, signal=signal)
+        other = aggregate(theirs, decision)
+    return Inputs(aggregate(candles, decision), funding, None if base == decision else candles, other)
 
 
 def another_market(manifest: Manifest, symbol: str, candles: Candles) -> bool:
@@ -38,6 +50,6 @@ def another_market(manifest: Manifest, symbol: str, candles: Candles) -> bool:
         return True
     if made is None:
         return False
-    own, _ = made
+    own = made.candles
     _, ours, theirs = np.intersect1d(own.open_time, candles.open_time, assume_unique=True, return_indices=True)
     return bool(len(ours)) and not bool((own.close[ours] == candles.close[theirs]).any())

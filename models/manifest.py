@@ -457,6 +457,13 @@ class Manifest(Part):
         return self.finer.features.lookback + self.finer_window - 1 if self.finer else 0
 
     @property
+    def warmup(self) -> int:
+        """Decision candles of history that one prediction with all members looks back on."""
+        finer = self.finer_timeframe
+        reach = -(-self.finer_lookback * finer.ms // Timeframe.parse(self.data.timeframe).ms) if finer else 0
+        return max(self.lookback, reach)
+
+    @property
     def finer_timeframe(self) -> Timeframe | None:
         """Of the finer candles; None if none is read."""
         return Timeframe.parse(self.finer.timeframe) if self.finer else None

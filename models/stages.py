@@ -111,7 +111,7 @@ class Drift:
 def rows_of(rows: Ints) -> Ints:
     """The rows to record: some of the last week of those given, the last one included."""
     last = rows[rows > rows[-1] - SPAN]
-    return last[np.unique(np.linspace(0, len(last) - 1, COUNT).astype(np.int64))]
+    return np.asarray(last[np.unique(np.linspace(0, len(last) - 1, COUNT).astype(np.int64))], dtype=np.int64)
 
 
 def record(
@@ -160,11 +160,7 @@ def record(
         "features": dict(zip(names, matrix[rows].T, strict=True)),
         "scaled": _scaled(manifest.features, matrix[rows]),
         "outputs": outputs,
-        "trained": {
-            f"{name}/{key}": column
-            for name, answer in (trained or {}).items()
-            for key, column in zip(manifest.member(name).heads, answer(matrix, rows).T, strict=True)
-        },
+        "trained": _trained(manifest, trained or {}, matrix, rows),
         "stacked": _stacked(manifest, outputs),
         "probability": _probabilities(manifest, members, matrix, rows),
     }
@@ -240,6 +236,17 @@ def _outputs(members: Mapping[str, Open], matrix: Floats, rows: Ints) -> _Column
         for name, member in members.items()
         for key, column in zip(member.spec.heads, member.answer(matrix, rows).T, strict=True)
     }
+
+
+def _trained(manifest: Manifest, trained: Mapping[str, Trained], matrix: Floats, rows: Ints) -> _Columns:
+    """Networks' own logits, window by window: between the rows may be some that no network can read."""
+    window = manifest.window
+    last = np.array([window - 1], dtype=np.int64)
+    found: _Columns = {}
+    for name, answer in trained.items():
+        logits = np.concatenate([answer(matrix[row - window + 1 : row + 1], last) for row in rows])
+        found |= {f"{name}/{key}": column for key, column in zip(manifest.member(name).heads, logits.T, strict=True)}
+    return found
 
 
 def _scaled(served: Features, matrix: Floats) -> _Columns:

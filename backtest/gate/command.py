@@ -102,7 +102,7 @@ def market_of(manifest: Manifest, history: History, judge_days: int) -> Market:
     if history.start is not None:
         raise BacktestError("--from does not go with the gate: it judges what the sets recorded, and the last days")
     if history.files:
-        series = history.series(0, decision)
+        series = history.series(manifest)
         fitting = [s for s in series if s.instrument.symbol in manifest.data.symbols]
         if len(series) != 1 or not fitting:
             given = ", ".join(s.instrument.symbol for s in series)
@@ -116,7 +116,7 @@ def market_of(manifest: Manifest, history: History, judge_days: int) -> Market:
     base = one.base.between(None, history.end)
     if not len(base):
         raise BacktestError("no candles to judge on; widen --to")
-    return Market(one.instrument, base, aggregate(base, decision), one.funding, one.detail)
+    return Market(one.instrument, base, aggregate(base, decision), one.funding, one.detail, one.finer, one.others)
 
 
 def _regrown(manifest: Manifest, judge_days: int) -> Series:
@@ -127,7 +127,9 @@ def _regrown(manifest: Manifest, judge_days: int) -> Series:
         raise BacktestError(
             f"the set was trained on {manifest.data.source}, a real market: give its history by --data FILE"
         )
-    return Series(catalogue.instrument(symbol), *made)
+    other = manifest.companion_of(symbol)
+    others = {} if other is None or made.companion is None else {other: made.companion}
+    return Series(catalogue.instrument(symbol), made.candles, made.funding, finer=made.finer, others=others)
 
 
 def _champion(name: str | None, challenger: str | None, root: Path, errors: Console) -> Path | None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest.bars import SymbolFrame
+from backtest.bars import BacktestError, SymbolFrame
 from backtest.broker import Costs
 from backtest.engine import Result
 from backtest.gate.config import GateConfig
 from backtest.gate.recipe import Match, Played, Recipe, match
+from backtest.inputs import finer_missing, inputs_of
 from backtest.playing import play
 from backtest.statistics import DAY_MS
 from market.candles import VALUES, Candles, Floats, Ints
@@ -23,6 +24,7 @@ from market.timeframes import Timeframe
 from models import labels, walkforward
 from models.ensemble import Answers
 from models.inference import Predictor
+from models.inputs import Inputs
 from models.manifest import Manifest, utc_ms
 from models.prediction import PredictionHistory
 from strategy.live_config import Rules
@@ -55,23 +57,42 @@ class Terms:
 
 @dataclass(frozen=True)
 class Market:
-    """One symbol's history: base candles, decision candles made of them, funding, and finer candles to play if any."""
+    """One symbol's history: base candles, decision candles made of them, funding, and finer candles to play if any.
+
+    `finer` and `others` are what a set reads besides, as in `backtest.sources.Series`.
+    """
 
     instrument: Instrument
     base: Candles
     candles: Candles
     funding: Funding | None
     detail: Candles | None = None
+    finer: Candles | None = None
+    others: Mapping[str, Candles] = field(default_factory=dict)
 
     @property
     def end_ms(self) -> int:
         """Close of the last decision candle."""
         return int(self.candles.open_time[-1]) + self.candles.timeframe.ms
 
+    def inputs(self, manifest: Manifest) -> Inputs:
+        """What a set reads of it.
+
+        Raises
+        ------
+        BacktestError
+            If something of it is not there: a set is judged with all its members.
+        """
+        symbol = self.instrument.symbol
+        found = inputs_of(manifest, symbol, self.base, self.funding, self.finer, self.others)
+        if manifest.finer is not None and found.finer is None:
+            raise BacktestError(finer_missing(manifest, symbol, self.base))
+        return replace(found, candles=self.candles)
+
     def sha256(self) -> str:
-        """Of times and values of base candles, detail and funding, however a file stores them."""
+        """Of times and values of all its candles and of the funding, however a file stores them."""
         digest = hashlib.sha256()
-        for candles in (self.base, self.detail):
+        for candles in (self.base, self.detail, self.finer, *(c for _, c in sorted(self.others.items()))):
             if candles is None:
                 continue
             digest.update(candles.open_time.astype("<i8").tobytes())
@@ -261,13 +282,15 @@ def frame_of(recipe: Recipe | None, market: Market) -> SymbolFrame | None:
 
 def _ask(predictor: Predictor, market: Market, unseen_ms: int) -> Unseen:
     """Answers on the candles from `unseen_ms` on; those before serve as the past alone."""
-    past = unseen_ms - (predictor.lookback + 1) * market.candles.timeframe.ms
-    candles = market.candles.between(past)
-    matrix = predictor.matrix(candles, market.funding)
+    past = unseen_ms - (predictor.manifest.warmup + 1) * market.candles.timeframe.ms
+    inputs = market.inputs(predictor.manifest).between(past)
+    candles = inputs.candles
+    matrix = predictor.matrix(candles, inputs.funding, inputs.companion)
     new = candles.open_time >= unseen_ms
     ready = predictor.ready(candles, matrix)
     rows = np.flatnonzero(ready & new)
-    answers = predictor.answers(matrix, rows)
+    finer = predictor.finer_rows(candles, inputs.finer, inputs.funding)
+    answers = predictor.answers(matrix, rows, finer=finer)
     first = int(np.argmax(new)) if new.any() else len(candles)
     return Unseen(candles[first:], np.asarray(ready[first:]), rows - first, answers)
 

@@ -45,8 +45,8 @@ def _canary(evidence: Evidence) -> Gate:
 
 def _audits(evidence: Evidence) -> list[Gate]:
     side, market, times = evidence.challenger, evidence.market, evidence.terms.config.leak.audited
-    past = evidence.unseen_ms - 4 * (side.predictor.lookback + 1) * market.candles.timeframe.ms
-    candles = market.candles.between(past)
+    past = evidence.unseen_ms - 4 * (side.manifest.warmup + 1) * market.candles.timeframe.ms
+    read = market.inputs(side.manifest).between(past)
     found = []
     for name, question, run in (
         ("leak/look_ahead", "Do signals stay the same whatever comes after them?", audit.look_ahead),
@@ -54,7 +54,10 @@ def _audits(evidence: Evidence) -> list[Gate]:
     ):
         demanded = f"unchanged at {times} candles"
         try:
-            told = run(side.predictor, market.instrument.symbol, candles, market.funding, times=times)
+            told = run(
+                side.predictor, market.instrument.symbol, read.candles, market.funding, times=times,
+                finer=read.finer, companion=read.companion,
+            )  # fmt: skip
         except AuditError as error:
             found.append(Gate(name, question, Says.UNCLEAR, demanded, why=str(error)))
             continue

@@ -78,13 +78,15 @@ def _deviation(values: Floats) -> float:
 
 def _without_weight(evidence: Evidence) -> set[str]:
     """Outputs of horizons that weigh nothing, and of members a stacker multiplies by next to nothing."""
-    ensemble = evidence.challenger.manifest.ensemble
-    found = set()
+    manifest = evidence.challenger.manifest
+    ensemble = manifest.ensemble
+    light: set[str] = set()
+    heavy: set[str] = set()
     for head, stacker in ensemble.stackers.items():
-        heavy = ensemble.weights[head.split("/")[0]] > 0
-        if not heavy:
-            found.add(head)
+        weighs = ensemble.weights[head.split("/")[0]] > 0
+        (heavy if weighs else light).add(head)
         for member, coefficient in zip(stacker.members, stacker.coefficients, strict=True):
-            if not heavy or abs(coefficient) < 1e-3:
-                found.add(f"{member}/{head}")
-    return found
+            # a finer member's side is read by the stackers of every horizon
+            output = f"{member}/{manifest.member(member).head_for(head)}"
+            (heavy if weighs and abs(coefficient) >= 1e-3 else light).add(output)
+    return light - heavy

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from backtest.gate.evidence import Contender, Evidence
@@ -9,7 +11,8 @@ from backtest.gate.recipe import TEST
 from backtest.gate.ruling import at_most
 from backtest.verdict import Gate, Says
 from market.candles import Floats
-from models.inference import Predictor, golden_inputs
+from models.ensemble import Answers
+from models.inference import Predictor, golden_finer_rows, golden_inputs
 from models.logits import logit
 
 
@@ -45,7 +48,8 @@ def _from_trained(predictor: Predictor) -> dict[str, float]:
     if golden is None or not golden.trained:
         return {}
     matrix, rows = golden_inputs(predictor.manifest, golden.seed, golden.count)
-    served = predictor.answers(matrix, rows).members
+    finer = golden_finer_rows(predictor.manifest, golden.seed, golden.count)
+    served = predictor.answers(matrix, rows, finer=finer).members
     return {output: _largest(logit(served[output]) - np.array(trained)) for output, trained in golden.trained.items()}
 
 
@@ -54,20 +58,30 @@ def _live(evidence: Evidence) -> Gate:
     settings = evidence.terms.config.parity
     side, market = evidence.challenger, evidence.market
     unseen, predictor = side.unseen, side.predictor
-    if not len(unseen.rows):
+    answered = np.flatnonzero(unseen.answers.finite)
+    if not len(answered):
         return Gate(name, question, Says.UNCLEAR, f"at most {settings.live:g}", why="no unseen candle has an answer")
-    chosen = np.unique(np.linspace(0, len(unseen.rows) - 1, settings.samples).astype(np.int64))
+    chosen = answered[np.unique(np.linspace(0, len(answered) - 1, settings.samples).astype(np.int64))]
+    inputs = market.inputs(side.manifest)
     worst = 0.0
     for at in chosen.tolist():
         close = int(unseen.candles.open_time[unseen.rows[at]]) + market.candles.timeframe.ms
-        said = predictor.predict(market.instrument.symbol, market.candles.between(None, close), market.funding)
+        known = replace(inputs.known_at(close), funding=inputs.funding)  # rates may be there before they count
+        said = predictor.predict(
+            market.instrument.symbol, known.candles, known.funding, finer=known.finer, companion=known.companion
+        )
         told = unseen.answers
         pairs = [(said.p_long, told.p_long[at]), (said.p_short, told.p_short[at])]
         pairs += [(p, told.regime[at, k]) for k, p in enumerate(said.regime_probabilities)]
-        pairs += [(p, told.members[key][at]) for key, p in said.members.items()]
+        pairs += [(p, told.members[key][at]) for key, p in said.members.items() if not _both_none(p, told, key, at)]
         worst = max(worst, *(abs(live - batch) for live, batch in pairs))
     # both are rounded to 1e-9, which may itself part them by one unit
     return _because(at_most(name, question, worst, settings.live * 1.001), f"{len(chosen)} candles asked twice")
+
+
+def _both_none(said: float, told: Answers, key: str, at: int) -> bool:
+    """Whether a member gave no number live nor in the history."""
+    return bool(np.isnan(said) and np.isnan(told.members[key][at]))
 
 
 def _recorded(evidence: Evidence) -> Gate:
@@ -88,15 +102,17 @@ def _from_record(side: Contender, evidence: Evidence) -> float | None:
     record = side.recipe.at(side.recipe.part == TEST)
     if not len(record):
         return None
-    candles = evidence.market.candles
-    past = int(record.open_time[0]) - (side.predictor.lookback + 1) * candles.timeframe.ms
-    candles = candles.between(past, int(record.open_time[-1]) + candles.timeframe.ms)
-    matrix = side.predictor.matrix(candles, evidence.market.funding)
+    length = evidence.market.candles.timeframe.ms
+    past = int(record.open_time[0]) - (side.manifest.warmup + 1) * length
+    read = evidence.market.inputs(side.manifest).between(past, int(record.open_time[-1]) + length)
+    candles = read.candles
+    matrix = side.predictor.matrix(candles, evidence.market.funding, read.companion)
+    finer = side.predictor.finer_rows(candles, read.finer, evidence.market.funding)
     asked = side.predictor.ready(candles, matrix) & np.isin(candles.open_time, record.open_time)
     rows = np.flatnonzero(asked)
     if not len(rows):
         return None
-    answers = side.predictor.answers(matrix, rows)
+    answers = side.predictor.answers(matrix, rows, finer=finer)
     at = np.searchsorted(record.open_time, candles.open_time[rows])
     return max(
         _largest(answers.p_long - record.columns["p_long"][at]),

@@ -18,7 +18,6 @@ from backtest.rules_study.accounts import Player
 from backtest.rules_study.variants import FIXED, MATCHED
 from backtest.shown import Shown
 from backtest.significance import BLOCK_DAYS, DRAWS
-from market.timeframes import Timeframe
 from strategy.live_config import load_rules
 
 
@@ -81,7 +80,7 @@ def rules(
     with Shown(errors) as shown:
         began = time.perf_counter()
         shown("reading history", 0, 1)
-        series = history.series(sets[0].manifest.lookback, Timeframe.parse(sets[0].manifest.data.timeframe))
+        series = history.series(sets[0].manifest)
         told = [
             signals.unseen(s, one, history.start, history.end, shown)
             if unseen

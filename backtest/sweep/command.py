@@ -112,7 +112,7 @@ def sweep(
     own = base.rules()
     with Shown(errors) as shown:
         shown("reading history", 0, 1)
-        series = history.series(foreteller.lookback, decision)
+        series = history.series(judged.manifest)
         frames, refusals = sources.frames(series, foreteller, decision, history.start, history.end, shown)
         hold = judged.manifest.decision.max_hold_bars
         work = Work(compiled.simulate, compiled.prepare(frames), account.costs, hold, account.cash)

@@ -119,8 +119,8 @@ def another_table() -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("content", [b"", b"PAR1 and no more", another_table()], ids=["empty", "cut", "another table"])
-def test_a_damaged_file_is_refused(stored: ModelSet, content: bytes) -> None:
-    broken = replace(stored, contents=dict(stored.contents) | {stages.FILE: content})
+@pytest.mark.parametrize("damaged", [b"", b"PAR1 and no more", another_table()], ids=["empty", "cut", "another table"])
+def test_a_damaged_file_is_refused(stored: ModelSet, damaged: bytes) -> None:
+    broken = replace(stored, contents=dict(stored.contents) | {stages.FILE: damaged})
     with pytest.raises(ModelSetError, match="stage goldens"):
         stages.read(broken)

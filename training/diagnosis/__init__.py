@@ -1,4 +1,4 @@
-"""Diagnosis: why does this model output 0.0, or a constant, or nonsense? Asked stage by stage, answered in one sentence.
+"""Diagnosis: why does this model output 0.0, or a constant, or nonsense? Answered in one sentence.
 
 The checks run in the order in which such faults are found soonest; the first one that is broken is the verdict, for
 what comes after it is mostly its consequence. Nothing here needs torch.

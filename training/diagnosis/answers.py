@@ -23,6 +23,7 @@ FAINT = 0.01
 """A logit that moves by less says almost nothing: .0025 in probability."""
 SIGMOID_OF_A_SHARE = (0.5, 0.7311)
 """Sigmoid of 0 to 1: where everything lies if a sigmoid was applied twice."""
+DRAWN = "drawn inputs"
 _SAME = 1e-4
 
 
@@ -114,7 +115,7 @@ def spread(subject: Subject) -> Finding:
     still = [key for at, key in enumerate(subject.heads) if sd[at] < STILL]
     if still:
         at = subject.heads.index(still[0])
-        sentence = f"{', '.join(still)} is constant: logit {logits[0, at]:.4g} for each of {len(logits)} rows"
+        sentence = f"{', '.join(still)} is constant: logit {logits[0, at] + 0.0:.4g} for each of {len(logits)} rows"
         remedy = "its last layer says nothing of its input: look at its weights, and train again"
         return Finding(RANGE, BROKEN, sentence, remedy, figures)
     if subject.member.role == "regime":
@@ -123,6 +124,8 @@ def spread(subject: Subject) -> Finding:
     if faint:
         sentence = f"{', '.join(faint)} hardly moves: logit sd {sd.min():.2g}"
         return Finding(RANGE, SUSPECT, sentence, "compare its inputs' scaling and its training log", figures)
+    if source == DRAWN:
+        return Finding(RANGE, OK, f"it moves on drawn inputs, logit sd {sd.mean():.2g}; no real rows", figures=figures)
     where = f"1-99 % of the probabilities lie in [{low.min():.3f}, {high.max():.3f}]"
     if low.min() < BAND[0] or high.max() > BAND[1]:
         sentence = f"{where}, beyond [{BAND[0]:g}, {BAND[1]:g}]"
@@ -152,7 +155,7 @@ def _logits(subject: Subject) -> tuple[Floats | None, str]:
     raw = subject.outputs if subject.outputs is not None else _said(subject)
     if raw is None:
         return None, ""
-    source = subject.source if subject.outputs is not None else "golden inputs"
+    source = subject.source if subject.outputs is not None else DRAWN
     return (raw if subject.member.output == "logit" else logit(raw)), source
 
 

@@ -38,6 +38,8 @@ def batch(subject: Subject) -> Finding:
         return Finding(BATCH, OK, f"{_BOOSTER}: it answers row by row")
     windows = network.drawn(64)
     alone = network.run(windows, 1)
+    if not np.isfinite(alone).all():
+        return not_known(BATCH, "outputs are no numbers: see output range")
     apart = {size: float(np.abs(network.run(windows, size) - alone).max()) for size in BATCHES}
     worst = max(apart, key=lambda size: apart[size])
     figures: dict[str, Figure] = {f"batch_{size}": found for size, found in apart.items()}
@@ -60,7 +62,7 @@ def torch_against_onnx(subject: Subject) -> Finding:
     if network is None:
         return Finding(PARITY, OK, f"{_BOOSTER}, so nothing was exported")
     figures: dict[str, Figure] = {f"recorded_{size}": found for size, found in subject.member.parity.items()}
-    worst = max(subject.member.parity.values(), default=None)
+    worst = max(subject.member.parity.values(), default=None)  # None: nothing was recorded
     trained, windows = subject.trained, subject.golden_windows
     remedy = "export the network again from its trained weights, in eval()"
     if trained is not None and windows is not None:

@@ -63,7 +63,7 @@ class Check(Protocol):
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Every finding about one family of members of a set, in the order asked; `source` is the data they were asked on."""
+    """Every finding about one family of a set, in the order asked; `source` says of which data."""
 
     model_set: str
     family: str

@@ -100,9 +100,9 @@ def order(subject: Subject) -> Finding:
     if not len(off):
         return Finding(ORDER, OK, "names, hash and golden features agree column by column", figures=figures)
     figures["columns_off"] = len(off)
-    from_where = {int(at): _equal(now, then[:, at]) for at in off}
-    if all(found is not None for found in from_where.values()):
-        moved = [f"{served.names[at]} was fed with {served.names[found]}" for at, found in from_where.items() if found is not None]  # fmt: skip
+    takes = {served.names[at]: _equal(now, then[:, at]) for at in off}
+    moved = [f"{name} was fed with {served.names[found]}" for name, found in takes.items() if found is not None]
+    if len(moved) == len(off):
         sentence = f"the members were fitted to another order of the columns: {_listed(moved)}"
         return Finding(ORDER, BROKEN, sentence, remedy, figures)
     names = [served.names[at] for at in off]
@@ -131,7 +131,7 @@ def _changed(stages: Stages | None, scaler: Scaler) -> list[str]:
 
 
 def _logit_spread(subject: Subject) -> dict[str, Figure]:
-    """How much the network's output moves on real rows as served, on the same rows unscaled, and on standard normals."""
+    """How much the network's output moves: on real rows as served, on the same unscaled, and on standard normals."""
     network, sample = subject.network, subject.sample
     if network is None or sample is None or not len(sample.rows):
         return {}

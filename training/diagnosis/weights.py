@@ -7,6 +7,7 @@ pull, to each of the block bootstrap's draws.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from market.candles import Floats
 from market.timeframes import Timeframe
@@ -25,7 +26,8 @@ DRAWS = 200
 SURE = 0.9
 """Share of the draws by which a sign is called sure."""
 _RIDGE = 1e-3
-_STEPS = 8
+_STEPS, _STEPS_MORE = 8, 3
+"""Of Newton's method: to the whole record, and from there to a draw of it."""
 
 
 def stack(subject: Subject) -> Finding:
@@ -81,10 +83,12 @@ def _signs(subject: Subject) -> dict[str, dict[str, Figure]]:
         if len(np.unique(outcome)) < 2:
             continue
         at = record.families.index(subject.family)
-        draws = unbounded(said, outcome, Resamples(len(outcome), block, DRAWS).weights.astype(np.float64))[at]
+        drawn = Resamples(len(outcome), block, DRAWS).weights
+        fitted = unbounded(said, outcome, np.ones((len(outcome), 1), dtype=np.int8), _STEPS)
+        draws = unbounded(said, outcome, drawn, _STEPS_MORE, fitted)[at]
         found[key] = {
             "refitted": float(LogisticStacker(_l2(subject)).fit(said, outcome).coefficients_[at]),
-            "unbounded": float(unbounded(said, outcome, np.ones((len(outcome), 1)))[at, 0]),
+            "unbounded": float(fitted[at, 0]),
             "low": float(np.quantile(draws, 0.05)),
             "high": float(np.quantile(draws, 0.95)),
             "share_negative": float((draws < 0).mean()),
@@ -93,26 +97,28 @@ def _signs(subject: Subject) -> dict[str, dict[str, Figure]]:
     return found
 
 
-def unbounded(said: Floats, outcome: Floats, weights: Floats) -> Floats:
-    """Coefficients (M, draws) of a logistic regression of outcomes (n,) on logits (n, M), for each draw's weights.
+def unbounded(
+    said: Floats, outcome: Floats, weights: NDArray[np.int8], steps: int, start: Floats | None = None
+) -> Floats:
+    """Coefficients and intercept (M + 1, draws) of a logistic regression of outcomes (n,) on logits (n, M).
 
-    Newton's method on all draws side by side; a thousandth of a row's pull to 0 keeps twins from running apart.
+    Newton's method on all draws' weights (n, draws) side by side, from `start` (M + 1, 1); a thousandth of a row's pull
+    to 0 keeps twins from running apart.
     """
     x = np.column_stack([said, np.ones(len(said))])
-    count = x.shape[1]
+    count, draws = x.shape[1], weights.shape[1]
     upper = [(i, j) for i in range(count) for j in range(i, count)]
     products = np.column_stack([x[:, i] * x[:, j] for i, j in upper])
-    at = np.zeros((count, weights.shape[1]))
-    for _ in range(_STEPS):
+    at = np.zeros((count, draws)) if start is None else np.repeat(start, draws, axis=1)
+    for _ in range(steps):
         p = sigmoid(x @ at)
         slope = x.T @ (weights * (outcome[:, None] - p)) - _RIDGE * at
-        bends = products.T @ (weights * p * (1 - p))
-        hessian = np.empty((weights.shape[1], count, count))
-        for (i, j), bend in zip(upper, bends, strict=True):
+        hessian = np.empty((draws, count, count))
+        for (i, j), bend in zip(upper, products.T @ (weights * (p * (1 - p))), strict=True):
             hessian[:, i, j] = hessian[:, j, i] = bend
         hessian += _RIDGE * np.eye(count)
         at = at + np.linalg.solve(hessian, slope.T[:, :, None])[:, :, 0].T
-    return at[:-1]
+    return at
 
 
 def _out_of_fold(record: WalkForward, key: str, cost: float) -> tuple[Floats, Floats]:

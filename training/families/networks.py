@@ -19,7 +19,7 @@ from models import labels, networks
 from models.features import rows_ready
 from models.manifest import REGIMES, Member, Scaler
 from models.modelset import digest
-from models.scaling import FeatureScaler
+from models.scaling import FeatureScaler, scale
 from training import export, loop
 from training.augmentation import Augmentation
 from training.folds import FINISHED
@@ -169,7 +169,8 @@ class NetworkFamily:
         )
 
         def trained(matrix: Floats, rows: Ints) -> Floats:
-            return loop.logits(network, scaler.transform(matrix), rows, spec.window).astype(np.float64)
+            inputs = scale(matrix, scaler.center_, scaler.scale_, scaler.clip)
+            return loop.logits(network, inputs, rows, spec.window).astype(np.float64)
 
         facts = dict(fits[Unit(self.name, FINISHED)].facts)
         facts["folds"] = [dict(fits[Unit(self.name, part)].facts) for part in range(len(context.folds.parts))]
