@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from market.candles import Floats
-from models.manifest import family
 from models.logits import sigmoid
-from models.manifest import Manifest
+from models.manifest import Manifest, family
 from models.metrics import Interval
 from models.resampling import Drawn, Resamples
 from models.stacking import context_columns
