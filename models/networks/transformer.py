@@ -23,7 +23,11 @@ class Block(nn.Module):  # type: ignore[misc]
             raise NetworkError(f"width {width} does not divide among {heads} attention heads")
         self.attention_heads = heads
         self.attention_norm, self.forward_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.query, self.key_value, self.out = nn.Linear(width, width), nn.Linear(width, 2 * width), nn.Linear(width, width)
+        self.query, self.key_value, self.out = (
+            nn.Linear(width, width),
+            nn.Linear(width, 2 * width),
+            nn.Linear(width, width),
+        )
         self.wide, self.narrow = nn.Linear(width, expansion * width), nn.Linear(expansion * width, width)
         self.dropout = nn.Dropout(dropout)
 
