@@ -22,10 +22,12 @@ def fingerprint(candles: Candles, funding: Funding | None = None) -> str:
     return digest.hexdigest()
 
 
-def of_code(root: Path, folders: Iterable[str] = ("",)) -> str:
-    """SHA-256 (hex) of the Python files straight in `folders` of `root`: their names and what is in them."""
+def of_code(root: Path, parts: Iterable[str] = ("",)) -> str:
+    """SHA-256 (hex) of Python files of `root`, or those straight in folders of it: their names and what is in them."""
     digest = hashlib.sha256()
-    for source in sorted({file for folder in folders for file in (root / folder).glob("*.py")}):
+    places = [root / part for part in parts]
+    found = {file for place in places for file in ([place] if place.suffix == ".py" else place.glob("*.py"))}
+    for source in sorted(found):
         content = source.read_bytes()
         digest.update(f"{source.relative_to(root).as_posix()} {len(content)}\n".encode() + content)
     return digest.hexdigest()

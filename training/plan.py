@@ -6,8 +6,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
+from market.fingerprint import of_code
 from market.progress import Steps
 from training.executors import Executor
 from training.families import FAMILIES
@@ -85,6 +87,20 @@ class Workshop:
         return {unit: found[unit] for unit in units}
 
 
+ROOT = Path(__file__).resolve().parent.parent
+FITTING = (
+    "training/augmentation.py",
+    "training/boosting.py",
+    "training/families",
+    "training/loop.py",
+    "training/losses.py",
+    "training/optimizers.py",
+    "models/networks",
+    "models/scaling.py",
+)
+"""The code a fit goes through; what comes before it is in the problem's arrays."""
+
+
 def work(context: Context, unit: Unit) -> Fit:
     """Do one unit, wherever this runs."""
     return FAMILIES[unit.family].fit(context, unit)
@@ -117,6 +133,7 @@ def common(context: Context) -> dict[str, Any]:
         read |= {f"finer {name}": getattr(finer, name) for name in ("matrix", "targets", "ready", "ends")}
     return {
         "problem": key_of(read),
+        "code": of_code(ROOT, FITTING),
         "names": list(problem.names),
         "labels": context.spec.labels.model_dump(mode="json"),
         "splits": context.spec.splits.model_dump(mode="json"),

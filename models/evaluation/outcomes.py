@@ -37,4 +37,11 @@ def of_returns(moved: Floats, horizon: int, cost: float) -> dict[str, Floats]:
 def regimes(manifest: Manifest, candles: Candles) -> Floats:
     """The regime that came of each bar (N,): 0, 1, 2 or NaN."""
     volatility = labels.forward_volatility(candles, manifest.data.labels.regime_horizon)
-    return labels.regimes(volatility, manifest.ensemble.regime_edges)
+    return labels.regimes(volatility, edges(manifest, candles))
+
+
+def edges(manifest: Manifest, candles: Candles) -> Floats:
+    """What parts a bar's volatility in thirds: the set's two edges (2,), or each bar's own (N, 2)."""
+    if manifest.data.labels.regime_edges == "trailing":
+        return labels.trailing_edges(candles, manifest.data.labels.regime_horizon)
+    return np.array(manifest.ensemble.regime_edges)

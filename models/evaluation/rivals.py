@@ -15,7 +15,7 @@ from market.candles import Candles, Floats, Ints
 from models import baselines, ridge
 from models.baselines import Baselines
 from models.evaluation.data import History
-from models.evaluation.outcomes import outcomes, questions, regimes
+from models.evaluation.outcomes import edges, outcomes, questions, regimes
 from models.evaluation.overlap import Judged
 from models.inference import Predictor
 from models.logits import sigmoid
@@ -88,7 +88,7 @@ def rivals(predictor: Predictor, history: History, range_: Judged) -> Rivals:
     """The baselines of a set over a history."""
     manifest, candles = predictor.manifest, history.candles
     matrix = predictor.matrix(candles, history.funding, history.companion)
-    past = baselines.persistence(candles, manifest.data.labels.regime_horizon, manifest.ensemble.regime_edges)
+    past = baselines.persistence(candles, manifest.data.labels.regime_horizon, edges(manifest, candles))
     reversal = baselines.minus_24h_return(candles)
     sound = np.isfinite(reversal) & np.isfinite(past)
     fitted, origin, reason = manifest.baselines, "what the set was trained on", ""
