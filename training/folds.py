@@ -40,11 +40,6 @@ class Folds:
         later = problem.rows[problem.rows >= problem.slices.stop.start]
         self.finished = (rows, problem.rows_in(problem.slices.stop), later)
 
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """Every part, the finished one last."""
-        return (*range(len(self.parts)), FINISHED)
-
     def rows(self, part: int) -> tuple[Ints, Ints, Ints]:
         """Rows fitted on, rows that stop the fit, and rows judged, of one part."""
         return self.finished if part == FINISHED else self.parts[part]

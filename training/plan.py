@@ -17,6 +17,7 @@ from training.folds import FINISHED
 from training.fusion import fuse_folds
 from training.kept import Kept
 from training.kept import key as key_of
+from training.spec import TrainingSpec
 from training.units import Answers, Context, Fit, Unit
 
 
@@ -52,7 +53,7 @@ class Workshop:
         NotTrained
             If units are missing that may not be fitted.
         """
-        units = units_of(context, families, parts)
+        units = units_of(context.spec, families, parts)
         facts = common(context)
         keys = {unit: key(context, unit, facts) for unit in units}
         found: dict[Unit, Fit] = {}
@@ -106,13 +107,13 @@ def work(context: Context, unit: Unit) -> Fit:
     return FAMILIES[unit.family].fit(context, unit)
 
 
-def units_of(context: Context, families: Sequence[str], parts: Sequence[int] | None = None) -> list[Unit]:
+def units_of(spec: TrainingSpec, families: Sequence[str], parts: Sequence[int] | None = None) -> list[Unit]:
     """Every unit of these families, in the given parts or in all."""
     return [
         Unit(family, part, seed)
         for family in families
-        for part in (context.folds.numbers if parts is None else parts)
-        for seed in range(FAMILIES[family].seeds(context.spec))
+        for part in ((*range(spec.splits.folds), FINISHED) if parts is None else parts)
+        for seed in range(FAMILIES[family].seeds(spec))
     ]
 
 

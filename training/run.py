@@ -103,41 +103,39 @@ def make_set(
     if bars.finer is None and spec.lstm15m is not None and families.FINER not in asked and mode != DISTILL:
         spec = spec.model_copy(update={families.FINER: None})
     try:
-        problem = pose(bars, spec)
-        context = Context(problem, spec, Folds(problem, spec), threads, device)
-        run = _Run(context, store, steps, command, asked, workshop or Workshop())
+        run = _Run(spec, store, steps, command, asked, workshop or Workshop())
         with steps.running(STEPS + spec.evidence.canary + (spec.lightgbm.search is not None) + run.units):
-            return run.made()
+            with steps.step("features and labels") as step:
+                problem = pose(bars, spec)
+                step.note(f"{len(problem.names)} features, {len(problem.rows)} of {len(bars.candles)} bars usable")
+            return run.made(Context(problem, spec, Folds(problem, spec), threads, device))
     except (SplitError, LabelError) as error:
         raise DataError(f"{bars.source}: {error}") from error
 
 
 class _Run:
-    """One run: its context, and where its set goes."""
+    """One run: what it makes, and where its set goes."""
 
     def __init__(
-        self, context: Context, store: Path, steps: Steps, command: str, asked: list[str], workshop: Workshop
+        self, spec: TrainingSpec, store: Path, steps: Steps, command: str, asked: list[str], workshop: Workshop
     ) -> None:
-        self.context, self.store, self.steps, self.command = context, store, steps, command
+        self.store, self.steps, self.command = store, steps, command
         self.asked, self.workshop = asked, workshop
         self.trials = 1
         learns = "student" in asked
-        self.teachers = [f for f in (families.direction(context.spec) if learns else asked) if f != "student"]
-        self.first = [*self.teachers, *families.regime(context.spec)]
-        self.first += [families.PLAIN.name] if BOOSTED.name in asked and context.spec.lightgbm.compare_plain else []
-        self.units = len(units_of(context, [*self.first, *(["student"] if learns else [])]))
+        self.teachers = [f for f in (families.direction(spec) if learns else asked) if f != "student"]
+        self.first = [*self.teachers, *families.regime(spec)]
+        self.first += [families.PLAIN.name] if BOOSTED.name in asked and spec.lightgbm.compare_plain else []
+        self.units = len(units_of(spec, [*self.first, *(["student"] if learns else [])]))
 
-    def made(self) -> Outcome:
-        """Go through the steps."""
+    def made(self, context: Context) -> Outcome:
+        """Go through the steps that follow once the problem is posed."""
         steps = self.steps
-        with steps.step("features and labels") as step:
-            problem = self.context.problem
-            step.note(f"{len(problem.names)} features, {len(problem.rows)} of {len(problem.bars.candles)} bars usable")
-        if self.context.spec.lightgbm.search is not None:
+        if context.spec.lightgbm.search is not None:
             with steps.step("search for LightGBM's settings") as step:
-                self.context, tried = tuning.searched(self.context, step)
+                context, tried = tuning.searched(context, step)
                 self.trials += tried
-        context = self.context
+        self.context = context
         problem, spec, folds = context.problem, context.spec, context.folds
         fits = dict(self.workshop.fit(context, self.first, steps))
         members = [self._finished(family, fits) for family in self.teachers]

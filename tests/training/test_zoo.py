@@ -223,10 +223,8 @@ def test_a_search_counts_its_trials_and_keeps_to_the_train_slice(bars: Bars) -> 
     assert found.spec.lightgbm != spec.lightgbm
 
 
-def test_units_cover_folds_and_seeds_once(bars: Bars) -> None:
-    spec = zoo()
-    problem = pose(bars, spec)
-    units = units_of(Context(problem, spec, Folds(problem, spec)), ["lstm", "regime"])
+def test_units_cover_folds_and_seeds_once() -> None:
+    units = units_of(zoo(), ["lstm", "regime"])
     assert len(units) == len(set(units)) == 3 * 2 + 3
     assert Unit("lstm", FINISHED, 1) in units
 
