@@ -124,7 +124,7 @@ class _Run:
         learns = "student" in asked
         self.teachers = [f for f in (families.direction(context.spec) if learns else asked) if f != "student"]
         self.first = [*self.teachers, *families.regime(context.spec)]
-        self.first += [families.PLAIN.name] if context.spec.lightgbm.compare_plain else []
+        self.first += [families.PLAIN.name] if BOOSTED.name in asked and context.spec.lightgbm.compare_plain else []
         self.units = len(units_of(context, [*self.first, *(["student"] if learns else [])]))
 
     def made(self) -> Outcome:
