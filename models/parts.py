@@ -30,4 +30,5 @@ class Part(BaseModel):
     @model_serializer(mode="wrap")
     def _without_what_is_not_said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         told: dict[str, Any] = handler(self)
-        return {k: v for k, v in told.items() if v or k not in self.later}
+        usual = {k: type(self).model_fields[k].get_default(call_default_factory=True) for k in self.later}
+        return {k: v for k, v in told.items() if k not in usual or getattr(self, k) != usual[k]}
