@@ -17,9 +17,9 @@ from market.candles import Candles, Floats, Ints
 from market.funding import Funding
 from models import features, stages, walkforward
 from models.evaluation import data as histories
-from models.evaluation.sample import family as family_of
 from models.inference import golden_inputs
 from models.manifest import Manifest, Member
+from models.manifest import family as family_of
 from models.members import Open
 from models.modelset import ModelSet, ModelSetError
 from models.scaling import scale

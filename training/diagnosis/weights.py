@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from market.candles import Floats
 from market.timeframes import Timeframe
-from models.evaluation.sample import family as family_of
 from models.evaluation.sample import week
 from models.labels import LONG, SHORT
 from models.logits import sigmoid
+from models.manifest import family as family_of
 from models.resampling import Resamples
 from models.stacking import LogisticStacker
 from models.walkforward import TEST, WalkForward

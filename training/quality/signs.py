@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from market.candles import Floats
-from models.evaluation.sample import family
 from models.logits import sigmoid
-from models.manifest import Manifest
+from models.manifest import Manifest, family
 from models.metrics import Interval
 from models.resampling import Drawn, Resamples
 from models.walkforward import TEST, WalkForward
