@@ -24,10 +24,14 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
     later: ClassVar[tuple[str, ...]] = ()
-    """Fields that came after the first sets were made: written only where they say something, so that those keep their
-    bytes, and with them their hashes."""
+    """Fields that came after the first sets were made: written only where they differ from their default, so that those
+    sets keep their bytes, and with them their hashes."""
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         told: dict[str, Any] = handler(self)
-        return {k: v for k, v in told.items() if v or k not in self.later}
+        fields = type(self).model_fields
+        for name in self.later:
+            if getattr(self, name) == fields[name].get_default(call_default_factory=True):
+                told.pop(name, None)
+        return told

@@ -74,8 +74,8 @@ class Aim:
     @property
     def reason(self) -> str:
         """Every reason, those that settle the verdict first."""
-        last = [c.reason for c in self.conditions if c.reason and c.verdict != Verdict.NOT_MET]
-        return "; ".join([c.reason for c in self.conditions if c.reason and c.verdict == Verdict.NOT_MET] + last)
+        ordered = sorted(self.conditions, key=lambda condition: condition.verdict != Verdict.NOT_MET)
+        return "; ".join(dict.fromkeys(condition.reason for condition in ordered if condition.reason))
 
 
 def together(verdicts: Iterable[Verdict]) -> Verdict:
@@ -115,19 +115,26 @@ def within(found: Interval | None, bound: float) -> Verdict:
     return Verdict.NOT_MET if found.low > bound or found.high < -bound else Verdict.INCONCLUSIVE
 
 
-def reaching(what: str, found: Interval | None, bar: float, absent: str, weeks: float | None = None) -> Condition:
-    """A condition that a figure reaches a bar, with the reason where it does not."""
+def reaching(what: str, found: Interval | None, bar: float, absent: str, weeks: float) -> Condition:
+    """A condition that a figure reaches a bar, with the reason where it does not.
+
+    Parameters
+    ----------
+    absent : str
+        The reason where there is no figure.
+    weeks : float
+        That were judged: an interval is as wide as they are few.
+    """
     verdict = at_least(found, bar)
     if found is None or verdict == Verdict.NOT_RUN:
-        return Condition(verdict, "", f"{what}: {absent}")
+        return Condition(Verdict.NOT_RUN, "", absent)
     figure, apart = f"{what} {estimate(found)}", found.value - bar
     if verdict == Verdict.MET:
         return Condition(verdict, figure)
-    side = f"{number(abs(apart))} {'below' if apart < 0 else 'above'} {number(bar, 2)}"
+    side = f"{what} is {number(abs(apart))} {'short of' if apart < 0 else 'above'} {number(bar, 2)}"
     if verdict == Verdict.NOT_MET:
-        return Condition(verdict, figure, f"{what} is {side}, the whole interval below it")
-    why = "" if weeks is None else f": {weeks:.0f} weeks tell no more"
-    return Condition(verdict, figure, f"{what} is {side}, and the interval holds it{why}")
+        return Condition(verdict, figure, f"{side}, which its interval does not reach")
+    return Condition(verdict, figure, f"{side}, which its interval holds ({weeks:.0f} weeks)")
 
 
 def leading(what: str, found: Interval | None) -> Condition:
@@ -148,7 +155,7 @@ def aims(figures: Figures) -> list[Aim]:
     found.append(_regime(figures))
     found.append(Aim(f"LSTM, {at}: AUC ≥ .54 for both sides", _sides(figures, "lstm", 0.54)))
     found.append(Aim("15m LSTM: AUC ≥ .52 for both sides", finer(figures, 0.52)))
-    found.append(Aim("TFT's weight in the stack not negative, or explained", tuple(weight(figures, "tft"))))
+    found.append(Aim("TFT's weight in the stack not negative, or explained", tuple(weight_conditions(figures, "tft"))))
     found.append(Aim(f"out of fold less test at most {number(GAP, 2)}, or inconclusive", tuple(gaps(figures))))
     found.append(Aim("torch against ONNX: logits within 1e-4", (parity(figures),)))
     found.append(Aim(f"outputs' 1–99 % shown against [{number(LOW, 1)}, {number(HIGH, 1)}]", tuple(outputs(figures))))
@@ -198,7 +205,7 @@ def _regime(figures: Figures) -> Aim:
     return Aim("regime: accuracy ≥ .60, and surely better than HAR + calendar in log-loss and kappa", conditions)
 
 
-def weight(figures: Figures, member: str) -> list[Condition]:
+def weight_conditions(figures: Figures, member: str) -> list[Condition]:
     """A member's weights at the shortest horizon, and what their bootstrapped sign says."""
     found = [w for w in figures.weights if w.member == member and w.head.startswith(f"{figures.horizons[0]}/")]
     if not found:

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from market import history as klines
+from market.candles import Candles, Floats
 from market.progress import Steps
 from market.timeframes import Timeframe
-from models import evaluation, trials, walkforward
+from models import evaluation, features, trials, walkforward
 from models.evaluation import data as histories
 from models.evaluation.outcomes import SECTIONS
 from models.evaluation.rivals import RIVALS
@@ -19,6 +22,8 @@ from models.inference import Predictor
 from models.manifest import Manifest, utc_ms
 from models.metrics import Interval
 from models.modelset import ModelSet
+from models.stacking import VOLATILITY
+from models.walkforward import WalkForward
 from training.quality import signs
 from training.quality.ablation import Ablation
 from training.quality.recorded import Pair, Quarter, Record
@@ -162,7 +167,8 @@ def gather(model_set: ModelSet, asked: Asked, steps: Steps) -> Figures:
         pairs = record.pairs()
         step.note(f"{len(record.names)} members and baselines")
     with steps.step("weights of the stack"):
-        weights = signs.weights(record.record, manifest, block, asked.draws, asked.seed)
+        volatility = _volatility(history.candles, record.record)
+        weights = signs.weights(record.record, manifest, volatility, block, asked.draws, asked.seed)
     with steps.step("quarters, regimes, outputs"):
         first = manifest.horizons[0]
         rivals = {section: _rival(told[section][str(first)], pairs[section][first]) for section in SECTIONS}
@@ -186,6 +192,16 @@ def _rival(entry: Json, held: dict[str, Pair]) -> str:
     """The strongest baseline on the test slice that the record holds too."""
     aucs = {name: entry["baselines"][name]["auc"] for name in RIVALS if name in held}
     return max(aucs, key=lambda name: aucs[name] or 0.0)
+
+
+def _volatility(candles: Candles, record: WalkForward) -> Floats:
+    """What the stack may read of volatility at the record's rows (n,); NaN where the history does not hold one."""
+    at = np.searchsorted(candles.open_time, record.open_time)
+    there = at < len(candles)
+    there[there] &= candles.open_time[at[there]] == record.open_time[there]
+    found = np.full(len(record), np.nan)
+    found[there] = features.compute(candles, None, (VOLATILITY,))[at[there], 0]
+    return found
 
 
 def _finer(record: Record, manifest: Manifest, data: str) -> dict[str, Interval]:

@@ -1,6 +1,7 @@
 """The list's numbers: what the scripts that this replaces claimed, beside what the same recipe gives here.
 
-They were measured on other data (ETHUSDT, hours), on holdouts that early stopping had spent, and without intervals.
+They were measured on other data (ETHUSDT, hours), on holdouts that early stopping had spent, and without intervals. An
+AUC is compared where the list has it: does a long pay, over the shortest horizon?
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from training.quality.aims import (
     place,
     reach,
     reaching,
-    weight,
+    weight_conditions,
 )
 from training.quality.figures import LONG, SHORTEST, Figures
 from training.quality.wording import SECTIONS, estimate, interval, name, number
@@ -40,16 +41,15 @@ def listed(figures: Figures) -> dict[str, Aim]:
         "Sharpe +20 %": Aim("20 % above fixed rules", (_rules(figures),)),
         "stacking gap .02": Aim(f"|out of fold − test| ≤ {number(GAP, 2)}, {at}", tuple(gaps(figures))),
         "TFT range": Aim("outputs within [.3, .7]", (_range(figures, "tft"),)),
-        "TFT weight": Aim("weight not negative", tuple(weight(figures, "tft"))),
+        "TFT weight": Aim("weight not negative", tuple(weight_conditions(figures, "tft"))),
     }
 
 
 def _member(figures: Figures, member: str, bar: float) -> Condition:
     """A member's AUC where the list measured it: does a long pay, over the shortest horizon?"""
     found = figures.auc(LONG, SHORTEST, member)
-    what = f"{name(member)}, {SECTIONS[LONG]}, {figures.spell(SHORTEST)}:"
     absent = f"the set has no {name(member)}" if SHORTEST in figures.horizons else f"the set has no {SHORTEST}-bar head"
-    condition = reaching(what, found, bar, absent, figures.weeks)
+    condition = reaching(SECTIONS[LONG], found, bar, absent, figures.weeks)
     stack = figures.auc(LONG, SHORTEST, STACK)
     if condition.reason and found is not None and stack is not None and stack.value < bar:
         return Condition(

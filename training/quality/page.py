@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from training.quality import tables
+from training.quality import making, tables
 from training.quality.aims import Aim, Verdict, aims
 from training.quality.figures import Figures
 from training.quality.listed import listed
@@ -35,7 +35,7 @@ def write(figures: Figures, command: str, plots: tuple[str, ...]) -> str:
         Names of those that were drawn.
     """
     sections: tuple[Section, ...] = (
-        ("What was judged", tables.judged, None),
+        ("What was judged", making.judged, None),
         ("The aims", _aims, None),
         ("The list's numbers", _listed, None),
         ("AUC on the test slice", tables.aucs, "auc"),
@@ -45,10 +45,10 @@ def write(figures: Figures, command: str, plots: tuple[str, ...]) -> str:
         ("Calibration", tables.calibration, "calibration"),
         ("Volatility regime", tables.regime, "regime"),
         ("Outputs", tables.outputs, None),
-        ("The stack", tables.stack, None),
-        ("Ablation", tables.ablation, "ablation"),
-        ("Integrity", tables.integrity, None),
-        ("Full size", tables.full_size, None),
+        ("The stack", making.stack, None),
+        ("Ablation", making.ablation, "ablation"),
+        ("Integrity", making.integrity, None),
+        ("Full size", making.full_size, None),
     )
     parts = [_head(figures, command)]
     for title, body, plot in sections:
@@ -69,17 +69,17 @@ def _head(figures: Figures, command: str) -> str:
 
 # Model quality
 
-Set `{manifest.id}`, of the spec `{manifest.identity.name}`, on its own untouched test slice: {told["data"]["from"]} to
+Set `{manifest.id}`, of the spec `{manifest.identity.name}`, on its own test slice: {told["data"]["from"]} to
 {told["data"]["to"]}, {told["data"]["rows"]:,} bars. Of {len(found)} aims: **{summary}**.
 
 ```sh
 {command}
 ```
 
-Brackets are intervals of {share} from {told["interval"]["draws"]} samples of whole weeks. *Met*: the whole interval lies
-on the aim's side. *Not met*: none of it does. *Inconclusive*: it holds the bar, so these weeks do not tell. Leads are
-paired: both scores in the same samples. Nothing was tuned on the test slice. What each question means is in
-[evaluation.md](../evaluation.md); what became of each task is in [tasks.md](../tasks.md).
+Brackets are intervals of {share} from {told["interval"]["draws"]} samples of whole weeks. *Met*: the whole interval
+lies on the aim's side. *Not met*: none of it does. *Inconclusive*: it holds the bar, so these weeks do not tell. Leads
+are paired: both scores in the same samples. What each question means is in [evaluation.md](../evaluation.md); what
+became of each task is in [tasks.md](../tasks.md).
 """
 
 
@@ -89,7 +89,8 @@ def _aims(figures: Figures) -> str:
 
 def _listed(figures: Figures) -> str:
     note = (
-        "What the scripts that this replaces claimed of other data (ETHUSDT), and what the same recipe gives here.\n\n"
+        "What the scripts that this replaces claimed of other data (ETHUSDT), and what the same recipe gives here: "
+        f"AUC where a long pays over {figures.spell(figures.horizons[0])}, unless said.\n\n"
     )
     rows = (_row(title, aim) for title, aim in listed(figures).items())
     return note + table(("number", "measured here", "verdict", "why"), rows).replace("(results/", "(")

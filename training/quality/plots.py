@@ -127,9 +127,10 @@ def _quarters(figures: Figures) -> Figure | None:
                 if not mine.any():
                     continue
                 chosen = [f for f, m in zip(found, mine, strict=True) if m]
-                panel.fill_between(
-                    at[mine], [f.low for f in chosen], [f.high for f in chosen], color=colour, alpha=0.2, linewidth=0
-                )
+                low, high = [f.low for f in chosen], [f.high for f in chosen]
+                panel.fill_between(at[mine], low, high, color=colour, alpha=0.2, linewidth=0)
+                # a band of one quarter has no width, so each has its bar too
+                panel.vlines(at[mine] + (0.04 if key == "rival" else 0.0), low, high, color=colour, linewidth=0.9)
                 panel.plot(
                     at[mine], [f.value for f in chosen], "o-", color=colour, markersize=3.5, linewidth=1.4,
                     label=None if part and any(not q.test for q in quarters) else label,
@@ -188,7 +189,7 @@ def _regime(figures: Figures) -> Figure:
             for column in range(len(REGIMES)):
                 corner = (column - 0.5, row - 0.5)
                 square = matplotlib.patches.Rectangle(
-                    corner, 1, 1, facecolor=OURS, alpha=0.85 * float(shares[row, column]), linewidth=0
+                    corner, 1, 1, facecolor=OURS, alpha=0.5 * float(shares[row, column]), linewidth=0
                 )
                 square.set_gid(f"regime {who} {REGIMES[row]} {REGIMES[column]}")
                 panel.add_patch(square)

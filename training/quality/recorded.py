@@ -1,7 +1,7 @@
 """Recorded: what the walk-forward record says of every member, fold by fold, beside the test slice.
 
-`models.evaluation` compares the stack out of fold with the stack on the test slice; this does the same for each member and
-baseline, and looks at the record by quarters.
+`models.evaluation` compares the stack out of fold with the stack on the test slice; this does the same for each member
+and baseline, and looks at the record by quarters.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Quarter:
-    """AUC of the stack and of a baseline in one quarter; `test` tells bars of the test slice from those of the folds."""
+    """AUC of the stack and of a baseline in one quarter; `test` tells the test slice's bars from the folds'."""
 
     name: str
     test: bool
@@ -139,7 +139,7 @@ class Record:
         return found
 
     def confusion(self) -> dict[str, list[list[int]]]:
-        """``set`` and ``har_and_calendar`` -> counts of bars of the test slice: the regime that came, by the one said."""
+        """``set``, ``har_and_calendar`` -> bars of the test slice, counted: the regime that came, by the one said."""
         came, found = self.record.regimes(), {}
         for name, said in (("set", self.record.regime), ("har_and_calendar", self.record.har)):
             rows = self.judged & np.isfinite(came) & np.isfinite(said).all(axis=1)
