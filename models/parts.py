@@ -24,8 +24,8 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
     later: ClassVar[tuple[str, ...]] = ()
-    """Fields that came after the first sets were made: written only where they say something, so that those keep their
-    bytes, and with them their hashes."""
+    """Fields that came after the first sets were made: written only where they differ from their default, so that those
+    sets keep their bytes, and with them their hashes."""
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

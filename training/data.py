@@ -112,9 +112,11 @@ def synthetic_market(spec: DataSpec, finer_timeframe: str | None = None, compani
     base, funding = synthetic.generate(spec.symbol, bars=bars, timeframe=short, seed=seed, signal=signal)
     other = None
     if companion is not None:
-        other, _ = synthetic.generate(companion, bars=spec.bars, timeframe=decision, seed=seed, signal=signal)
+        theirs, _ = synthetic.generate(companion, bars=bars, timeframe=short, seed=seed, signal=signal)
+        other = aggregate(theirs, decision)
     candles = aggregate(base, decision)
-    source = f"synthetic seed {seed} signal {signal:g}"
+    # `models.known_market` makes it again by these words
+    source = f"synthetic seed {seed} signal {signal:g}" + (f" of {short}" if short != decision else "")
     return Bars(candles, funding, source, base if finer_timeframe is not None else None, other)
 
 

@@ -242,6 +242,8 @@ def choose_features(bars: Bars, spec: FeatureSpec) -> tuple[tuple[str, ...], dic
         If none is left.
     """
     wanted = features.REGISTRY.chosen(spec.include)
+    if spec.include is None and bars.companion is not None:
+        wanted += features.REGISTRY.chosen(features.CROSS)
     there = set(features.available(bars.candles, bars.funding, bars.companion))
     longest = spec.max_lookback or max(f.lookback for f in wanted)
     left_out = {f.name: f"needs {', '.join(f.needs)}" for f in wanted if f.name not in there}
