@@ -208,7 +208,7 @@ def _regime(figures: Figures) -> Figure:
 def _ablation(figures: Figures) -> Figure | None:
     """Dot and interval of each variant's paired difference."""
     rows = [
-        (f"{row.name} ({_plain(name(each.model))}, {each.question})", row.difference.interval)
+        (row.name, row.difference.interval)
         for each in figures.asked.ablations
         for row in each.rows
         if row.difference is not None
