@@ -107,7 +107,7 @@ def from_files(
         inside = _detail(file, base, detail[at]) if detail else None
         read = history.read(finer[at]) if finer else None
         made.append(Series(catalogue.instrument(name), base, rates, inside, read))
-    others = {one.instrument.symbol: one.base for one in made} | _companions(companions)
+    others = _companions(companions) | {one.instrument.symbol: one.base for one in made}
     return [replace(one, others=others) for one in made]
 
 

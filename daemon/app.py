@@ -108,7 +108,7 @@ class Daemon:
         self._stopping = asyncio.Event()
         self._stop_reason = ""
         self._tasks: list[asyncio.Task[Any]] = []
-        self.store = CandleStore(self.config.pairs, predictor.lookback + MARGIN_CANDLES)
+        self.store = CandleStore(self.config.pairs, predictor.lookback + MARGIN_CANDLES, finer_held(predictor))
         self.recorder = Recorder(config.state_dir)
         self.control = ControlServer(config.state_dir, self._answer)
         self.inlet = Inlet(self.inbox.offer, self.stopwatch)
@@ -364,6 +364,14 @@ class Daemon:
 def _covered(engine: Engine) -> bool:
     """No order under way, and every open position has a stop that was read back."""
     return all(d.book.order is None and (d.book.lot is None or d.protected()) for d in engine.desks.values())
+
+
+def finer_held(predictor: Predictor) -> dict[str, int]:
+    """How many finer candles are held: what a set reads of them, and as much time more as of the decision's."""
+    finer = predictor.finer_timeframe
+    if finer is None:
+        return {}
+    return {str(finer): predictor.finer_lookback + MARGIN_CANDLES * predictor.timeframe.ratio(finer)}
 
 
 def _nobody() -> None:

@@ -92,8 +92,32 @@ def check_features(predictor: Predictor, profile: Profile, state: DaemonState, a
 
 def unreadable(predictor: Predictor, profile: Profile) -> list[str]:
     """Features of a set that the exchange's klines do not tell."""
-    chosen = REGISTRY.chosen(predictor.manifest.features.names)
+    manifest = predictor.manifest
+    names = (*manifest.features.names, *(manifest.finer.features.names if manifest.finer else ()))
+    chosen = REGISTRY.chosen(tuple(dict.fromkeys(names)))
     return [] if profile.taker_flow else [f.name for f in chosen if TAKER_FLOW & set(f.needs)]
+
+
+def unsubscribed(predictor: Predictor, config: DaemonConfig) -> tuple[list[str], list[str]]:
+    """What a set reads and the configuration does not subscribe to: what it cannot do without, and what it can.
+
+    Each is what to write into the configuration.
+    """
+    needed: list[str] = []
+    missed: list[str] = []
+    manifest, finer = predictor.manifest, predictor.finer_timeframe
+    if finer is not None and str(finer) not in config.timeframes:
+        named = ", ".join(m.name for m in manifest.models if m.timeframe is not None)
+        wanted = sorted({*config.timeframes, str(finer)}, key=lambda text: Timeframe.parse(text).ms)
+        told = f"{named} of model set {predictor.id} reads {finer} candles; write timeframes: [{', '.join(wanted)}]"
+        (missed if manifest.ensemble.dead_member == "without" else needed).append(told)
+    others = {symbol: predictor.companion_of(symbol) for symbol in config.symbols}
+    lacking = {symbol: other for symbol, other in others.items() if other is not None and other not in config.symbols}
+    if lacking:
+        compared = ", ".join(f"{symbol} with {other}" for symbol, other in lacking.items())
+        wanted = list(dict.fromkeys((*config.symbols, *lacking.values())))
+        needed.append(f"model set {predictor.id} compares {compared}; write symbols: [{', '.join(wanted)}]")
+    return needed, missed
 
 
 async def _self_test(venue: Venue, config: DaemonConfig, deployment: str) -> None:

@@ -223,7 +223,7 @@ class CandleFeed:
     async def _warm_up(self, lane: Lane) -> None:
         """The first fill: history is held in silence, holes and all, and told of from the candle that forms now."""
         what = f"{lane.pair[0]} {lane.pair[1]} history"
-        newest = await insist(lambda: self._backfill.newest(*lane.pair, self._store.capacity), what, GatewayError)
+        newest = await insist(lambda: self._backfill.newest(*lane.pair, lane.column.capacity), what, GatewayError)
         candles, forming = newest
         if lane.first_seen >= 0:
             forming = min(forming, lane.first_seen)  # what closed while this was asked is told of

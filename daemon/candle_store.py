@@ -5,7 +5,7 @@ Filled by `daemon.candle_feed` alone, which keeps order; a window handed out is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -20,7 +20,7 @@ class Column:
 
     def __init__(self, timeframe: Timeframe, capacity: int) -> None:
         self.timeframe = timeframe
-        self._capacity = capacity
+        self.capacity = capacity
         self._times = np.empty(2 * capacity, dtype=np.int64)
         self._values = np.empty((len(VALUES), 2 * capacity), dtype=np.float64)
         self._end = 0
@@ -49,7 +49,7 @@ class Column:
         if candle.open_time <= self.last:
             raise ValueError(f"candle of {candle.open_time} after {self.last}")
         if self._end == len(self._times):
-            keep = self._capacity
+            keep = self.capacity
             self._times[:keep] = self._times[-keep:].copy()
             self._values[:, :keep] = self._values[:, -keep:].copy()
             self._end = keep
@@ -78,14 +78,28 @@ class Column:
 
 
 class CandleStore:
-    """The columns of all subscribed pairs."""
+    """The columns of all subscribed pairs.
 
-    def __init__(self, pairs: Iterable[Pair], capacity: int) -> None:
-        self.capacity = capacity
-        self.columns = {pair: Column(Timeframe.parse(pair[1]), capacity) for pair in pairs}
+    Parameters
+    ----------
+    capacity : int
+        Candles held of each pair at least.
+    more : mapping, optional
+        Timeframe -> candles held of its pairs at least, where that is more.
+    """
+
+    def __init__(self, pairs: Iterable[Pair], capacity: int, more: Mapping[str, int] | None = None) -> None:
+        self.columns = {
+            pair: Column(Timeframe.parse(pair[1]), max(capacity, (more or {}).get(pair[1], 0))) for pair in pairs
+        }
 
     def __getitem__(self, pair: Pair) -> Column:
         return self.columns[pair]
+
+    def until(self, pair: Pair, close: int) -> Candles | None:
+        """The newest candles of a pair that closed by the instant `close` (ms); None if it is not subscribed to."""
+        column = self.columns.get(pair)
+        return None if column is None else column.window(close - column.timeframe.ms)[-column.capacity :]
 
 
 def _values(candle: Candle) -> list[float]:

@@ -167,6 +167,11 @@ class DaemonConfig(_Section):
         return Timeframe.parse(self.decision_timeframe)
 
     @property
+    def finest(self) -> Timeframe:
+        """Of all timeframes subscribed to."""
+        return min(map(Timeframe.parse, self.timeframes))
+
+    @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """Every subscribed (symbol, timeframe), shorter timeframes first."""
         ordered = sorted(self.timeframes, key=lambda t: Timeframe.parse(t).ms)

@@ -11,7 +11,7 @@ from typing import Any
 from configs import ConfigError
 from daemon import selftest
 from daemon.alerts import Alerts, AlertsError
-from daemon.boot import unreadable
+from daemon.boot import unreadable, unsubscribed
 from daemon.config import DaemonConfig, Mode, alert_urls, load_config
 from daemon.gateway import GatewayError
 from daemon.identity import PROGRAM
@@ -55,8 +55,11 @@ def _model_set(config: DaemonConfig) -> Finding:
     if untold := unreadable(predictor, VENUES[config.exchange.id].profile):
         text = f"{predictor.id} reads {untold[0]}, which {config.exchange.id} does not tell"
         return Finding("model set", False, text)
+    needed, missed = unsubscribed(predictor, config)
+    if needed:
+        return Finding("model set", False, "; ".join(needed))
     left = (predictor.expires_ms - time.time_ns() // 1_000_000) // 86_400_000
-    return Finding("model set", left > 0, f"{predictor.id}, expires in {left} days")
+    return Finding("model set", left > 0, "; ".join((f"{predictor.id}, expires in {left} days", *missed)))
 
 
 def _state_dir(folder: Path) -> Finding:

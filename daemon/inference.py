@@ -16,11 +16,11 @@ from daemon.backfill import Backfill
 from daemon.candle_store import CandleStore
 from daemon.events import Opinion, PredictionReady
 from daemon.gateway import GatewayError
-from market.candles import Candles
 from market.funding import Funding
 from market.instruments import Instrument
 from market.timeframes import Timeframe
 from models.inference import NotReady, Predictor
+from models.inputs import Inputs
 from strategy.plan import Outlook
 
 log = logging.getLogger("daemon.inference")
@@ -52,6 +52,7 @@ class Inference:
         self._expires_ms = predictor.expires_ms if expires else None
         self._store, self._backfill, self._decision, self._instruments = store, backfill, decision, instruments
         self._funding: dict[str, Funding] = {}
+        self._without: dict[str, tuple[str, ...]] = {}
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
 
     async def warm_up(self) -> None:
@@ -74,20 +75,38 @@ class Inference:
         if self._expires_ms is not None and bar + self._decision.ms > self._expires_ms:
             return Opinion(symbol, None, EXPIRED)
         await self._refresh_funding(symbol, bar + self._decision.ms)
-        candles = self._store[symbol, str(self._decision)].window(bar)[-self._store.capacity :]
-        if not len(candles) or candles.open_time[-1] != bar:
+        inputs = self._inputs(symbol, bar + self._decision.ms)
+        if not len(inputs.candles) or inputs.candles.open_time[-1] != bar:
             return Opinion(symbol, None, "its last candle is missing")
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._worker, self._ask, symbol, candles, self._funding.get(symbol))
+        return await loop.run_in_executor(self._worker, self._ask, symbol, inputs)
 
-    def _ask(self, symbol: str, candles: Candles, funding: Funding | None) -> Opinion:
+    def _inputs(self, symbol: str, close: int) -> Inputs:
+        """What the set reads of a symbol's market at a close (ms), as far as it is subscribed to."""
+        decision, finer = str(self._decision), self.predictor.finer_timeframe
+        other = self.predictor.companion_of(symbol)
+        candles = self._store.until((symbol, decision), close)
+        assert candles is not None, "the decision's timeframe is subscribed to"
+        return Inputs(
+            candles,
+            self._funding.get(symbol),
+            None if finer is None else self._store.until((symbol, str(finer)), close),
+            None if other is None else self._store.until((other, decision), close),
+        )
+
+    def _ask(self, symbol: str, inputs: Inputs) -> Opinion:
         try:
-            said = self.predictor.predict(symbol, candles, funding)
+            said = self.predictor.predict(
+                symbol, inputs.candles, inputs.funding, finer=inputs.finer, companion=inputs.companion
+            )
         except NotReady as refusal:
             return Opinion(symbol, None, refusal.reason)
         except Exception as error:  # whatever a model does, the positions must go on being looked after
             log.exception("%s: inference failed", symbol)
             return Opinion(symbol, None, f"inference failed: {error}")
+        if said.without != self._without.get(symbol, ()):
+            self._without[symbol] = said.without
+            log.warning("%s: predicted %s", symbol, f"without {', '.join(said.without)}" if said.without else "by all")
         horizons = tuple((h, p_long, p_short) for h, (p_long, p_short) in sorted(said.horizons.items()))
         outlook = Outlook(said.p_long, said.p_short, said.regime)
         return Opinion(symbol, outlook, "", horizons, said.regime_probabilities)

@@ -26,19 +26,32 @@ class RehearsalError(Exception):
 
 
 def exchange_options(
-    data: list[Path], symbols: list[str], funding: list[Path], decision: Timeframe, lookback: int
+    data: list[Path],
+    symbols: list[str],
+    funding: list[Path],
+    decision: Timeframe,
+    lookback: int,
+    finest: Timeframe | None = None,
 ) -> list[str]:
     """The local exchange's options for a rehearsal: enough warm-up for the features, or half of what there is.
+
+    `lookback` counts in decision candles; `finest` is the finest timeframe subscribed to, by default the decision's.
 
     Raises
     ------
     market.history.HistoryError
         If a history cannot be read.
+    TimeframeError
+        If its candles cannot be made into those subscribed to.
     """
     options = ["--symbols", ",".join(symbols), "--port", "0"]
+    finest = finest or decision
     if not data:
-        return [*options, "--timeframe", str(decision), "--warmup", str(lookback)]
-    shortest = min((history.read(path) for path in data), key=len)
+        return [*options, "--timeframe", str(finest), "--warmup", str(lookback * decision.ratio(finest))]
+    histories = [history.read(path) for path in data]
+    for candles in histories:
+        finest.ratio(candles.timeframe)
+    shortest = min(histories, key=len)
     warmup = min(lookback * decision.ratio(shortest.timeframe), len(shortest) // 2)
     options += ["--data", ",".join(map(str, data)), "--warmup", str(warmup)]
     return [*options, "--funding", ",".join(map(str, funding))] if funding else options
@@ -46,8 +59,8 @@ def exchange_options(
 
 def mirror_options(config: DaemonConfig, where: str) -> list[str]:
     """The local exchange's options for paper trading: a mirror of the exchange at `where`, its account kept."""
-    shortest = min(config.timeframes, key=lambda text: Timeframe.parse(text).ms)
-    options = ["--mirror", where, "--symbols", ",".join(config.symbols), "--timeframe", shortest, "--port", "0"]
+    finest = str(config.finest)
+    options = ["--mirror", where, "--symbols", ",".join(config.symbols), "--timeframe", finest, "--port", "0"]
     options += ["--state", str(config.state_dir / ACCOUNT)]
     for name, value in (("--key", config.exchange.key), ("--secret", config.exchange.secret)):
         options += [name, value] if value else []

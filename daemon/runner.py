@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -19,7 +20,7 @@ from configs import ConfigError
 from daemon import logs
 from daemon.alerts import Alerts, AlertsError
 from daemon.app import MARGIN_CANDLES, Daemon, ShutdownTimeout
-from daemon.boot import BootError
+from daemon.boot import BootError, unsubscribed
 from daemon.config import DaemonConfig, Mode, alert_urls
 from daemon.gateway import GatewayError
 from daemon.journal import FILE, Journal, JournalError
@@ -33,6 +34,8 @@ from market.timeframes import TimeframeError
 from models.inference import Predictor
 from models.modelset import STARTER, ModelSetError, resolve
 from strategy.live_config import load_rules
+
+log = logging.getLogger("daemon.runner")
 
 FAILURE, CONFIGURATION, TIMEOUT, DATA, INTERRUPTED = 1, 4, 5, 7, 130
 LOG_FILE = "daemon.log"
@@ -86,20 +89,19 @@ def run_rehearsal(
     config: DaemonConfig, candles: int | None, as_json: bool, data: list[Path], funding: list[Path], pace: list[str]
 ) -> int:
     """Run a daemon and a local exchange for it, in a directory of their own: the last rehearsal's journal gives way."""
-    config = config.model_copy(update={"state_dir": config.rehearsal_dir})
+    symbols = [symbol_of(path) or config.symbols[0] for path in data] or list(config.symbols)
+    config = config.model_copy(update={"state_dir": config.rehearsal_dir, "symbols": tuple(symbols)})
 
     async def work() -> int:
         predictor = _predictor(config)
-        symbols = [symbol_of(path) or config.symbols[0] for path in data] or list(config.symbols)
-        lookback = predictor.lookback + MARGIN_CANDLES + 1
-        options = exchange_options(data, symbols, funding, config.decision, lookback)
+        lookback = predictor.manifest.warmup + MARGIN_CANDLES + 1
+        options = exchange_options(data, symbols, funding, config.decision, lookback, config.finest)
         async with local_exchange([*options, *pace], config.state_dir / EXCHANGE_LOG) as url:
             for name in (FILE, CANDLES):
                 for file in config.state_dir.glob(f"{name}*"):
                     file.unlink()
             exchange = config.exchange.model_copy(update={"url": url})
-            ours = config.model_copy(update={"exchange": exchange, "symbols": tuple(symbols)})
-            return await _attended(ours, predictor, candles, as_json)
+            return await _attended(config.model_copy(update={"exchange": exchange}), predictor, candles, as_json)
 
     return _told(config, as_json, work)
 
@@ -175,6 +177,11 @@ def _predictor(config: DaemonConfig) -> Predictor:
     if predictor.timeframe != config.decision:
         told = f"model set {predictor.id} reads {predictor.timeframe} candles"
         raise ConfigError([f"{told}, decision_timeframe is {config.decision}; make them agree"])
+    needed, missed = unsubscribed(predictor, config)
+    if needed:
+        raise ConfigError([f"{config.file}: {told}" for told in needed])
+    for told in missed:
+        log.warning("%s: %s; until then predictions are made without it", config.file, told)
     if config.mode is Mode.LIVE and predictor.model_set.path.parent.name == STARTER:
         told = f"model set {predictor.id} is the starter set, which knows the synthetic market alone"
         raise ConfigError([f"{told}; train one, and name it as model_set, before trading on a real account"])

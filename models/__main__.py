@@ -131,6 +131,8 @@ def _entry(entry: catalogue.Entry) -> dict[str, Any]:
         "created": m.identity.created, "expires": m.expires, "symbols": list(m.data.symbols),
         "timeframe": m.data.timeframe, "source": m.data.source, "models": [x.name for x in m.models],
         "features": len(m.features.names), "lookback": m.lookback, "weights": dict(m.ensemble.weights),
+        "finer": m.finer and m.finer.timeframe, "finer_lookback": m.finer_lookback,
+        "pair": m.features.pair and list(m.features.pair), "without": list(m.ensemble.without),
     }  # fmt: skip
     return {
         "id": entry.id, "path": str(entry.path), "store": entry.store, "names": list(entry.names),
@@ -169,6 +171,7 @@ def _show(found: ModelSet) -> None:
         "bars": f"{data.rows:,}, {data.gaps} gaps",
         **{f"  {n}": f"{r.start} to {r.end}, {r.rows:,} rows" for n, r in data.splits.items()},
         "features": f"{len(m.features.names)}, {m.lookback} candles for one prediction",
+        **_besides(m),
         "profitable": f"beyond {data.labels.cost:.2%}",
         "weights": f"{weights}; held {m.decision.max_hold_bars} bars at most",
         "regime edges": ", ".join(f"{e:.3%} a bar" for e in ensemble.regime_edges),
@@ -184,6 +187,19 @@ def _show(found: ModelSet) -> None:
         parts.add_row(x.name, x.kind, heads, str(x.window), f"{x.bytes / 1024:,.0f} KiB", x.sha256[:12])
     console.print(parts)
     _show_heads(console, m)
+
+
+def _besides(manifest: Manifest) -> dict[str, str]:
+    """What a set reads beside its symbol's candles, and what it does where a member gives no number."""
+    told = {}
+    if manifest.finer is not None:
+        many, timeframe = len(manifest.finer.features.names), manifest.finer.timeframe
+        told["finer"] = f"{many} features, {manifest.finer_lookback} candles of {timeframe}"
+    if manifest.features.pair is not None:
+        told["compared"] = " with ".join(manifest.features.pair)
+    if manifest.ensemble.without:
+        told["without"] = f"answers without {' or '.join(manifest.ensemble.without)}, one at a time"
+    return told
 
 
 def _show_heads(console: Console, manifest: Manifest) -> None:

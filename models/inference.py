@@ -225,16 +225,7 @@ class Predictor:
 
     def finer_rows(self, candles: Candles, finer: Candles | None, funding: Funding | None = None) -> FinerRows | None:
         """What its members of a finer timeframe read at each of these candles; None if there is nothing to read."""
-        wanted = self.manifest.finer
-        if wanted is None or finer is None:
-            return None
-        if finer.timeframe != self.finer_timeframe:
-            raise ValueError(f"model set {self.id} reads finer candles of {wanted.timeframe}, not of {finer.timeframe}")
-        matrix = features.compute(finer, funding, wanted.features.names)
-        ready = features.unbroken(finer) >= self.finer_lookback
-        ready &= features.rows_ready(matrix, self.manifest.finer_window)
-        at = closing_with(candles, finer)
-        return FinerRows(matrix, np.where((at >= 0) & ready[at], at, -1) if len(finer) else at)
+        return finer_rows(self.manifest, candles, finer, funding)
 
     def _near(self, last: Candles, finer: Candles | None) -> Candles | None:
         """The finer candles up to the close of the last candle, as many as are needed."""
@@ -348,6 +339,22 @@ def open_members(
         m.name: open_member(m, contents[m.file], manifest.features_of(m), path / m.file, provider)
         for m in manifest.models
     }
+
+
+def finer_rows(
+    manifest: Manifest, candles: Candles, finer: Candles | None, funding: Funding | None = None
+) -> FinerRows | None:
+    """What members of a finer timeframe read at each of these candles; None if there is nothing to read."""
+    wanted = manifest.finer
+    if wanted is None or finer is None:
+        return None
+    if finer.timeframe != manifest.finer_timeframe:
+        raise ValueError(f"model set {manifest.id} reads finer candles of {wanted.timeframe}, not of {finer.timeframe}")
+    matrix = features.compute(finer, funding, wanted.features.names)
+    ready = features.unbroken(finer) >= manifest.finer_lookback
+    ready &= features.rows_ready(matrix, manifest.finer_window)
+    at = closing_with(candles, finer)
+    return FinerRows(matrix, np.where((at >= 0) & ready[at], at, -1) if len(finer) else at)
 
 
 def golden_inputs(manifest: Manifest, seed: int, count: int, timeframe: str | None = None) -> tuple[Floats, Ints]:

@@ -367,7 +367,7 @@ class Manifest(Part):
     )
     stages: Recorded | None = Field(None, description="A few rows as they were at every stage: `models.stages`.")
     expires: UtcText = Field(description="Entries with this set stop at this instant.")
-    later: ClassVar[tuple[str, ...]] = ("finer",)
+    later: ClassVar[tuple[str, ...]] = ("finer", "stages")
 
     @model_validator(mode="after")
     def _holds_together(self) -> Manifest:

@@ -55,7 +55,7 @@ def gathered(
         "regime": of_regime(problem, fitted, record, spec),
         "fitting": facts | regime.facts,
     }
-    if spec.lightgbm.compare_plain:
+    if any(unit.family == PLAIN.name for unit in fits):
         found["plain_lightgbm"] = _beside_plain(context, members, fits)
     return found
 

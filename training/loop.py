@@ -11,6 +11,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from market.candles import Ints
 from models import metrics
-from training import losses
+from training import heap, losses
 from training.augmentation import Augmentation
 from training.losses import LossName, Objective
 from training.optimizers import PESG, adamw
@@ -71,7 +72,7 @@ class Schedule:
     margin_rate : float
         Step of PESG, for "auc_margin": plain descent, so a far longer one than AdamW's.
     precision : str
-        "bfloat16" for autocast, "float32", or "auto": bfloat16 where the device multiplies it faster.
+        "bfloat16" for autocast, "float32", or "auto": see `precision_on`. Weights and evaluation are float32 always.
     """
 
     epochs: int
@@ -141,8 +142,12 @@ def device_of(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def precision_on(device: torch.device, precision: Precision) -> torch.dtype:
-    """What matrices are multiplied in: for "auto" bfloat16 where the device has instructions for it, else float32."""
+def precision_on(device: torch.device, precision: Precision, network: nn.Module) -> torch.dtype:
+    """What matrices are multiplied in while training: for "auto" bfloat16 where that pays, else float32.
+
+    It pays on a GPU that has it, and on a processor that has it for a network that is mostly LSTM: there a step takes
+    half the time, while attention's backward pass takes five times as long (`benchmarks/training.py`).
+    """
     if precision != "auto":
         return torch.bfloat16 if precision == "bfloat16" else torch.float32
     if device.type == "cuda":
@@ -151,7 +156,10 @@ def precision_on(device: torch.device, precision: Precision) -> torch.dtype:
         able: dict[str, object] = getattr(
             torch.cpu, "get_capabilities", dict
         )()  # older torch does not tell: then float32
-        fast = bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+        recurrent = [module for module in network.modules() if isinstance(module, nn.LSTM)]
+        within = sum(weight.numel() for module in recurrent for weight in module.parameters())
+        mostly = 2 * within > sum(weight.numel() for weight in network.parameters())
+        fast = mostly and bool(able.get("avx512_bf16") or able.get("amx_bf16"))
     return torch.bfloat16 if fast else torch.float32
 
 
@@ -160,7 +168,7 @@ def windows(matrix: Tensor, rows: Tensor, length: int) -> Tensor:
     return matrix[rows[:, None] + torch.arange(1 - length, 1, device=matrix.device)]
 
 
-def logits(network: nn.Module, matrix: Matrix, rows: Ints, window: int, batch: int = 2048) -> Matrix:
+def logits(network: nn.Module, matrix: Matrix, rows: Ints, window: int, batch: int = 256) -> Matrix:
     """The network's logits (n, H) for windows that end at `rows`: float32, without dropout or gradients."""
     device = next(network.parameters()).device
     result: Matrix = _logits(network, torch.from_numpy(matrix).to(device), rows, window, batch).cpu().numpy()
@@ -210,7 +218,14 @@ def fit(
     """
     _check(schedule, targets, teacher)
     where = device_of(device)
-    run = _Run(network.to(where), matrix, targets, train_rows, window, schedule, seed, where, teacher)
+    with heap.kept() if where.type == "cpu" else nullcontext():
+        run = _Run(network.to(where), matrix, targets, train_rows, window, schedule, seed, where, teacher)
+        return _until_it_stops(run, targets, stop_rows, on_epoch)
+
+
+def _until_it_stops(run: _Run, targets: Matrix, stop_rows: Ints, on_epoch: OnEpoch | None) -> Fitted:
+    """Epoch after epoch until the early-stop slice hears nothing better; the best weights are kept."""
+    network, schedule, window = run.network, run.schedule, run.window
     by_auc = schedule.loss in ("focal", "auc_margin")
     best, best_epoch, kept = math.inf, 0, copy.deepcopy(network.state_dict())
     heard: list[tuple[float, float, float, float]] = []
@@ -263,7 +278,7 @@ class _Run:
         self.inputs, self.labels = torch.from_numpy(matrix).to(device), torch.from_numpy(targets).to(device)
         self.teacher = None if teacher is None else torch.from_numpy(teacher).to(device)
         self.rows = torch.from_numpy(train_rows)
-        self.precision = precision_on(device, schedule.precision)
+        self.precision = precision_on(device, schedule.precision, network)
         known = torch.from_numpy(targets[train_rows])
         margin = schedule.loss == "auc_margin"
         self.begins = schedule.warm_up if margin else 0
@@ -350,7 +365,7 @@ def _strata(targets: Tensor) -> Tensor:
     return torch.unique(digits, dim=0, return_inverse=True)[1]
 
 
-def _logits(network: nn.Module, inputs: Tensor, rows: Ints, window: int, batch: int = 2048) -> Tensor:
+def _logits(network: nn.Module, inputs: Tensor, rows: Ints, window: int, batch: int = 256) -> Tensor:
     network.eval()
     with torch.no_grad():
         parts = torch.from_numpy(rows).to(inputs.device).split(batch)

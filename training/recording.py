@@ -73,7 +73,7 @@ def walk_forward(
     )
     part, edges = np.zeros(len(nothing), dtype=np.int8), np.full((len(nothing), 2), np.nan)
     for number, rows, of_part, baselines in parts:
-        part[rows], edges[rows] = number, of_part
+        part[rows], edges[rows] = number, of_part if of_part.ndim == 1 else of_part[rows]
         rivals.fill(problem, rows, baselines)
     logits = {"stack": folded.logits.copy(), "average": nothing, **{m.family: m.unseen.copy() for m in members}}
     regimes, sides = regime.unseen.copy(), folded.sides.copy()

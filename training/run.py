@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from market.progress import Steps
 from models import stages, trials, walkforward
 from models.inference import with_golden
+from models.inputs import Inputs
 from models.manifest import Manifest, Recorded, identify
 from models.modelset import digest, save
 from training import baselines, evidence, families, tuning
@@ -24,7 +25,7 @@ from training.fusion import fuse, fuse_folds
 from training.modes import ALL, DISTILL
 from training.plan import Workshop, taught, units_of
 from training.problem import pose
-from training.recording import walk_forward
+from training.recording import finer_rows, walk_forward
 from training.regime import finish as finish_regime
 from training.spec import TrainingSpec
 from training.splits import SplitError
@@ -123,7 +124,7 @@ class _Run:
         learns = "student" in asked
         self.teachers = [f for f in (families.direction(context.spec) if learns else asked) if f != "student"]
         self.first = [*self.teachers, *families.regime(context.spec)]
-        self.first += [families.PLAIN.name] if context.spec.lightgbm.compare_plain else []
+        self.first += [families.PLAIN.name] if BOOSTED.name in asked and context.spec.lightgbm.compare_plain else []
         self.units = len(units_of(context, [*self.first, *(["student"] if learns else [])]))
 
     def made(self) -> Outcome:
@@ -193,10 +194,11 @@ class _Run:
 
     def _with_stages(self, manifest: Manifest, contents: dict[str, bytes], trained: dict[str, Any]) -> Manifest:
         """The manifest that names a record of every stage, which is put among the contents."""
-        problem = self.context.problem
+        problem, bars = self.context.problem, self.context.problem.bars
         rows = stages.rows_of(problem.rows_in(problem.slices.train))
+        inputs = Inputs(bars.candles, bars.funding, bars.finer, bars.companion)
         contents[stages.FILE] = content = stages.record(
-            manifest, contents, problem.bars.candles, problem.bars.funding, rows, problem.matrix, trained
+            manifest, contents, inputs, rows, trained, matrix=problem.matrix, finer=finer_rows(problem)
         )
         return manifest.model_copy(update={"stages": stages.recorded(content)})
 

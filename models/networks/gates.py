@@ -46,5 +46,6 @@ class GatedResidual(nn.Module):  # type: ignore[misc]
 
     def forward(self, states: Tensor) -> Tensor:
         """States (..., width) from states (..., width)."""
-        passed: Tensor = self.skip(elu(self.inner(states)), states)
+        # In place, torch differentiates ELU from its result: several times faster on a CPU.
+        passed: Tensor = self.skip(elu(self.inner(states), inplace=True), states)
         return passed

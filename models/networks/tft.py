@@ -24,7 +24,8 @@ class VariableSelection(nn.Module):  # type: ignore[misc]
     All features at once, as one batched product. Where the paper's form costs most it is the same function written
     shorter: a scalar's embedding is affine, so the layers that follow it at once (the first of its own network, and the
     one over all embeddings that finds the weights) are affine in the scalars themselves. And a scalar is embedded in
-    `embedding` numbers, not in `width`: a curve needs no more, and this is where the time went.
+    `embedding` numbers, not in `width`: a curve needs no more, and this is where the time went. Curves are normed and
+    share one way on, so that a large weight means a large part.
     """
 
     def __init__(self, features: int, width: int, embedding: int, dropout: float) -> None:
@@ -32,22 +33,22 @@ class VariableSelection(nn.Module):  # type: ignore[misc]
         self.features, self.embedding = features, embedding
         self.weigh = GatedResidual(features, width, dropout)
         # (F, 1, ...): one network for each feature, the middle axis being every bar of every window
-        self.affine = nn.Parameter(torch.empty(2, features, 1, 2 * embedding).uniform_(-1, 1))
+        self.inner = nn.Parameter(torch.empty(2, features, 1, embedding).uniform_(-1, 1))
+        self.skip = nn.Parameter(torch.empty(2, features, 1, embedding).uniform_(-1, 1))
         self.gate = nn.Parameter(torch.empty(features, embedding, 2 * embedding).uniform_(-1, 1) / math.sqrt(embedding))
         self.gate_bias = nn.Parameter(torch.zeros(features, 1, 2 * embedding))
-        # Drawn so that the average starts with unit spread; it takes the place of each feature's own norm's gain.
-        self.mix = nn.Parameter(torch.randn(features * embedding, width) * math.sqrt(features / embedding))
+        self.widen = nn.Linear(embedding, width)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, window: Tensor) -> tuple[Tensor, Tensor]:
         """States (B, T, D) and the features' weights (B, T, F), which sum to 1, from windows (B, T, F)."""
         weights = torch.softmax(self.weigh(window), dim=-1)
         scalars = window.reshape(-1, self.features).T.unsqueeze(-1)  # (F, B·T, 1)
-        inner, skip = (scalars * self.affine[0] + self.affine[1]).chunk(2, dim=-1)
-        gated = glu(torch.baddbmm(self.gate_bias, self.dropout(elu(inner)), self.gate), dim=-1)
+        inner, skip = (torch.addcmul(offset, scalars, slope) for offset, slope in (self.inner, self.skip))
+        gated = glu(torch.baddbmm(self.gate_bias, elu(inner, inplace=True), self.gate), dim=-1)
         curves = layer_norm(skip + gated, (self.embedding,))  # (F, B·T, E)
-        chosen = curves.transpose(0, 1) * weights.reshape(-1, self.features, 1)
-        states = chosen.flatten(1) @ self.mix
+        chosen = (curves * weights.reshape(-1, self.features).T.unsqueeze(-1)).sum(dim=0)
+        states = self.dropout(self.widen(chosen))
         return states.reshape(*window.shape[:2], -1), weights
 
 
@@ -63,7 +64,7 @@ class LastBarAttention(nn.Module):  # type: ignore[misc]
             raise NetworkError(f"width {width} does not divide among {heads} attention heads")
         self.split = (heads, width // heads)
         self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width)
+        self.key = nn.Linear(width, width, bias=False)  # one would shift all scores alike
         self.value = nn.Linear(width, width // heads)
         self.out = nn.Linear(width // heads, width)
 
@@ -128,7 +129,6 @@ class TemporalFusionTransformer(nn.Module):  # type: ignore[misc]
         """Logits (B, H) from windows (B, T, F) of scaled features, oldest bar first."""
         return self._read(window)[0]
 
-    @torch.no_grad()
     def explain(self, window: Tensor) -> tuple[Tensor, Tensor]:
         """The features' weights (B, F), averaged over the window's bars, and the bars' (B, T); both sum to 1.
 
@@ -136,7 +136,8 @@ class TemporalFusionTransformer(nn.Module):  # type: ignore[misc]
         """
         training = self.training
         self.eval()
-        _, variables, bars = self._read(window)
+        with torch.no_grad():
+            _, variables, bars = self._read(window)
         self.train(training)
         return variables.mean(dim=1), bars
 

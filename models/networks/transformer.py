@@ -64,6 +64,8 @@ class MultiHorizonTransformer(nn.Module):  # type: ignore[misc]
         Blocks.
     length : int
         Bars T of a window; each has a position of its own, so no other length can be read.
+    patch : int
+        Bars read as one step, which has one position (Nie et al. 2023): the time falls with it, and so does the detail.
     expansion : int
         Width of the feed-forward layers, in widths.
     dropout : float
@@ -75,8 +77,8 @@ class MultiHorizonTransformer(nn.Module):  # type: ignore[misc]
     Raises
     ------
     NetworkError
-        If the width does not divide among the attention heads, or there is no such pooling; in `forward`, if a window
-        has another length.
+        If the width does not divide among the attention heads, the length not into patches, or there is no such
+        pooling; in `forward`, if a window has another length.
     """
 
     def __init__(
@@ -87,15 +89,19 @@ class MultiHorizonTransformer(nn.Module):  # type: ignore[misc]
         attention_heads: int = 8,
         layers: int = 4,
         length: int = 96,
+        patch: int = 1,
         expansion: int = 4,
         dropout: float = 0.2,
         pooling: str = "last",
     ) -> None:
         super().__init__()
         check_pooling(pooling)
-        self.embed = nn.Linear(features, width)
+        if length % patch:
+            raise NetworkError(f"a window of {length} bars does not divide into patches of {patch}")
+        self.length, self.patched = length, (length // patch, patch * features)
+        self.embed = nn.Linear(patch * features, width)
         # Of the spread of a small correction: a table of unit spread would drown the features.
-        self.positions = nn.Parameter(torch.randn(length, width) * 0.02)
+        self.positions = nn.Parameter(torch.randn(length // patch, width) * 0.02)
         self.blocks = nn.ModuleList(Block(width, attention_heads, expansion, dropout) for _ in range(layers))
         self.pool = AttentionPooling(width) if pooling == "attention" else None
         self.norm = nn.LayerNorm(width)
@@ -104,13 +110,14 @@ class MultiHorizonTransformer(nn.Module):  # type: ignore[misc]
 
     def forward(self, window: Tensor) -> Tensor:
         """Logits (B, H) from windows (B, T, F) of scaled features, oldest bar first."""
-        length = len(self.positions)
-        if window.shape[1] != length:
-            raise NetworkError(f"a window of {window.shape[1]} bars, where the positions are for {length}")
-        bars = self.dropout(self.embed(window) + self.positions)
+        if window.shape[1] != self.length:
+            raise NetworkError(f"a window of {window.shape[1]} bars, where the positions are for {self.length}")
+        steps = self.patched[0]
+        bars = self.dropout(self.embed(window.reshape(-1, *self.patched)) + self.positions)
         for block in self.blocks[:-1]:
-            bars = block(bars, length)
-        bars = self.blocks[-1](bars, 1 if self.pool is None else length)
-        pooled = bars[:, -1] if self.pool is None else self.pool(self.norm(bars))
-        logits: Tensor = self.heads(self.dropout(self.norm(pooled)))
+            bars = block(bars, steps)
+        bars = self.blocks[-1](bars, 1 if self.pool is None else steps)
+        normed = self.norm(bars)
+        pooled = normed[:, -1] if self.pool is None else self.pool(normed)
+        logits: Tensor = self.heads(self.dropout(pooled))
         return logits

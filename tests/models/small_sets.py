@@ -124,10 +124,10 @@ def make_set(market: Market, names: tuple[str, ...] | None = None, created: str 
     return Made(with_golden(manifest, files), files)
 
 
-def wide_market(bars: int = 700, seed: int = 7) -> Market:
+def wide_market(bars: int = 700, seed: int = 7, symbol: str = PAIR[0]) -> Market:
     """Hours made of quarters, the quarters themselves, and the companion's hours."""
-    quarters, funding = synthetic.generate("BTCUSDT", bars=4 * bars, timeframe=QUARTER, seed=seed)
-    other, _ = synthetic.generate("ETHUSDT", bars=4 * bars, timeframe=QUARTER, seed=seed)
+    quarters, funding = synthetic.generate(symbol, bars=4 * bars, timeframe=QUARTER, seed=seed)
+    other, _ = synthetic.generate(PAIR[symbol == PAIR[0]], bars=4 * bars, timeframe=QUARTER, seed=seed)
     return Market(aggregate(quarters, HOUR), funding, quarters, aggregate(other, HOUR))
 
 

@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from models import features, stages
+from models.inputs import Inputs
 from models.manifest import Manifest
 from models.modelset import ModelSet, ModelSetError, save
 from models.stages import CHAIN, Drift, Stages
-from tests.models.small_sets import Made, Market
+from tests.models.small_sets import Made, Market, make_wide_set, wide_market
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def rows(made: Made, market: Market) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def content(made: Made, market: Market, rows: np.ndarray) -> bytes:
-    return stages.record(made.manifest, made.files, market.candles, market.funding, rows)
+    return stages.record(made.manifest, made.files, Inputs(market.candles, market.funding), rows)
 
 
 @pytest.fixture(scope="module")
@@ -54,20 +55,18 @@ def test_rows_are_spread_over_the_last_week(rows: np.ndarray) -> None:
 def test_what_was_recorded_is_read_back_to_the_last_digit(stored: ModelSet, market: Market, rows: np.ndarray) -> None:
     found = stages.read(stored)
     names = stored.manifest.features.names
-    assert found.names == names
+    assert found.decision.names == names
     np.testing.assert_array_equal(found.times, market.candles.open_time[rows])
-    np.testing.assert_array_equal(
-        found.table("features"), features.compute(market.candles, market.funding, names)[rows]
-    )
-    np.testing.assert_array_equal(found.candles.close[found.rows], market.candles.close[rows])
-    assert len(found.candles) == rows[-1] - rows[0] + stored.manifest.lookback
-    assert found.funding is not None
+    np.testing.assert_array_equal(found.decision.table, features.compute(market.candles, market.funding, names)[rows])
+    np.testing.assert_array_equal(found.inputs.candles.close[found.decision.rows], market.candles.close[rows])
+    assert len(found.inputs.candles) == rows[-1] - rows[0] + stored.manifest.lookback
+    assert found.inputs.funding is not None
     assert set(found.values["probability"]) == {*stored.manifest.ensemble.stackers, "p_long", "p_short"}
     assert len(found.values["outputs"]) == 4 + 4 + 3
 
 
 def test_the_same_rows_give_the_same_bytes(made: Made, market: Market, rows: np.ndarray, content: bytes) -> None:
-    assert stages.record(made.manifest, made.files, market.candles, market.funding, rows) == content
+    assert stages.record(made.manifest, made.files, Inputs(market.candles, market.funding), rows) == content
     assert len(content) < 200_000
 
 
@@ -124,3 +123,44 @@ def test_a_damaged_file_is_refused(stored: ModelSet, damaged: bytes) -> None:
     broken = replace(stored, contents=dict(stored.contents) | {stages.FILE: damaged})
     with pytest.raises(ModelSetError, match="stage goldens"):
         stages.read(broken)
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> ModelSet:
+    """A set that reads quarters beside hours, and compares two symbols; the last row recorded has no quarter."""
+    market = wide_market()
+    assert market.finer is not None
+    end = int(market.candles.open_time[-1])
+    made = make_wide_set(market)
+    inputs = Inputs(market.candles, market.funding, market.finer.between(None, end), market.companion)
+    matrix = features.compute(market.candles, market.funding, made.manifest.features.names, market.companion)
+    rows = stages.rows_of(np.flatnonzero(features.rows_ready(matrix, made.manifest.window)))
+    content = stages.record(made.manifest, made.files, inputs, rows)
+    manifest = made.manifest.model_copy(update={"stages": stages.recorded(content)})
+    return ModelSet.load(save(manifest, made.files | {stages.FILE: content}, tmp_path_factory.mktemp("wide")))
+
+
+def test_quarters_and_a_companion_are_recorded_and_asked_again(wide: ModelSet) -> None:
+    found = stages.read(wide)
+    assert found.finer is not None
+    assert found.inputs.companion is not None
+    assert wide.manifest.finer is not None
+    assert found.finer.names == wide.manifest.finer.features.names
+    assert (found.finer.rows[:-1] >= 0).all()
+    assert found.finer.rows[-1] == -1
+    quarter = found.values["outputs"]["lstm15m/3/long"]
+    assert np.isfinite(quarter[:-1]).all()
+    assert np.isnan(quarter[-1]), "what was not there is recorded as missing"
+    assert np.isfinite(found.values["probability"]["p_long"]).all(), "answered without the member that lacks it"
+    drifts = stages.check(wide.manifest, wide.contents, found)
+    assert [(d.stage, d.known, d.broken) for d in drifts] == [(stage, True, False) for stage in CHAIN]
+
+
+def test_a_finer_feature_out_of_order_is_off_at_its_own_stage_alone(wide: ModelSet) -> None:
+    finer = wide.manifest.finer
+    assert finer is not None
+    names = tuple(reversed(finer.features.names))
+    order = finer.model_copy(update={"features": finer.features.model_copy(update={"names": names})})
+    found = off(wide.manifest.model_copy(update={"finer": order}), dict(wide.contents), stages.read(wide))
+    assert [drift.stage for drift in found] == ["features"]
+    assert found[0].worst.startswith("finer ")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +59,7 @@ def recorded(data: Sequence[Path], funding: Sequence[Path], symbols: Sequence[st
     hours = []
     for one in sources.from_files(data, funding, symbols):
         base = one.base if one.base.timeframe == HOUR else aggregate(one.base, HOUR)
-        hours.append(sources.Series(one.instrument, base, one.funding))
+        hours.append(replace(one, base=base))
     return hours
 
 
@@ -98,5 +98,5 @@ def last(series: Sequence[sources.Series], warmup: int, bars: int, whence: str, 
                 "that opens then: change --bars or --to"
             )
         whole = one.base.between(int(before.open_time[0]), end)
-        cut.append(sources.Series(one.instrument, whole, one.funding))
+        cut.append(replace(one, base=whole))
     return Hours(tuple(cut), start, whence)

@@ -13,7 +13,7 @@ from backtest import compiled, engine, sources
 from backtest.bars import BacktestError, SymbolFrame
 from backtest.broker import Costs
 from backtest.engine import Result
-from market.aggregate import aggregate
+from backtest.inputs import inputs_of
 from market.instruments import Instrument, cash
 from models.inference import Predictor
 from strategy.live_config import Halts, LiveConfig, Rules
@@ -65,7 +65,9 @@ class Portfolio:
 
     def frames(self, start: int | None = None, end: int | None = None) -> list[SymbolFrame]:
         """The frames of a range, the whole one by default."""
-        return sources.frames(self.series, self.predictor, HOUR, start or self.start, end)[0]
+        others = {s.instrument.symbol: s.base for s in self.series}  # as they are played, gaps cut in and all
+        series = [replace(s, others=others) for s in self.series]
+        return sources.frames(series, self.predictor, HOUR, start or self.start, end)[0]
 
     def plain(self, start: int | None = None, end: int | None = None) -> Result:
         """The plain engine's backtest of a range, the whole one by default."""
@@ -101,7 +103,9 @@ def lively(rules: Path, series: Sequence[sources.Series], predictor: Predictor) 
     """
     told = []
     for one in series:
-        said = predictor.predict_history(one.instrument.symbol, aggregate(one.base, HOUR), one.funding)
+        symbol = one.instrument.symbol
+        read = inputs_of(predictor.manifest, symbol, one.base, one.funding, one.finer, one.others)
+        said = predictor.predict_history(symbol, read.candles, read.funding, finer=read.finer, companion=read.companion)
         if not np.isfinite(said.p_long).any():
             raise QuietError(f"the set predicts nothing of {one.instrument.symbol}: {said.refusals}")
         told.append(said)

@@ -70,7 +70,7 @@ def cut_in(portfolio: Portfolio) -> list[Cut]:
         at = _instant(one, trade, slot)
         distance = GAP if reason == STOP else BEYOND_LIQUIDATION / trade.leverage
         base = gap_against(one.base, trade, at, distance, one.instrument)
-        portfolio.series[number] = sources.Series(one.instrument, base, one.funding)
+        portfolio.series[number] = replace(one, base=base)
         cuts.append(Cut(trade.symbol, trade.side, reason, trade.entry_time, int(base.open_time[at])))
     return cuts
 

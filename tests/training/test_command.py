@@ -20,11 +20,15 @@ from models.inference import Predictor
 from models.modelset import ModelSet
 from training.__main__ import SCHEMA
 from training.data import Bars, DataError, from_files, synthetic_market
+from training.families import BOOSTED, NETWORKS
+from training.folds import Folds
 from training.fusion import fuse, weigh
-from training.members import Folds, make_lightgbm, make_lstm, make_regime
+from training.plan import Workshop
 from training.problem import Problem, pose
+from training.regime import finish as finish_regime
 from training.run import make_set
 from training.spec import TrainingSpec
+from training.units import Context
 
 ROOT = Path(__file__).resolve().parents[2]
 SPECS = ROOT / "configs" / "training"
@@ -78,11 +82,12 @@ def test_a_run_makes_a_verified_set_and_latest_names_it(made: tuple[Path, dict[s
     path, told, progress = made
     assert (path.parent / "latest").read_text().strip() == told["model_set"] == ModelSet.load(path).id
     steps = [line.split("] ")[1].split(" (")[0] for line in progress.splitlines()]
-    assert steps == [
-        "features and labels",
-        "LightGBM",
-        "LSTM",
-        "regime",
+    assert steps[0] == "features and labels"
+    parts = ("fold 1", "fold 2", "final")
+    assert sorted(steps[1:10]) == sorted(
+        f"{family} {part}" for family in ("lightgbm", "lstm", "regime") for part in parts
+    )
+    assert steps[10:] == [
         "baselines",
         "stack, calibrate, weigh",
         "walk-forward record",
@@ -95,11 +100,12 @@ def test_a_run_makes_a_verified_set_and_latest_names_it(made: tuple[Path, dict[s
 def test_the_saved_set_answers_what_it_answered_in_training(
     made: tuple[Path, dict[str, object], str], bars: Bars, problem: Problem
 ) -> None:
-    spec, step = tiny(), next(_a_step())
-    folds = Folds(problem, spec)
-    members = [make(problem, spec, folds, 1, step) for make in (make_lightgbm, make_lstm)]
+    spec = tiny()
+    context = Context(problem, spec, Folds(problem, spec))
+    fits = Workshop().fit(context, ["lightgbm", "lstm", "regime"], Steps(quiet=True))
+    members = [BOOSTED.finish(context, fits), NETWORKS["lstm"].finish(context, fits).answers(len(problem.heads))]
     fused = fuse(problem, members, spec)
-    regime = make_regime(problem, spec, folds, 1, step)
+    regime = finish_regime(context, fits)
     served = Predictor.load(made[0]).predict_history(spec.data.symbol, bars.candles, bars.funding)
     rows = problem.rows[problem.rows >= problem.slices.stop.start]
     assert len(rows) > 700
@@ -165,7 +171,7 @@ def test_regime_edges_come_from_the_train_slice_alone(bars: Bars, problem: Probl
     closes[later:] *= 1 + 0.03 * np.where(np.arange(len(closes) - later) % 2, 1, -1)
     high, low = np.maximum(bars.candles.high, closes), np.minimum(bars.candles.low, closes)
     wilder = replace(bars.candles, close=closes, high=high, low=low)
-    assert pose(replace(bars, candles=wilder), tiny()).edges == problem.edges
+    np.testing.assert_array_equal(pose(replace(bars, candles=wilder), tiny()).edges, problem.edges)
 
 
 def test_a_horizon_without_skill_gets_no_weight() -> None:
@@ -243,9 +249,3 @@ def test_the_committed_specs_are_valid_and_their_schema_current() -> None:
     for file in SPECS.glob("*.yaml"):
         assert load(file, TrainingSpec).name == file.stem
     assert schema_is_current(TrainingSpec, SCHEMA), "run `python -m training schema`"
-
-
-def _a_step():  # type: ignore[no-untyped-def]
-    steps = Steps(quiet=True)
-    with steps.step("test") as step:
-        yield step

@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from models import metrics
+from models import metrics, networks
 from models.networks.lstm import MultiHorizonLSTM
 from training import loop
 from training.augmentation import Augmentation
 from training.export import INPUT, OUTPUT, PARITY_BATCHES, ExportError, export, parity
-from training.loop import Fitted, LoopError, Matrix, Schedule, device_of, fit, logits, windows
+from training.loop import Fitted, LoopError, Matrix, Schedule, device_of, fit, logits, precision_on, windows
 from training.losses import LossName
 
 WINDOW, FEATURES, HEADS = 8, 5, 2
@@ -198,6 +198,25 @@ def test_a_gpu_that_is_not_there_is_missed_by_name() -> None:
     with pytest.raises(LoopError, match=r"device cuda was asked for, but torch .* sees no GPU"):
         device_of("cuda")
     assert device_of("auto") == device_of("cpu") == torch.device("cpu")
+
+
+def test_on_a_cpu_bfloat16_is_for_networks_that_are_mostly_lstm() -> None:
+    cpu = torch.device("cpu")
+    lstm, attention = (networks.build(kind, FEATURES, HEADS) for kind in ("lstm", "transformer"))
+    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    fast = torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32
+    assert precision_on(cpu, "auto", lstm) == fast
+    assert precision_on(cpu, "auto", attention) == torch.float32
+    assert precision_on(cpu, "float32", lstm) == torch.float32
+    assert precision_on(cpu, "bfloat16", attention) == torch.bfloat16
+
+
+def test_weights_and_answers_are_float32_whatever_the_steps_are_multiplied_in() -> None:
+    network, fitted = trained(1, replace(SCHEDULE, precision="bfloat16"))
+    _, exact = trained(1, replace(SCHEDULE, precision="float32"))
+    assert all(value.dtype == torch.float32 for value in network.parameters())
+    assert logits(network, problem()[0], STOP, WINDOW).dtype == np.float32
+    assert fitted.stop_loss == pytest.approx(exact.stop_loss, abs=0.02)
 
 
 def test_a_device_nobody_knows_is_refused() -> None:

@@ -18,11 +18,12 @@ from models.modelset import ModelSet
 from models.walkforward import TEST, WalkForward
 from training import baselines as fitting
 from training.data import Bars, synthetic_market
+from training.folds import Folds
 from training.fusion import fuse_folds
-from training.members import Answers, Folds
 from training.problem import Problem, pose
 from training.run import make_set
 from training.spec import TrainingSpec
+from training.units import Answers
 
 SPEC = """\
 name: recorded

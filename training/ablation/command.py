@@ -59,8 +59,7 @@ def ablate(
             raise click.UsageError(f"{spec_file} has no section {model}; name a network it has by --model")
         spec, bars = history.read(spec)
         from market.progress import Steps
-        from training import ablation
-        from training.ablation import variants
+        from training.ablation import comparison, variants
         from training.kept import Kept
         from training.loop import device_of
         from training.plan import Workshop
@@ -68,7 +67,7 @@ def ablate(
         tried = [*variants.of_network(spec, bars, model), *variants.of_boosting(spec, bars)]
         steps = Steps(quiet=quiet)
         with steps.running(len(tried) * spec.splits.folds):
-            found = ablation.ablate(
+            found = comparison.ablate(
                 tried,
                 steps,
                 Workshop(executor, Kept()),

@@ -23,7 +23,6 @@ FAINT = 0.01
 """A logit that moves by less says almost nothing: .0025 in probability."""
 SIGMOID_OF_A_SHARE = (0.5, 0.7311)
 """Sigmoid of 0 to 1: where everything lies if a sigmoid was applied twice."""
-DRAWN = "drawn inputs"
 _SAME = 1e-4
 
 
@@ -99,35 +98,37 @@ def heads(subject: Subject) -> Finding:
 
 def spread(subject: Subject) -> Finding:
     """Does the output move, and where do its 1st to 99th percentiles lie against [.3, .7]?"""
-    logits, source = _logits(subject)
-    if logits is None:
-        return not_known(RANGE, "no rows to ask it about: give --data FILE")
-    figures: dict[str, Figure] = {"rows": len(logits), "source": source}
-    bad = int((~np.isfinite(logits)).any(axis=1).sum())
-    if bad:
-        sentence = f"{bad} of {len(logits)} rows are answered by no finite number"
-        return Finding(RANGE, BROKEN, sentence, "look for NaN weights: lower the learning rate, train again", figures)
-    probability = sigmoid(logits)
-    sd = logits.std(axis=0)
-    low, high = np.quantile(probability, (0.01, 0.99), axis=0)
-    for at, key in enumerate(subject.heads):
-        figures[key] = {"logit_sd": float(sd[at]), "1%": float(low[at]), "99%": float(high[at])}
-    still = [key for at, key in enumerate(subject.heads) if sd[at] < STILL]
+    said = _said(subject)
+    if said is None:
+        return not_known(RANGE, "there are no real rows or golden inputs to ask it about: give --data FILE")
+    if not np.isfinite(said).all():
+        bad = int((~np.isfinite(said)).any(axis=1).sum())
+        sentence = f"{bad} of {len(said)} inputs are answered by no finite number"
+        remedy = "look for NaN weights: lower the learning rate, and train again"
+        return Finding(RANGE, BROKEN, sentence, remedy, {"rows": len(said)})
+    still = [at for at in range(said.shape[1]) if said[:, at].std() < STILL]
     if still:
-        at = subject.heads.index(still[0])
-        sentence = f"{', '.join(still)} is constant: logit {logits[0, at] + 0.0:.4g} for each of {len(logits)} rows"
+        heads = ", ".join(subject.heads[at] for at in still)
+        sentence = f"{heads} is constant: {said[0, still[0]] + 0.0:.4g} for each of {len(said)} inputs"
         remedy = "its last layer says nothing of its input: look at its weights, and train again"
-        return Finding(RANGE, BROKEN, sentence, remedy, figures)
-    if subject.member.role == "regime":
-        return Finding(RANGE, OK, "each regime's output moves", figures=figures)
-    faint = [key for at, key in enumerate(subject.heads) if sd[at] < FAINT]
+        return Finding(RANGE, BROKEN, sentence, remedy, {"rows": len(said)})
+    logits, source = _logits(subject)
+    figures: dict[str, Figure] = {"source": source}
+    if not logits or subject.member.role == "regime":
+        sd = float(said.std(axis=0).min())
+        return Finding(RANGE, OK, f"every output moves, the least by sd {sd:.2g}", figures=figures | {"least_sd": sd})
+    sds = {key: float(column.std()) for key, column in logits.items()}
+    span = {key: np.quantile(sigmoid(column), (0.01, 0.99)) for key, column in logits.items()}
+    low, high = min(float(s[0]) for s in span.values()), max(float(s[1]) for s in span.values())
+    for key, column in logits.items():
+        ends = {"1%": float(span[key][0]), "99%": float(span[key][1])}
+        figures[key] = {"rows": len(column), "logit_sd": sds[key], **ends}
+    faint = [key for key, sd in sds.items() if sd < FAINT]
     if faint:
-        sentence = f"{', '.join(faint)} hardly moves: logit sd {sd.min():.2g}"
+        sentence = f"{', '.join(faint)} hardly moves: logit sd {min(sds.values()):.2g}"
         return Finding(RANGE, SUSPECT, sentence, "compare its inputs' scaling and its training log", figures)
-    if source == DRAWN:
-        return Finding(RANGE, OK, f"it moves on drawn inputs, logit sd {sd.mean():.2g}; no real rows", figures=figures)
-    where = f"1-99 % of the probabilities lie in [{low.min():.3f}, {high.max():.3f}]"
-    if low.min() < BAND[0] or high.max() > BAND[1]:
+    where = f"1-99 % of the probabilities lie in [{low:.3f}, {high:.3f}]"
+    if low < BAND[0] or high > BAND[1]:
         sentence = f"{where}, beyond [{BAND[0]:g}, {BAND[1]:g}]"
         return Finding(RANGE, SUSPECT, sentence, "regularise it more, or let calibration draw it in", figures)
     return Finding(RANGE, OK, f"{where}, within [{BAND[0]:g}, {BAND[1]:g}]", figures=figures)
@@ -144,25 +145,17 @@ def _said(subject: Subject) -> Floats | None:
     return np.concatenate(parts) if parts else None
 
 
-def _logits(subject: Subject) -> tuple[Floats | None, str]:
-    """Logits (n, heads) for as many real rows as there are, and where they are from."""
-    record = subject.record
-    from_data = subject.sample is not None and subject.outputs is not None and not _only_goldens(subject)
-    if not from_data and record is not None and subject.family in record.families and (record.part == TEST).any():
-        test = record.part == TEST
-        columns = [record.logits[subject.family][key][test] for key in subject.heads]
-        return np.column_stack(columns), "the walk-forward record's test slice"
-    raw = subject.outputs if subject.outputs is not None else _said(subject)
+def _logits(subject: Subject) -> tuple[dict[str, Floats], str]:
+    """Logits (n,) by head for as many real rows as there are, and where they are from; none without real rows."""
+    record, sample, raw = subject.record, subject.sample, subject.outputs
+    given = sample is not None and sample.given
+    if not given and record is not None and subject.family in record.families and (record.part == TEST).any():
+        said = record.logits[subject.family]
+        return {key: column[record.part == TEST] for key, column in said.items()}, "the walk-forward's test slice"
     if raw is None:
-        return None, ""
-    source = subject.source if subject.outputs is not None else DRAWN
-    return (raw if subject.member.output == "logit" else logit(raw)), source
-
-
-def _only_goldens(subject: Subject) -> bool:
-    return (
-        subject.stages is not None and subject.sample is not None and subject.sample.candles is subject.stages.candles
-    )
+        return {}, "drawn inputs"
+    columns = raw if subject.member.output == "logit" else logit(raw)
+    return dict(zip(subject.heads, columns.T, strict=True)), subject.source
 
 
 def _shares(said: Floats) -> bool:

@@ -31,10 +31,11 @@ FOUND, DATA = 1, 7
 @click.option("--model", "family", required=True, metavar="NAME", help="What to diagnose: lstm, tft, lightgbm, ...")
 @click.option("--data", metavar="FILE[,FILE15m]", help="Klines to ask it about. Default: the set's stage goldens.")
 @click.option("--funding", type=click.Path(path_type=Path), help="Parquet file of funding, if the set reads it.")
+@click.option("--companion", type=click.Path(path_type=Path), help="Parquet of the companion, if the set compares two.")
 @options.root
 @options.as_json
 def command(
-    name: str, family: str, data: str | None, funding: Path | None, root: Path, as_json: bool
+    name: str, family: str, data: str | None, funding: Path | None, companion: Path | None, root: Path, as_json: bool
 ) -> None:  # fmt: skip
     """Find the first broken stage of a model that answers 0.0, a constant, or nonsense.
 
@@ -47,10 +48,10 @@ def command(
 
     Exit codes: 0 nothing broken, 1 something is, 2 usage, 7 model set or data missing or broken, 130 interrupted.
     """
-    if funding is not None and data is None:
-        raise click.UsageError("--funding goes with --data")
+    if data is None and (funding is not None or companion is not None):
+        raise click.UsageError("--funding and --companion go with --data")
     try:
-        found = diagnosis.diagnose(subject(options.load(name, root), family, data, funding))
+        found = diagnosis.diagnose(subject(options.load(name, root), family, data, funding, companion))
     except (ModelSetError, HistoryError, DataError) as error:
         click.echo(f"training: {error}", err=True)
         sys.exit(DATA)

@@ -12,8 +12,10 @@ from scipy.optimize import linear_sum_assignment
 from market.candles import Floats
 from models import features
 from models.manifest import Scaler
-from models.stages import LIMITS, Stages
+from models.scaling import scale
+from models.stages import LIMITS, Reading
 from training.diagnosis.finding import BROKEN, OK, SUSPECT, Figure, Finding, not_known
+from training.diagnosis.network import Network, Windows
 from training.diagnosis.subject import Subject
 
 SCALING, ORDER = "scaling", "feature order"
@@ -22,6 +24,7 @@ SPREAD = (0.1, 10.0)
 CENTRE = 3.0
 """How far the middle column's mean may be from 0, in standard deviations of the training."""
 CLIPPED = 0.25
+SERVED, MADE, NORMAL = "logit_sd_served", "logit_sd_as_made", "logit_sd_normal_inputs"
 _SHOWN = 5
 _ENOUGH = 50
 """Rows that a standard deviation is judged by."""
@@ -29,7 +32,7 @@ _ENOUGH = 50
 
 def scaling(subject: Subject) -> Finding:
     """Are the inputs scaled now as they were in training, and is the network given scaled ones at all?"""
-    scaler = subject.manifest.features.scaler
+    scaler = subject.features.scaler
     if subject.member.kind != "onnx":
         return Finding(SCALING, OK, "it reads unscaled features, as boosters do")
     if scaler is None:
@@ -42,19 +45,19 @@ def scaling(subject: Subject) -> Finding:
     if (center == 0).all() and (spread == 1).all():
         sentence = "the scaler is the identity, so scaling is skipped: the network is given raw features"
         return Finding(SCALING, BROKEN, sentence + _collapse(figures), remedy, figures)
-    changed = _changed(subject.stages, scaler)
+    changed = _changed(subject.recorded, scaler)
     if changed:
         figures["changed_columns"] = len(changed)
         sentence = f"the scaler is not the one in force when the set was made: {_listed(changed)} scaled otherwise"
         return Finding(SCALING, BROKEN, sentence, remedy, figures)
     inputs = _inputs(subject)
     if inputs is None:
-        told = "unchanged since the set was made" if subject.stages else "its constants are sane"
+        told = "unchanged since the set was made" if subject.recorded else "its constants are sane"
         return Finding(SCALING, OK, f"{told}; no real rows to look at", figures=figures)
     with np.errstate(invalid="ignore"):
         mean, sd = inputs.mean(axis=0), inputs.std(axis=0)
     clipped = float((np.abs(inputs) >= scaler.clip).mean())
-    names = subject.stages.names if subject.stages else subject.manifest.features.names
+    names = subject.recorded.names if subject.recorded else subject.features.names
     figures["columns"] = {n: {"mean": float(m), "sd": float(s)} for n, m, s in zip(names, mean, sd, strict=True)}
     figures |= {"middle_sd": float(np.median(sd)), "middle_mean": float(np.median(np.abs(mean))), "clipped": clipped}
     told = f"the middle column's sd is {np.median(sd):.2g}, its mean {np.median(np.abs(mean)):.2g} from 0"
@@ -77,23 +80,23 @@ def scaling(subject: Subject) -> Finding:
 
 def order(subject: Subject) -> Finding:
     """Do the features come in the order, and with the values, that the members were fitted to?"""
-    served = subject.manifest.features
+    served = subject.features
     same_hash = features.schema_hash(served.names) == served.schema_hash
     figures: dict[str, Figure] = {"features": len(served.names), "schema_hash_fits": same_hash}
     remedy = "let the manifest name the features in the order of the training matrix: train the set again"
     if not same_hash:
         sentence = "the manifest's names do not give its schema hash: they were reordered or redefined"
         return Finding(ORDER, BROKEN, sentence, remedy, figures)
-    stages = subject.stages
-    if stages is None:
+    recorded = subject.recorded
+    if recorded is None:
         return _order_by_scale(subject, figures, remedy)
-    if stages.names != served.names:
-        moved = [f"{b} stands where {a} was" for a, b in zip(stages.names, served.names, strict=False) if a != b]
+    if recorded.names != served.names:
+        moved = [f"{b} stands where {a} was" for a, b in zip(recorded.names, served.names, strict=False) if a != b]
         figures["moved"] = len(moved)
         sentence = f"the features are not in the order the members were fitted to: {_listed(moved)}"
         return Finding(ORDER, BROKEN, sentence, remedy, figures)
-    then = stages.table("features")
-    now = features.compute(stages.candles, stages.funding, served.names)[stages.rows]
+    there = recorded.rows >= 0
+    then, now = recorded.table[there], recorded.at_rows(recorded.compute(served.names))[there]
     apart = np.abs(now - then).max(axis=0)
     off = np.flatnonzero(~(apart <= LIMITS["features"]))
     figures["largest_difference"] = float(apart.max())
@@ -112,44 +115,54 @@ def order(subject: Subject) -> Finding:
 
 def _inputs(subject: Subject) -> Floats | None:
     """Scaled inputs of real rows (n, F), columns in the order recorded, so that their scaling is judged alone."""
-    sample, scaler = subject.sample, subject.manifest.features.scaler
+    sample, scaler = subject.sample, subject.features.scaler
     if sample is None or not len(sample.rows) or scaler is None:
         return None
     matrix = sample.matrix
-    if subject.stages is not None and subject.stages.names != subject.manifest.features.names:
-        matrix = features.compute(sample.candles, sample.funding, subject.stages.names)
+    if subject.recorded is not None and subject.recorded.names != subject.features.names:
+        matrix = sample.compute(subject.recorded.names)
     return subject.scaled(matrix[sample.rows]).astype(np.float64)
 
 
-def _changed(stages: Stages | None, scaler: Scaler) -> list[str]:
+def _changed(recorded: Reading | None, scaler: Scaler) -> list[str]:
     """Features whose centre or scale is not the one recorded."""
-    if stages is None or stages.center is None or stages.scale is None or len(stages.center) != len(scaler.center):
+    if (
+        recorded is None
+        or recorded.center is None
+        or recorded.scale is None
+        or len(recorded.center) != len(scaler.center)
+    ):
         return []
-    same = np.isclose(stages.center, scaler.center, rtol=1e-9, atol=1e-12)
-    same &= np.isclose(stages.scale, scaler.scale, rtol=1e-9, atol=0)
-    return [name for name, kept in zip(stages.names, same, strict=True) if not kept]
+    same = np.isclose(recorded.center, scaler.center, rtol=1e-9, atol=1e-12)
+    same &= np.isclose(recorded.scale, scaler.scale, rtol=1e-9, atol=0)
+    return [name for name, kept in zip(recorded.names, same, strict=True) if not kept]
 
 
 def _logit_spread(subject: Subject) -> dict[str, Figure]:
-    """How much the network's output moves: on real rows as served, on the same unscaled, and on standard normals."""
-    network, sample = subject.network, subject.sample
+    """How much the network's output moves: on real rows as served, unscaled, as when it was made, and on normals."""
+    network, sample, recorded = subject.network, subject.sample, subject.recorded
     if network is None or sample is None or not len(sample.rows):
         return {}
     rows = sample.rows[-256:]
-    served = network.run(network.windows(subject.scaled(sample.matrix), rows)).std(axis=0)
-    raw = network.run(network.windows(sample.matrix.astype(np.float32), rows)).std(axis=0)
-    normal = network.run(network.drawn(256)).std(axis=0)
-    return {
-        "logit_sd_served": float(served.mean()),
-        "logit_sd_unscaled": float(raw.mean()),
-        "logit_sd_normal_inputs": float(normal.mean()),
+
+    def spread(inputs: Windows, network: Network = network) -> float:
+        return float(network.run(network.windows(inputs, rows)).std(axis=0).mean())
+
+    found: dict[str, Figure] = {
+        SERVED: spread(subject.scaled(sample.matrix)),
+        "logit_sd_unscaled": spread(sample.matrix.astype(np.float32)),
+        NORMAL: float(network.run(network.drawn(256)).std(axis=0).mean()),
     }
+    scaler = None if recorded is None else recorded.as_made(subject.features).scaler
+    if recorded is not None and scaler is not None and recorded.names == subject.features.names:
+        found[MADE] = spread(scale(sample.matrix, np.array(scaler.center), np.array(scaler.scale), scaler.clip))
+    return found
 
 
 def _collapse(figures: dict[str, Figure]) -> str:
-    served, normal = figures.get("logit_sd_served"), figures.get("logit_sd_normal_inputs")
-    if isinstance(served, float) and isinstance(normal, float) and served < 0.2 * normal:
-        return f" (logit sd {served:.2g}, {normal:.2g} on scaled ones)"
+    served, wanted = figures.get(SERVED), figures.get(MADE, figures.get(NORMAL))
+    if isinstance(served, float) and isinstance(wanted, float) and served < 0.9 * wanted:
+        return f" (logit sd {served:.2g} instead of {wanted:.2g})"
     return ""
 
 
@@ -168,7 +181,7 @@ def _permuted(subject: Subject, scaler: Scaler) -> list[str]:
     cost = _misfit(sample.matrix[sample.rows], scaler)
     columns, places = linear_sum_assignment(cost)
     own, best = cost.diagonal(), cost[columns, places]
-    names = subject.manifest.features.names
+    names = subject.features.names
     if own.mean() < 1.0 or best.mean() > 0.5 * own.mean() or best.mean() > 1.0:
         return []
     return [names[i] for i, j in zip(columns, places, strict=True) if i != j and own[i] > best[i] + 1]
@@ -176,7 +189,7 @@ def _permuted(subject: Subject, scaler: Scaler) -> list[str]:
 
 def _order_by_scale(subject: Subject, figures: dict[str, Figure], remedy: str) -> Finding:
     """Without stage goldens: do the columns at least look like those the scaler was fitted on?"""
-    scaler = subject.manifest.features.scaler
+    scaler = subject.features.scaler
     moved = [] if scaler is None else _permuted(subject, scaler)
     if moved:
         figures["moved"] = len(moved)

@@ -14,7 +14,8 @@ from models.manifest import Member
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when onnxruntime is first imported
 
 BATCHES = (1, 2, 7, 64)
-Inputs = NDArray[np.float32]
+Windows = NDArray[np.float32]
+"""Scaled inputs: (N, F), or windows of them (n, T, F)."""
 
 
 class NetworkError(Exception):
@@ -44,19 +45,19 @@ class Network:
             raise NetworkError(str(error).splitlines()[0]) from error
         self.columns = found.shape[1] if found.ndim == 2 else 0
 
-    def run(self, windows: Inputs, batch: int = 64) -> Floats:
+    def run(self, windows: Windows, batch: int = 64) -> Floats:
         """Outputs (n, columns) of windows (n, T, F), asked about `batch` at a time."""
         member = self.member
         parts = [windows[at : at + batch] for at in range(0, len(windows), batch)]
         answers = [self._session.run([member.output_name], {member.input_name: part})[0] for part in parts]
         return np.concatenate(answers).astype(np.float64)
 
-    def drawn(self, count: int) -> Inputs:
+    def drawn(self, count: int) -> Windows:
         """Windows (count, T, F) of standard normals: what a well-scaled input looks like."""
         shape = (count, self.member.window, self.features)
         return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
-    def windows(self, scaled: Inputs, rows: Ints) -> Inputs:
+    def windows(self, scaled: Windows, rows: Ints) -> Windows:
         """Windows (n, T, F) that end at the given rows of scaled inputs (N, F)."""
         length = self.member.window
         views = sliding_window_view(scaled, length, axis=0)

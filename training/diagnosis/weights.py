@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from market.candles import Floats
 from market.timeframes import Timeframe
-from models.evaluation.sample import family as family_of
 from models.evaluation.sample import week
 from models.labels import LONG, SHORT
 from models.logits import sigmoid
+from models.manifest import family
 from models.resampling import Resamples
 from models.stacking import LogisticStacker
 from models.walkforward import TEST, WalkForward
@@ -52,7 +52,7 @@ def stack(subject: Subject) -> Finding:
     against = [key for key, sign in signs.items() if _share(sign) >= SURE]
     if against:
         told = ", ".join(_told(key, served.get(key, 0.0), signs[key]) for key in against)
-        sentence = f"unbounded, the stack would turn it round: {told}; beside the others it adds nothing there"
+        sentence = f"unbounded, the stack would turn it round: {told}; its bound and its pull alone hold it up"
         return Finding(WEIGHT, SUSPECT, sentence, "leave it out, or make it less like the others", figures)
     if not any(served.values()):
         remedy = "leave it out, or make it less like the others"
@@ -67,7 +67,7 @@ def _served(subject: Subject) -> dict[str, float]:
         key: coefficient
         for key, stacker in subject.manifest.ensemble.stackers.items()
         for name, coefficient in zip(stacker.members, stacker.coefficients, strict=True)
-        if family_of(name) == subject.family
+        if family(name) == subject.family
     }
 
 
@@ -78,7 +78,7 @@ def _signs(subject: Subject) -> dict[str, dict[str, Figure]]:
         return {}
     block = week(Timeframe.parse(manifest.data.timeframe))
     found: dict[str, dict[str, Figure]] = {}
-    for key in subject.heads:
+    for key in record.logits[subject.family]:
         said, outcome = _out_of_fold(record, key, manifest.data.labels.cost)
         if len(np.unique(outcome)) < 2:
             continue

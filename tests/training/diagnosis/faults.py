@@ -12,6 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from models import features, stages, walkforward
+from models.inputs import Inputs
 from models.logits import sigmoid
 from models.manifest import Manifest
 from models.members import open_member
@@ -287,8 +288,8 @@ def recorded_again(
     manifest = Manifest.model_validate(whole.manifest.model_dump() | parts)
     found = stages.read(whole.model_set)
     rows = np.searchsorted(whole.bars.candles.open_time, found.times)
-    contents = whole.model_set.contents
-    content = stages.record(manifest, contents, whole.bars.candles, whole.bars.funding, rows, matrix, trained)
+    inputs = Inputs(whole.bars.candles, whole.bars.funding)
+    content = stages.record(manifest, whole.model_set.contents, inputs, rows, trained, matrix=matrix)
     entry = stages.recorded(content).model_dump()
     return whole.broken(where, {stages.FILE: content}, **(parts | {"stages": entry}))
 

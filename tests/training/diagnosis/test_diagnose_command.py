@@ -52,7 +52,7 @@ def test_json_keeps_its_promise(whole: Whole, tmp_path: Path) -> None:
         assert list(check) == ["check", "status", "finding", "remedy", "figures"]
         assert check["status"] in ("ok", "suspect", "broken", "not known")
     scaling = next(check for check in told["checks"] if check["check"] == "scaling")
-    assert scaling["figures"]["logit_sd_served"] < 0.2 * scaling["figures"]["logit_sd_normal_inputs"]
+    assert scaling["figures"]["logit_sd_served"] < 0.6 * scaling["figures"]["logit_sd_as_made"]
 
 
 def test_data_of_ones_own_is_what_it_is_asked_about(whole: Whole, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_data_of_ones_own_is_what_it_is_asked_about(whole: Whole, tmp_path: Path
         (("--model-set", "20200101T000000-000000000000", "--model", "lstm"), "no model set is called", 7),
         (("--model", "tft"), "no model called 'tft'", 7),
         (("--model", "lstm", "--data", "nowhere/BTCUSDT.parquet"), "nowhere/BTCUSDT.parquet", 7),
-        (("--model", "lstm", "--funding", "nowhere.parquet"), "--funding goes with --data", 2),
+        (("--model", "lstm", "--funding", "nowhere.parquet"), "--funding and --companion go with --data", 2),
     ],
 )
 def test_what_is_missing_is_said(whole: Whole, arguments: tuple[str, ...], words: str, code: int) -> None:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from models.modelset import ModelSetError
+from models import features, stages
+from models.inputs import Inputs
+from models.manifest import Manifest
+from models.modelset import ModelSet, ModelSetError, save
+from tests.models.small_sets import make_wide_set, wide_market
 from tests.training.diagnosis import faults
 from tests.training.diagnosis.conftest import Whole
 from tests.training.diagnosis.faults import Fault
@@ -39,7 +44,7 @@ PLANTED: dict[Fault, tuple[str, str]] = {
     faults.loss_no_number: (log.TRAINING, "no number from epoch 2 on"),
     faults.no_gradient: (log.TRAINING, "no gradient"),
     faults.stacked_otherwise: (golden.STAGES, "the stage stacked is the first"),
-    faults.constant_zero: (answers.RANGE, "is constant: logit 0 "),
+    faults.constant_zero: (answers.RANGE, "is constant: 0 "),
     faults.weights_no_numbers: (answers.RANGE, "no finite number"),
     faults.negative_weight: (weights.WEIGHT, "its weight is negative"),
 }
@@ -97,3 +102,38 @@ def test_a_weight_the_bound_holds_up_is_explained_by_its_sign_unbounded(whole: W
 def test_a_model_the_set_does_not_have_is_refused_with_those_it_has(whole: Whole) -> None:
     with pytest.raises(ModelSetError, match="name one of lightgbm, lstm, regime"):
         subject(whole.model_set, "tft")
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> ModelSet:
+    """A set with a network of quarters, which compares two symbols; never trained, so it has no log and no record."""
+    market = wide_market()
+    made = make_wide_set(market)
+    matrix = features.compute(market.candles, market.funding, made.manifest.features.names, market.companion)
+    rows = stages.rows_of(np.flatnonzero(features.rows_ready(matrix, made.manifest.window)))
+    inputs_read = Inputs(market.candles, market.funding, market.finer, market.companion)
+    content = stages.record(made.manifest, made.files, inputs_read, rows)
+    manifest = made.manifest.model_copy(update={"stages": stages.recorded(content)})
+    return ModelSet.load(save(manifest, made.files | {stages.FILE: content}, tmp_path_factory.mktemp("wide")))
+
+
+@pytest.mark.parametrize("family", ["lstm15m", "lstm"])
+def test_a_network_of_quarters_is_asked_about_quarters(wide: ModelSet, family: str) -> None:
+    asked = subject(wide, family)
+    found = diagnose(asked)
+    assert found.broken is None, found.verdict
+    assert asked.sample is not None
+    assert str(asked.sample.inputs.candles.timeframe) == ("15m" if family == "lstm15m" else "1h")
+    unknown = [each.check for each in found.findings if each.status == NOT_KNOWN]
+    assert unknown == [exported.PARITY, log.TRAINING, weights.WEIGHT]
+
+
+def test_a_skipped_finer_scaler_is_the_finer_networks_fault_and_a_stage_off_for_others(
+    wide: ModelSet, tmp_path: Path
+) -> None:
+    told = wide.manifest.model_dump()
+    count = len(told["finer"]["features"]["names"])
+    told["finer"]["features"]["scaler"] |= {"center": (0.0,) * count, "scale": (1.0,) * count}
+    skipped = ModelSet.load(save(Manifest.model_validate(told), dict(wide.contents), tmp_path))
+    verdicts = {family: diagnose(subject(skipped, family)).broken for family in ("lstm15m", "lstm")}
+    assert [verdict and verdict.check for verdict in verdicts.values()] == [inputs.SCALING, golden.STAGES]
