@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from models.metrics import Interval
 from models.parts import Finite
 
-COMMAND = "python -m training ablation"
+COMMAND = "python -m training ablate"
 
 
 class AblationError(Exception):
@@ -92,7 +92,7 @@ def read(file: Path) -> Ablation:
 
 def not_run(ablations: tuple[Ablation, ...], plain_lightgbm: bool = False) -> list[str]:
     """What the task list asks for and no row tells; a set may itself tell of plain LightGBM."""
-    told = [f"{row.name} {ablation.model}".lower() for ablation in ablations for row in ablation.rows]
+    told = [row.name.lower() for ablation in ablations for row in ablation.rows]
     return [
         what
         for word, what in EXPECTED.items()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
 
+from training.failures import DATA, FAILURE, fail
+
 ROOT = Path(__file__).resolve().parents[2]
 OUT, TASKS = ROOT / "docs" / "results", ROOT / "docs" / "tasks.md"
-FAILURE, DATA = 1, 7
 
 
 @click.command()
@@ -30,7 +30,7 @@ FAILURE, DATA = 1, 7
     "ablations",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="What `ablation` wrote; may be repeated.",
+    help="What `ablate` wrote; may be repeated.",
 )
 @click.option("--out", default=OUT, type=click.Path(path_type=Path), help="Where page and plots go  [docs/results]")
 @click.option(
@@ -58,7 +58,7 @@ def quality(
     try:
         from training.quality import plots
     except ModuleNotFoundError as error:
-        _fail(
+        fail(
             f"{error.name} is not installed, and the plots need it; `make setup` installs what training needs", FAILURE
         )
     # pandas and the models take a second to import, which `--help` need not wait for.
@@ -82,6 +82,7 @@ def quality(
             figures = gather(model_set, asked, steps)
         drawn = plots.draw(figures)
         tasks = tasks or (TASKS if out.resolve() == OUT else out / TASKS.name)
+        table = tables.filled(tasks, figures)
         out.mkdir(parents=True, exist_ok=True)
         for key in page.PLOTS:
             file = out / f"model-quality-{key}.svg"
@@ -91,11 +92,11 @@ def quality(
                 file.unlink(missing_ok=True)  # of another set: the page no longer shows it
         written = page.write(figures, page.regenerate(model_set.id, figures, ablations), tuple(drawn))
         (out / page.PAGE).write_text(written, encoding="utf-8")
-        tasks.write_text(tables.filled(tasks, figures), encoding="utf-8")
+        tasks.write_text(table, encoding="utf-8")
     except (ModelSetError, HistoryError, DataError, ablation.AblationError) as error:
-        _fail(str(error), DATA)
+        fail(str(error), DATA)
     except (OSError, tables.TasksError) as error:
-        _fail(str(error), FAILURE)
+        fail(str(error), FAILURE)
     told = {
         "model_set": model_set.id,
         "page": str(out / page.PAGE),
@@ -115,8 +116,3 @@ def quality(
     for aim in aims(figures):
         click.echo(f"{aim.verdict:>13}  {aim.asks}: {aim.measured or aim.reason}")
     click.echo(f"written: {out / page.PAGE}, {len(drawn)} plots, {tasks}")
-
-
-def _fail(message: str, code: int) -> None:
-    click.echo(f"training: {message}", err=True)
-    sys.exit(code)

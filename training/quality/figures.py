@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from market import history as klines
-from market.candles import Candles, Floats
+from market.candles import Candles
 from market.progress import Steps
 from market.timeframes import Timeframe
-from models import evaluation, features, trials, walkforward
+from models import evaluation, trials, walkforward
 from models.evaluation import data as histories
 from models.evaluation.outcomes import SECTIONS
 from models.evaluation.rivals import RIVALS
@@ -22,11 +19,9 @@ from models.inference import Predictor
 from models.manifest import Manifest, utc_ms
 from models.metrics import Interval
 from models.modelset import ModelSet
-from models.stacking import VOLATILITY
-from models.walkforward import WalkForward
 from training.quality import signs
 from training.quality.ablation import Ablation
-from training.quality.recorded import Pair, Quarter, Record
+from training.quality.recorded import FINER_FAMILY, Pair, Quarter, Record
 from training.quality.signs import Weight
 from training.quality.wording import interval
 
@@ -153,9 +148,7 @@ def gather(model_set: ModelSet, asked: Asked, steps: Steps) -> Figures:
     """
     predictor, manifest = Predictor.load(model_set), model_set.manifest
     with steps.step("read the history") as step:
-        # A companion's candles are read only for a set whose features look at them.
-        more: Json = {} if asked.companion is None else {"companion": asked.companion}
-        history = histories.read(manifest, asked.data, funding=asked.funding, **more)
+        history = histories.read(manifest, asked.data, funding=asked.funding, companion=asked.companion)
         step.note(f"{len(history.candles):,} candles of {history.candles.timeframe}")
     test = manifest.data.splits["test"]
     told = evaluation.evaluate(
@@ -167,8 +160,7 @@ def gather(model_set: ModelSet, asked: Asked, steps: Steps) -> Figures:
         pairs = record.pairs()
         step.note(f"{len(record.names)} members and baselines")
     with steps.step("weights of the stack"):
-        volatility = _volatility(history.candles, record.record)
-        weights = signs.weights(record.record, manifest, volatility, block, asked.draws, asked.seed)
+        weights = signs.weights(record.record, manifest, block)
     with steps.step("quarters, regimes, outputs"):
         first = manifest.horizons[0]
         rivals = {section: _rival(told[section][str(first)], pairs[section][first]) for section in SECTIONS}
@@ -182,7 +174,7 @@ def gather(model_set: ModelSet, asked: Asked, steps: Steps) -> Figures:
             quarters={section: record.quarters(section, first, rival) for section, rival in rivals.items()},
             confusion=record.confusion(),
             outputs=record.outputs(first),
-            finer=_finer(record, manifest, asked.data),
+            finer=_finer(record, manifest, history.finer),
             weights=weights,
             rules=regime_rules(RULES),
         )
@@ -194,24 +186,12 @@ def _rival(entry: Json, held: dict[str, Pair]) -> str:
     return max(aucs, key=lambda name: aucs[name] or 0.0)
 
 
-def _volatility(candles: Candles, record: WalkForward) -> Floats:
-    """What the stack may read of volatility at the record's rows (n,); NaN where the history does not hold one."""
-    at = np.searchsorted(candles.open_time, record.open_time)
-    there = at < len(candles)
-    there[there] &= candles.open_time[at[there]] == record.open_time[there]
-    found = np.full(len(record), np.nan)
-    found[there] = features.compute(candles, None, (VOLATILITY,))[at[there], 0]
-    return found
-
-
-def _finer(record: Record, manifest: Manifest, data: str) -> dict[str, Interval]:
-    """The finer LSTM on its own label, where its candles were given."""
-    _, comma, finer = data.partition(",")
-    if not comma or Path(data).exists():
+def _finer(record: Record, manifest: Manifest, candles: Candles | None) -> dict[str, Interval]:
+    """The finer LSTM on its own label, where there are candles for it."""
+    if candles is None:
         return {}
-    spec: Any = manifest.evidence.get("spec")
-    ahead = ((spec or {}).get("lstm15m") or {}).get("bars_ahead", FINER_BARS)
-    candles = klines.read(Path(finer.strip()), histories.FINER)
+    spec: Any = manifest.evidence.get("spec") or {}
+    ahead = (spec.get(FINER_FAMILY) or {}).get("bars_ahead", FINER_BARS)
     return record.finer(candles, Timeframe.parse(manifest.data.timeframe).ms, int(ahead))
 
 

@@ -92,7 +92,7 @@ def stack(figures: Figures) -> str:
     pool = figures.manifest.ensemble.pool
     flat = "" if told.get("by_skill", True) else "\nNo horizon showed skill in validation; they weigh the same.\n"
     return (
-        "*Stacked*: as applied, never below 0. *Free*: the same regression without that bound, out of fold; "
+        "*Stacked*: as applied, never below 0. *Free*: fitted out of fold without that bound, pull or context; "
         "*above 0*: in how many samples.\n\n"
         + table(("head", "member", "stacked", "free", "above 0", "sign"), rows)
         + "\n"
@@ -128,7 +128,7 @@ def ablation(figures: Figures) -> str:
             )
             for row in each.rows
         ]
-        parts.append(f"{name(each.model)}, {each.question}, spec `{each.spec}`, {each.where}:\n")
+        parts.append(f"{each.where.capitalize()}, AUC of {each.question}, spec `{each.spec}`:\n")
         parts.append(table(("", "what", "AUC", "difference, paired", "log-loss", "seconds"), rows))
     plain: Json = figures.evidence.get("plain_lightgbm") or {}
     if plain:

@@ -127,23 +127,27 @@ def _quarters(figures: Figures) -> Figure | None:
                 if not mine.any():
                     continue
                 chosen = [f for f, m in zip(found, mine, strict=True) if m]
+                where = at[mine] + (0.06 if key == "rival" else 0.0)  # side by side, so that both can be read
                 low, high = [f.low for f in chosen], [f.high for f in chosen]
-                panel.fill_between(at[mine], low, high, color=colour, alpha=0.2, linewidth=0)
+                panel.fill_between(where, low, high, color=colour, alpha=0.2, linewidth=0)
                 # a band of one quarter has no width, so each has its bar too
-                panel.vlines(at[mine] + (0.04 if key == "rival" else 0.0), low, high, color=colour, linewidth=0.9)
+                panel.vlines(where, low, high, color=colour, linewidth=0.9)
                 panel.plot(
-                    at[mine], [f.value for f in chosen], "o-", color=colour, markersize=3.5, linewidth=1.4,
+                    where, [f.value for f in chosen], "o-", color=colour, markersize=3.5, linewidth=1.4,
                     label=None if part and any(not q.test for q in quarters) else label,
                     gid=f"quarters {section} {key} {'test' if part else 'folds'}",
                 )  # fmt: skip
         test = [i for i, q in enumerate(quarters) if q.test]
         if test:
             panel.axvspan(min(test) - 0.5, max(test) + 0.5, color=FAINT[:7], alpha=0.13, linewidth=0)
-            panel.text(max(test) + 0.45, panel.get_ylim()[1], "test slice", ha="right", va="top", fontsize=8)
+            panel.text(
+                max(test) + 0.45, 0.96, "test slice", ha="right", va="top", fontsize=8,
+                transform=panel.get_xaxis_transform(),
+            )  # fmt: skip
         panel.set_xticks(at, [_short(q.name, at[-1] > 14) for q in quarters])
         panel.set_xlim(-0.6, len(quarters) - 0.4)
         panel.set_ylabel("AUC")
-        panel.legend(loc="upper left", ncols=2)
+        panel.legend(loc="lower right", bbox_to_anchor=(1, 0.97), ncols=2, borderpad=0)
     return picture
 
 
@@ -208,7 +212,7 @@ def _regime(figures: Figures) -> Figure:
 def _ablation(figures: Figures) -> Figure | None:
     """Dot and interval of each variant's paired difference."""
     rows = [
-        (f"{row.name} ({_plain(name(each.model))}, {each.question})", row.difference.interval)
+        (row.name, row.difference.interval)
         for each in figures.asked.ablations
         for row in each.rows
         if row.difference is not None

@@ -75,7 +75,7 @@ def ablated(*words: str, label: str = "it") -> Result:
 
     def result(figures: Figures) -> Told:
         found = [
-            (row.name, row.difference.interval, f"{name(each.model)}, {each.question}")
+            (row.name, row.difference.interval)
             for each in figures.asked.ablations
             for row in each.rows
             if row.difference is not None and any(word in row.name.lower() for word in words)
@@ -83,11 +83,11 @@ def ablated(*words: str, label: str = "it") -> Result:
         if not found:
             text = NOT_RUN if label == "it" else f"{label}: {NOT_RUN}"
             return text, f"no ablation of {label} was given (`{COMMAND}`)"
-        told = [f"{row} {estimate(difference, sign=True)} ({of})" for row, difference, of in found]
-        worse = ", ".join(row for row, difference, _ in found if difference.high < 0)
-        unclear = ", ".join(row for row, difference, _ in found if difference.low <= 0 <= difference.high)
+        told = [f"{row} {estimate(difference, sign=True)}" for row, difference in found]
+        worse = ", ".join(row for row, difference in found if difference.high < 0)
+        unclear = ", ".join(row for row, difference in found if difference.low <= 0 <= difference.high)
         why = [f"{worse}: worse" if worse else "", f"{unclear}: not told from no gain" if unclear else ""]
-        return "AUC less the unchanged one's: " + "; ".join(told), _joined(why)
+        return "out-of-fold AUC less the unchanged one's: " + "; ".join(told), _joined(why)
 
     return result
 
