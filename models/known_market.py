@@ -20,13 +20,13 @@ _SYNTHETIC = re.compile(r"synthetic seed (\d+) signal ([0-9.e+-]+)(?: of ([0-9]+
 def regrown(manifest: Manifest, symbol: str, bars: int) -> Inputs | None:
     """The synthetic market of the set made again, so many bars of it; None if the manifest does not say how.
 
-    Where the market was made of shorter candles, the decision's are made of those; the companion is of the same market.
+    Where it was made of shorter candles, the decision's are made of those; the companion is of the same market.
     """
     said = _SYNTHETIC.fullmatch(manifest.data.source)
     if said is None:
         return None
     decision, seed, signal = Timeframe.parse(manifest.data.timeframe), int(said[1]), float(said[2])
-    base = Timeframe.parse(said[3]) if said[3] else decision
+    base = Timeframe.parse(said[3]) if said[3] else manifest.finer_timeframe or decision
     many = bars * decision.ratio(base)
     candles, funding = synthetic.generate(symbol, bars=many, timeframe=base, seed=seed, signal=signal)
     wanted, other = manifest.companion_of(symbol), None
