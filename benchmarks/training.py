@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from models import networks
 from training import loop
+from training.devices import precision_on
 
 FEATURES, HEADS, SEED = 80, 6, 1
 
@@ -183,7 +184,7 @@ def same(case: Case) -> dict[str, float]:
     with torch.no_grad():
         expected = network(sliced)
         exact = network(gathered)
-        with torch.autocast("cpu", torch.bfloat16, loop.precision_on(device, "auto", network) == torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, precision_on(device, "auto", network) == torch.bfloat16):
             trained = network(gathered).float()
     return {
         "float32": float((exact - expected).abs().max()),
