@@ -61,7 +61,7 @@ class Case:
 
 LSTM = {"bidirectional": True, "layers": 2, "pooling": "attention", "dropout": 0.4}
 CASES = {
-    "lstm": Case("lstm", {"hidden": 96, **LSTM}, 48, 2048, 256),
+    "lstm": Case("lstm", {"hidden": 96, **LSTM}, 48, 4096, 256),
     "tft": Case("tft", {"hidden": 32}, 96, 512, 64),
     "transformer": Case("transformer", {"width": 128, "length": 96}, 96, 512, 128),
 }
