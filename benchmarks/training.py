@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from models import networks
 from training import loop
+from training.devices import precision_on
 
 FEATURES, HEADS, SEED = 80, 6, 1
 
@@ -60,7 +61,7 @@ class Case:
 
 LSTM = {"bidirectional": True, "layers": 2, "pooling": "attention", "dropout": 0.4}
 CASES = {
-    "lstm": Case("lstm", {"hidden": 96, **LSTM}, 48, 2048, 256),
+    "lstm": Case("lstm", {"hidden": 96, **LSTM}, 48, 4096, 256),
     "tft": Case("tft", {"hidden": 32}, 96, 512, 64),
     "transformer": Case("transformer", {"width": 128, "length": 96}, 96, 512, 128),
 }
@@ -183,7 +184,7 @@ def same(case: Case) -> dict[str, float]:
     with torch.no_grad():
         expected = network(sliced)
         exact = network(gathered)
-        with torch.autocast("cpu", torch.bfloat16, loop.precision_on(device, "auto", network) == torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, precision_on(device, "auto", network) == torch.bfloat16):
             trained = network(gathered).float()
     return {
         "float32": float((exact - expected).abs().max()),

@@ -14,11 +14,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from models import metrics, networks
 from models.networks.lstm import MultiHorizonLSTM
-from training import loop
 from training.augmentation import Augmentation
+from training.devices import precision_on
 from training.export import INPUT, OUTPUT, PARITY_BATCHES, ExportError, export, parity
-from training.loop import Fitted, LoopError, Matrix, Schedule, device_of, fit, logits, precision_on, windows
+from training.loop import Fitted, LoopError, Matrix, Schedule, device_of, fit, logits, windows
 from training.losses import LossName
+from training.steps import Run
 
 WINDOW, FEATURES, HEADS = 8, 5, 2
 SCHEDULE = Schedule(epochs=6, patience=2, batch=64, learning_rate=1e-2, weight_decay=1e-3, stride=2, noise=0.05)
@@ -167,12 +168,12 @@ def test_no_step_waits_for_the_device(loss: LossName) -> None:
     teacher = targets if loss in ("bce", "focal") else None
     targets = targets[:, 0] if classes else targets
     network = MultiHorizonLSTM(FEATURES, HEADS, hidden=4)
-    run = loop._Run(network, matrix, targets, TRAIN, WINDOW, schedule, 1, torch.device("cpu"), teacher)
+    run = Run(network, matrix, targets, TRAIN, WINDOW, schedule, 1, torch.device("cpu"), teacher)
     run.epoch(1)
-    batches = run._batches()[:3]
+    batches = run.batches()[:3]
     with Waits() as waits:
         for part in batches:
-            run._step(part)
+            run.step(part)
     assert waits.seen == []
     with Waits() as waits:
         bool(torch.ones(3)[torch.tensor([True, False, True])].sum())
@@ -183,14 +184,14 @@ def test_stratified_batches_hold_both_classes_of_each_head_as_often_as_the_whole
     matrix, targets = problem()
     schedule = replace(SCHEDULE, loss="auc_margin", batch=49, stride=1)
     network = MultiHorizonLSTM(FEATURES, HEADS, hidden=4)
-    run = loop._Run(network, matrix, targets, TRAIN, WINDOW, schedule, 1, torch.device("cpu"), None)
-    batches = [part.numpy() for part in run._batches()]
+    run = Run(network, matrix, targets, TRAIN, WINDOW, schedule, 1, torch.device("cpu"), None)
+    batches = [part.numpy() for part in run.batches()]
     assert np.array_equal(np.sort(np.concatenate(batches)), TRAIN)
     for part in batches:
         for value in (0.0, 1.0):
             expected = (targets[TRAIN] == value).mean(axis=0) * len(part)
             assert np.abs((targets[part] == value).sum(axis=0) - expected).max() <= 3
-    assert not np.array_equal(batches[0], run._batches()[0].numpy())
+    assert not np.array_equal(batches[0], run.batches()[0].numpy())
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
