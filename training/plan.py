@@ -71,16 +71,12 @@ class Workshop:
             )
         # the longest first, so that no worker is left alone with it at the end
         missing.sort(key=lambda unit: -_weight(context, unit))
-        started = time.perf_counter()
 
-        def done(number: int, unit: Unit, fit: Fit) -> None:
-            nonlocal started
-            found[unit] = fit
+        def done(number: int, unit: Unit, result: tuple[Fit, float]) -> None:
+            found[unit], took = result
             if self.kept is not None:
-                self.kept.put(keys[unit], fit.content())
-            now = time.perf_counter()
-            steps.done(str(unit), now - started, fit.summary())
-            started = now
+                self.kept.put(keys[unit], found[unit].content())
+            steps.done(str(unit), took, found[unit].summary())
 
         if missing:
             steps.show(f"{len(missing)} fits, {missing[0]} first")
@@ -92,19 +88,23 @@ ROOT = Path(__file__).resolve().parent.parent
 FITTING = (
     "training/augmentation.py",
     "training/boosting.py",
+    "training/devices.py",
     "training/families",
     "training/loop.py",
     "training/losses.py",
     "training/optimizers.py",
+    "training/schedule.py",
+    "training/steps.py",
     "models/networks",
     "models/scaling.py",
 )
 """The code a fit goes through; what comes before it is in the problem's arrays."""
 
 
-def work(context: Context, unit: Unit) -> Fit:
-    """Do one unit, wherever this runs."""
-    return FAMILIES[unit.family].fit(context, unit)
+def work(context: Context, unit: Unit) -> tuple[Fit, float]:
+    """Do one unit, wherever this runs; and the seconds it took there."""
+    started = time.perf_counter()
+    return FAMILIES[unit.family].fit(context, unit), time.perf_counter() - started
 
 
 def units_of(spec: TrainingSpec, families: Sequence[str], parts: Sequence[int] | None = None) -> list[Unit]:

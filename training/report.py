@@ -10,8 +10,17 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from models.manifest import utc_ms
+from models.manifest import family, utc_ms
 from training.run import Outcome
+
+_NAMES = {
+    "lightgbm": "Light\nGBM",
+    "lstm": "LSTM",
+    "tft": "TFT",
+    "transformer": "Trans-\nformer",
+    "lstm15m": "LSTM\n15m",
+    "student": "Stu-\ndent",
+}
 
 
 def as_json(outcome: Outcome) -> dict[str, JsonValue]:
@@ -36,6 +45,7 @@ def show(outcome: Outcome, console: Console) -> None:
     manifest = outcome.manifest
     told: Any = manifest.evidence
     console.print(direction_table(told))
+    console.print(members_table(told))
     console.print(regime_table(told["regime"]))
     if not told["weights"]["by_skill"]:
         console.print("no horizon showed skill in validation; they weigh the same", style="yellow")
@@ -52,21 +62,31 @@ def show(outcome: Outcome, console: Console) -> None:
 
 
 def direction_table(told: Any) -> Table:
-    """AUC of each head on the untouched slice with its 90 % interval, beside members and baselines.
+    """AUC of each head on the untouched slice with its 90 % interval, beside baselines.
 
     A star marks a baseline that the ensemble leads by an interval wholly above 0.
     """
     table = _table("test slice, AUC [90 %]; * surely beaten")
-    for name in ("head", "ensemble", "Light\nGBM", "LSTM", "minus\n24 h", "volat.\nclock", "logis-\ntic"):
+    for name in ("head", "ensemble", "minus\n24 h", "volat.\nclock", "logis-\ntic"):
         table.add_column(name, no_wrap=True)
     for key, head in told["heads"].items():
-        members = {name.partition("_")[0]: figure for name, figure in head["members"].items()}
-        own = (f"{members[name]['value']:.3f}" if name in members else "-" for name in ("lightgbm", "lstm"))
         rivals = (
             f"{figure['value']:.3f}" + ("*" if (head["lead_on_baselines"][name]["low"] or 0) > 0 else " ")
             for name, figure in head["baselines"].items()
         )
-        table.add_row(key, _text(head["auc"]), *own, *rivals)
+        table.add_row(key, _text(head["auc"]), *rivals)
+    return table
+
+
+def members_table(told: Any) -> Table:
+    """AUC of each family of members on the untouched slice, head by head, beside the ensemble of them all."""
+    table = _table("members on the test slice, AUC")
+    heads = {key: {family(name): f for name, f in head["members"].items()} for key, head in told["heads"].items()}
+    families = list(dict.fromkeys(name for members in heads.values() for name in members))
+    for name in ("head", *(_NAMES.get(name, name) for name in families)):
+        table.add_column(name, no_wrap=True)
+    for key, members in heads.items():
+        table.add_row(key, *(f"{members[name]['value']:.3f}" if name in members else "-" for name in families))
     return table
 
 

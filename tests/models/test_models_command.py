@@ -82,7 +82,7 @@ def test_list_of_nothing_says_what_to_do(tmp_path: Path) -> None:
 def test_show_tells_what_a_set_says_of_itself(root: Path) -> None:
     done = models("show", "latest", "--root", str(root))
     assert done.returncode == 0
-    for words in ("synthetic market, seed 7", "87, 751 candles", "5 bars 0.25, 12 bars 0.75", "lgbm_12_short", "2031"):
+    for words in ("synthetic market, seed 7", "93, 751 candles", "5 bars 0.25, 12 bars 0.75", "lgbm_12_short", "2031"):
         assert words in done.stdout
     told = json.loads(models("show", "champion", "--root", str(root), "--json").stdout)
     assert told["decision"]["max_hold_bars"] == 11

@@ -189,7 +189,7 @@ def test_baselines_of_another_set_are_refused(made: Made) -> None:
     features = len(made.manifest.features.names)
     whole = made.manifest.model_dump() | {"baselines": fitted(features, keys).model_dump()}
     assert Manifest.model_validate(whole).baselines == fitted(features, keys)
-    with pytest.raises(ValueError, match="logistic baseline of 5/up does not read the 87 features"):
+    with pytest.raises(ValueError, match="logistic baseline of 5/up does not read the 93 features"):
         Manifest.model_validate(whole | {"baselines": fitted(3, keys).model_dump()})
     with pytest.raises(ValueError, match="baselines are for"):
         Manifest.model_validate(whole | {"baselines": fitted(features).model_dump()})
