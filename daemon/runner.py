@@ -180,6 +180,9 @@ def _predictor(config: DaemonConfig) -> Predictor:
     needed, missed = unsubscribed(predictor, config)
     if needed:
         raise ConfigError([f"{config.file}: {told}" for told in needed])
+    if missed and config.mode is Mode.LIVE:
+        # what was judged is what trades: the fallback is for a hole in the candles, not for ever
+        raise ConfigError([f"{config.file}: {told}" for told in missed])
     for told in missed:
         log.warning("%s: %s; until then predictions are made without it", config.file, told)
     if config.mode is Mode.LIVE and predictor.model_set.path.parent.name == STARTER:

@@ -84,13 +84,16 @@ def regime_edges(volatility: Floats) -> tuple[float, float]:
 def trailing_edges(candles: Candles, horizon: int, days: int = 365) -> Floats:
     """Regime edges (N, 2) known at each close: those of the volatilities that had come about in the days before.
 
-    The first quarter of the span has none (NaN): thirds of a few weeks say little.
+    A row that so many days do not lie before, or fewer than nine tenths of them known, has none (NaN): its edges would
+    depend on where the history begins.
     """
     span = days * DAY_MS // candles.timeframe.ms
-    past = pd.Series(np.full(len(candles), np.nan))
+    past = np.full(len(candles), np.nan)
     past[horizon:] = forward_volatility(candles, horizon)[: max(0, len(candles) - horizon)]
-    rolling = past.rolling(span, min_periods=max(3, span // 4))
-    return np.column_stack([rolling.quantile(share).to_numpy() for share in (1 / 3, 2 / 3)])
+    rolling = pd.Series(past).rolling(span, min_periods=max(3, span * 9 // 10))
+    edges = np.column_stack([rolling.quantile(share).to_numpy() for share in (1 / 3, 2 / 3)])
+    edges[: min(len(candles), span + horizon - 1)] = np.nan
+    return edges
 
 
 def regimes(volatility: Floats, edges: tuple[float, float] | Floats) -> Floats:

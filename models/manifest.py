@@ -93,6 +93,10 @@ class Data(Part):
     timeframe: str
     source: str = Field(description="File name, or the synthetic market with its seed and signal.")
     sha256: Sha256 = Field(description="Of the candles' columns.")
+    others: dict[str, Sha256] = Field(
+        default_factory=dict, description="The same of the finer candles and the companion's, where they were read."
+    )
+    later: ClassVar[tuple[str, ...]] = ("others",)
     rows: Annotated[int, Field(ge=1)]
     gaps: Annotated[int, Field(ge=0)]
     splits: dict[str, Range]

@@ -95,7 +95,7 @@ class WalkForward:
     def regimes(self) -> Floats:
         """The regime that came (n,), by each row's own edges: 0, 1, 2, or NaN where unknown."""
         above = (self.volatility[:, None] >= self.edges).sum(axis=1).astype(np.float64)
-        return np.where(np.isnan(self.volatility), np.nan, above)
+        return np.where(np.isnan(self.volatility) | np.isnan(self.edges).any(axis=1), np.nan, above)
 
     def profitable(self, horizon: int, side: int, cost: float) -> Floats:
         """Whether that side paid beyond `cost` over `horizon` bars (n,): 1, 0, or NaN; `labels.profitable`'s twin."""

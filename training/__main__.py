@@ -133,5 +133,5 @@ if __name__ == "__main__":
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("training: interrupted; nothing was written", err=True)
+        click.echo("training: interrupted; no set was written, and what was fitted is kept", err=True)
         sys.exit(INTERRUPTED)

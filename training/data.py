@@ -51,13 +51,10 @@ class Bars:
         """Hash of times and values of candles and funding, independent of how a file stores them."""
         return fingerprint(self.candles, self.funding)
 
-    def hashes(self) -> dict[str, str]:
-        """The same for everything that was given, by what it is."""
-        found = {"candles": self.sha256()}
-        for name, candles in (("finer", self.finer), ("companion", self.companion)):
-            if candles is not None:
-                found[name] = fingerprint(candles)
-        return found
+    def others(self) -> dict[str, str]:
+        """The same of what was given beside them: ``finer``, ``companion``."""
+        given = {"finer": self.finer, "companion": self.companion}
+        return {name: fingerprint(candles) for name, candles in given.items() if candles is not None}
 
     def columns_missing(self) -> list[str]:
         """Value columns that no candle has."""

@@ -52,6 +52,7 @@ def describe(
             timeframe=spec.data.timeframe,
             source=problem.bars.source,
             sha256=problem.bars.sha256(),
+            others=problem.bars.others(),
             rows=len(candles),
             gaps=len(candles.holes()),
             splits={name: range_of(problem, part) for name, part in problem.slices.items()},

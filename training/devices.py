@@ -34,14 +34,18 @@ def precision_on(device: torch.device, precision: Precision, network: nn.Module)
     """
     if precision != "auto":
         return torch.bfloat16 if precision == "bfloat16" else torch.float32
-    if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        able: dict[str, object] = getattr(
-            torch.cpu, "get_capabilities", dict
-        )()  # older torch does not tell: then float32
+    fast = multiplies_bfloat16(device)
+    if fast and device.type == "cpu":
         recurrent = [module for module in network.modules() if isinstance(module, nn.LSTM)]
         within = sum(weight.numel() for module in recurrent for weight in module.parameters())
-        mostly = 2 * within > sum(weight.numel() for weight in network.parameters())
-        fast = mostly and bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+        fast = 2 * within > sum(weight.numel() for weight in network.parameters())
     return torch.bfloat16 if fast else torch.float32
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for bfloat16."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # older torch does not tell: then float32
+    able: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))

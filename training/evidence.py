@@ -17,10 +17,12 @@ from market.candles import Floats, Ints
 from market.progress import Step
 from models import metrics
 from models.baselines import Baselines, persistence
+from models.ensemble import fused as stacked
 from models.logits import sigmoid
+from models.manifest import family
 from models.walkforward import TEST, WalkForward
 from training.families import BOOSTED, PLAIN
-from training.fusion import Fused
+from training.fusion import Fused, volatility
 from training.problem import SIDES, Problem
 from training.regime import RegimeAnswers
 from training.spec import TrainingSpec
@@ -55,8 +57,27 @@ def gathered(
         "regime": of_regime(problem, fitted, record, spec),
         "fitting": facts | regime.facts,
     }
+    if fused.without:
+        found["without"] = _of_fallbacks(problem, fused, record, spec)
     if any(unit.family == PLAIN.name for unit in fits):
         found["plain_lightgbm"] = _beside_plain(context, members, fits)
+    return found
+
+
+def _of_fallbacks(problem: Problem, fused: Fused, record: WalkForward, spec: TrainingSpec) -> Json:
+    """Family that may be dead -> head -> AUC on the test slice of what then answers."""
+    told = volatility(problem)
+    level = None if told is None else told[np.searchsorted(problem.bars.candles.open_time, record.open_time)]
+    found: Json = {}
+    for gone, fusions in fused.without.items():
+        heads: Json = {}
+        for key, fusion in fusions.items():
+            horizon, side = int(key.partition("/")[0]), SIDES[key.endswith("short")]
+            outcome = record.profitable(horizon, side, spec.labels.cost)
+            rows = np.flatnonzero((record.part == TEST) & ~np.isnan(outcome))
+            logits = np.column_stack([record.logits[family(name)][key] for name in fusion.stacker.members])
+            heads[key] = _interval(metrics.auc, spec, outcome[rows], stacked(fusion.stacker, logits, level)[rows])
+        found[gone] = heads
     return found
 
 
@@ -142,7 +163,7 @@ def of_regime(problem: Problem, baselines: Baselines, record: WalkForward, spec:
     came, ours, har = outcome[rows], record.regime[rows], record.har[rows]
     return {
         "rows": len(rows),
-        "edges": list(problem.edges),
+        "edges": [float(edge) for edge in (problem.edges if problem.edges.ndim == 1 else problem.edges[-1])],
         "test_shares": [round(float(np.mean(came == k)), 4) for k in range(3)],
         **_regime_figures(came, ours, spec),
         "baselines": {

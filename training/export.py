@@ -9,6 +9,7 @@ import io
 import os
 import warnings
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,12 +90,16 @@ def parity(network: nn.Module, onnx: bytes, matrix: Matrix, rows: Ints, window: 
     return found
 
 
-def run(onnx: bytes, matrix: Matrix, rows: Ints, window: int, batch: int = 512) -> Matrix:
-    """The exported network's logits (n, H) for windows that end at `rows`."""
+def run(onnx: bytes, matrix: Matrix, rows: Ints, window: int, batch: int = 512, threads: int = 1) -> Matrix:
+    """The exported network's logits (n, H) for windows that end at `rows`; `threads` ask about batches side by side."""
     session, inputs = _session(onnx), torch.from_numpy(matrix)
-    parts = [windows(inputs, part, window).numpy() for part in torch.from_numpy(rows).split(batch)]
-    result: Matrix = np.concatenate([session.run([OUTPUT], {INPUT: part})[0] for part in parts])
-    return result
+
+    def asked(part: torch.Tensor) -> Matrix:
+        found: Matrix = session.run([OUTPUT], {INPUT: windows(inputs, part, window).numpy()})[0]
+        return found
+
+    with ThreadPoolExecutor(threads) as pool:
+        return np.concatenate(list(pool.map(asked, torch.from_numpy(rows).split(batch))))
 
 
 def _session(onnx: bytes) -> onnxruntime.InferenceSession:

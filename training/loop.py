@@ -103,7 +103,7 @@ def _until_it_stops(run: Run, targets: Matrix, stop_rows: Ints, on_epoch: OnEpoc
         if on_epoch is not None:
             on_epoch(epoch, train_loss, stop_loss)
         score = -stop_auc if by_auc else stop_loss
-        if score < best:
+        if score < best and epoch > run.begins:
             best, best_epoch, kept = score, epoch, copy.deepcopy(network.state_dict())
         elif epoch - max(best_epoch, run.begins) >= schedule.patience:
             break

@@ -5,14 +5,17 @@ Defaults are those of a small set. The sizes and rates of the full recipes stand
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
+WARM_UP = 2
+"""Epochs of cross-entropy before the AUC-margin loss begins."""
+Told = TypeVar("Told", bound=BaseModel)
 
 
 class Part(BaseModel):
@@ -58,7 +61,9 @@ class AugmentSpec(Part):
 
     ratio: Fraction = Field(0.3, description="Share of the windows that are changed.")
     noise: Annotated[float, Field(ge=0)] = Field(0.05, description="Standard deviation of Gaussian noise.")
-    channels: Fraction = Field(0.1, description="Share of the features hidden for the whole window.")
+    channels: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.1, description="Share of the features hidden for the whole window."
+    )
     warp: Annotated[float, Field(ge=0, lt=1)] = Field(0.1, description="Strength of the smooth warp of time.")
 
 
@@ -84,6 +89,12 @@ class NetworkSpec(Part):
     )
     augment: AugmentSpec | None = None
 
+    @model_validator(mode="after")
+    def _outlasts_its_warm_up(self) -> NetworkSpec:
+        if self.loss == "auc_margin" and self.epochs <= WARM_UP:
+            raise ValueError(f"loss auc_margin begins after {WARM_UP} epochs of cross-entropy; give more epochs")
+        return self
+
 
 class LSTMSpec(NetworkSpec):
     """The multi-horizon LSTM."""
@@ -102,6 +113,12 @@ class TFTSpec(NetworkSpec):
     embedding: Annotated[int, Field(ge=1, le=256)] = Field(16, description="Width each feature is seen at alone.")
     attention_heads: Annotated[int, Field(ge=1, le=16)] = 4
 
+    @model_validator(mode="after")
+    def _heads_fit(self) -> TFTSpec:
+        if self.hidden % self.attention_heads:
+            raise ValueError(f"hidden {self.hidden} does not divide among {self.attention_heads} attention heads")
+        return self
+
 
 class TransformerSpec(NetworkSpec):
     """The multi-horizon Transformer."""
@@ -110,6 +127,12 @@ class TransformerSpec(NetworkSpec):
     width: Annotated[int, Field(ge=8, le=1024)] = 64
     attention_heads: Annotated[int, Field(ge=1, le=16)] = 4
     layers: Annotated[int, Field(ge=1, le=12)] = 2
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> TransformerSpec:
+        if self.width % self.attention_heads:
+            raise ValueError(f"width {self.width} does not divide among {self.attention_heads} attention heads")
+        return self
 
 
 class FinerLSTMSpec(LSTMSpec):
@@ -121,6 +144,10 @@ class FinerLSTMSpec(LSTMSpec):
     bars_ahead: Count = Field(3, description="Finer bars its labels reach ahead.")
     features: FeatureSpec = FeatureSpec(max_lookback=200)
 
+    @model_validator(mode="after")
+    def _one_horizon(self) -> FinerLSTMSpec:
+        return _without(self, "lstm15m has one horizon alone", horizon_weights=None)
+
 
 class StudentSpec(LSTMSpec):
     """A small LSTM that learns from what the ensemble of the others said out of fold.
@@ -131,10 +158,31 @@ class StudentSpec(LSTMSpec):
     temperature: Positive = 2.0
     alpha: Fraction = Field(0.5, description="Share of the teacher in the loss.")
 
+    @model_validator(mode="after")
+    def _can_be_taught(self) -> StudentSpec:
+        if self.loss == "auc_margin":
+            raise ValueError("a student learns by bce or focal; auc_margin has no soft form")
+        return self
+
 
 class RegimeSpec(Part):
     """The classifier of the volatility to come: LightGBM, with an LSTM and HAR + calendar where asked for."""
 
     lstm: LSTMSpec | None = None
     har: bool = Field(False, description="Pool HAR with the calendar too.")
-    l2: Positive = Field(50.0, description="Pull of the pool towards the plain average.")
+    l2: Positive = Field(1000.0, description="Pull of the pool towards the plain average.")
+
+    @model_validator(mode="after")
+    def _tells_classes(self) -> RegimeSpec:
+        if self.lstm is not None:
+            told = "the regime's LSTM tells three classes by cross-entropy"
+            _without(self.lstm, told, horizon_weights=None, loss="bce", diversity=0.0)
+        return self
+
+
+def _without(told: Told, why: str, **usual: object) -> Told:
+    """The section, if it says nothing else of these keys."""
+    for name, value in usual.items():
+        if getattr(told, name) != value:
+            raise ValueError(f"{name} means nothing here: {why}; leave it out")
+    return told

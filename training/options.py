@@ -57,6 +57,10 @@ class History:
                     param_hint="--companion",
                 )
             told = told.model_copy(update={"companion": other})
+        elif told.companion is not None and not self.synthetic:
+            click.echo(
+                f"training: the spec's companion {told.companion} is left out: give its klines by --companion", err=True
+            )
         spec = spec.model_copy(update={"data": told})
         if self.data is None:
             return spec, synthetic_market(told, finer, told.companion)

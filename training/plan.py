@@ -11,8 +11,9 @@ from typing import Any
 
 from market.fingerprint import of_code
 from market.progress import Steps
+from training.devices import device_of, multiplies_bfloat16
 from training.executors import Executor
-from training.families import FAMILIES
+from training.families import FAMILIES, FINER, NETWORKS
 from training.folds import FINISHED
 from training.fusion import fuse_folds
 from training.kept import Kept
@@ -43,6 +44,10 @@ class Workshop:
     kept: Kept | None = None
     train: bool = True
 
+    def has(self, context: Context, unit: Unit) -> bool:
+        """Whether an earlier run has kept this unit."""
+        return self.kept is not None and self.kept.get(key(context, unit, common(context))) is not None
+
     def fit(
         self, context: Context, families: Sequence[str], steps: Steps, parts: Sequence[int] | None = None
     ) -> dict[Unit, Fit]:
@@ -67,7 +72,7 @@ class Workshop:
             names = dict.fromkeys(unit.family for unit in missing)
             raise NotTrained(
                 f"{', '.join(names)}: no earlier run of this spec on these bars has trained "
-                f"{'it' if len(names) == 1 else 'them'}; run --mode all, or the modes of each, first"
+                f"{'it' if len(names) == 1 else 'them'} with these threads; run --mode all, or the modes of each, first"
             )
         # the longest first, so that no worker is left alone with it at the end
         missing.sort(key=lambda unit: -_weight(context, unit))
@@ -86,6 +91,9 @@ class Workshop:
 
 ROOT = Path(__file__).resolve().parent.parent
 FITTING = (
+    "models/features/registry.py",
+    "models/labels.py",
+    "models/metrics.py",
     "training/augmentation.py",
     "training/boosting.py",
     "training/devices.py",
@@ -124,34 +132,34 @@ def taught(context: Context, members: list[Answers]) -> Context:
 
 
 def common(context: Context) -> dict[str, Any]:
-    """What every unit of a run depends on: the problem, how it is folded, and the libraries that fit."""
-    problem = context.problem
-    finer = problem.finer
-    read: dict[str, Any] = {
-        name: getattr(problem, name) for name in ("matrix", "targets", "volatility", "edges", "rows")
-    }
-    if finer is not None:
-        read |= {f"finer {name}": getattr(finer, name) for name in ("matrix", "targets", "ready", "ends")}
+    """What every unit of a run depends on: the problem's arrays, the code a fit goes through, and the libraries."""
+    problem, finer = context.problem, context.problem.finer
+    columns, ahead = ("matrix", "targets", "volatility"), ("matrix", "targets", "ready", "ends")
     return {
-        "problem": key_of(read),
+        "problem": key_of({name: getattr(problem, name) for name in columns}),
+        "finer": None if finer is None else key_of({name: getattr(finer, name) for name in ahead}),
         "code": of_code(ROOT, FITTING),
         "names": list(problem.names),
-        "labels": context.spec.labels.model_dump(mode="json"),
-        "splits": context.spec.splits.model_dump(mode="json"),
-        "slices": [[part.start, part.stop] for _, part in problem.slices.items()],
-        "libraries": {name: version(name) for name in ("lightgbm", "torch", "numpy")},
+        "libraries": {name: version(name) for name in ("lightgbm", "torch", "numpy", "scikit-learn")},
     }
 
 
 def key(context: Context, unit: Unit, facts: dict[str, Any]) -> str:
     """What names a unit's result: everything it depends on."""
+    network = unit.family in NETWORKS
+    grow, stop, judged = context.folds.rows(unit.part)
     return key_of(
         {
             **facts,
+            "finer": facts["finer"] if unit.family == FINER else None,
             "unit": [unit.family, unit.part, unit.seed],
-            "settings": FAMILIES[unit.family].settings(context.spec),
-            "threads": context.threads,
-            "device": context.device,
+            "rows": key_of({"grow": grow, "stop": stop, "judged": judged}),
+            "edges": context.folds.edges_in(unit.part, context.problem),
+            "settings": FAMILIES[unit.family].settings(context),
+            # boosters come out the same on any number of threads; a network's sums do not
+            "threads": context.threads if network else None,
+            "device": context.device if network else None,
+            "bfloat16": multiplies_bfloat16(device_of(context.device)) if network else None,
             "teacher": context.teacher if unit.family == "student" else None,
         }
     )

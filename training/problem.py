@@ -152,6 +152,10 @@ def pose(bars: Bars, spec: TrainingSpec) -> Problem:
     finer = _finer(bars, spec)
     if finer is not None:
         ready &= (closing_with(bars.candles, finer.candles) == finer.ends) & finer.ready[finer.ends]
+    trailing = None
+    if spec.labels.regime_edges == "trailing":
+        trailing = labels.trailing_edges(bars.candles, spec.labels.regime_horizon)
+        ready &= np.isfinite(trailing).all(axis=1)
     rows = np.flatnonzero(ready)
     count = len(bars.candles)
     if not len(rows):
@@ -168,9 +172,8 @@ def pose(bars: Bars, spec: TrainingSpec) -> Problem:
         for h in spec.labels.horizons
         for side in SIDES
     }
-    if spec.labels.regime_edges == "trailing":
-        edges = labels.trailing_edges(bars.candles, spec.labels.regime_horizon)
-    else:
+    edges = trailing
+    if edges is None:
         edges = _edges(bars, volatility, rows[(rows >= slices.train.start) & (rows < slices.train.stop)])
     problem = Problem(bars, names, matrix, rows, heads, volatility, edges, slices, left_out, lookback, finer)
     _check_slices(problem)

@@ -128,6 +128,8 @@ def _columns(problem: Problem) -> Floats:
 def _har(context: Context, part: int) -> RegimeScore:
     """HAR fitted on the rows of one part, to regimes by its edges."""
     problem = context.problem
+    if not any(name in problem.names for name in SPANS):
+        raise LabelError(f"regime.har reads {', '.join(SPANS)}, and the features hold none of them; leave har out")
     regimes = labels.regimes(problem.volatility, context.folds.edges_in(part, problem))
     try:
         return ridge.fit_regime(_columns(problem), regimes, context.folds.rows(part)[0])

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import JsonValue
 
-from market.progress import Steps
+from market.progress import Step, Steps
 from models import stages, trials, walkforward
 from models.inference import with_golden
 from models.inputs import Inputs
-from models.manifest import Manifest, Recorded, identify
+from models.manifest import Manifest, Member, Recorded, identify
 from models.modelset import digest, save
-from training import baselines, evidence, families, tuning
+from training import baselines, evidence, families
 from training.boosting import LabelError
 from training.canary import canary
 from training.data import Bars, DataError
 from training.description import describe
-from training.families import BOOSTED, NETWORKS
-from training.folds import Folds
+from training.families import BOOSTED, NETWORKS, SEARCH
+from training.folds import FINISHED, Folds
 from training.fusion import fuse, fuse_folds
 from training.modes import ALL, DISTILL
 from training.plan import Workshop, taught, units_of
@@ -29,9 +29,9 @@ from training.recording import finer_rows, walk_forward
 from training.regime import finish as finish_regime
 from training.spec import TrainingSpec
 from training.splits import SplitError
-from training.units import Answers, Context, Fits
+from training.units import Answers, Context, Fits, Unit
 
-STEPS = 6
+STEPS = 7
 """Steps of every run, beside the units it fits."""
 
 
@@ -104,7 +104,7 @@ def make_set(
         spec = spec.model_copy(update={families.FINER: None})
     try:
         run = _Run(spec, store, steps, command, asked, workshop or Workshop())
-        with steps.running(STEPS + spec.evidence.canary + (spec.lightgbm.search is not None) + run.units):
+        with steps.running(STEPS + spec.evidence.canary + run.units):
             with steps.step("features and labels") as step:
                 problem = pose(bars, spec)
                 step.note(f"{len(problem.names)} features, {len(problem.rows)} of {len(bars.candles)} bars usable")
@@ -121,28 +121,31 @@ class _Run:
     ) -> None:
         self.store, self.steps, self.command = store, steps, command
         self.asked, self.workshop = asked, workshop
-        self.trials = 1
+        self.tried, self.searched = 0, False
         learns = "student" in asked
         self.teachers = [f for f in (families.direction(spec) if learns else asked) if f != "student"]
         self.first = [*self.teachers, *families.regime(spec)]
         self.first += [families.PLAIN.name] if BOOSTED.name in asked and spec.lightgbm.compare_plain else []
-        self.units = len(units_of(spec, [*self.first, *(["student"] if learns else [])]))
+        self.searches = spec.lightgbm.search is not None and BOOSTED.name in self.first
+        self.units = len(units_of(spec, [*self.first, *(["student"] if learns else [])])) + self.searches
 
     def made(self, context: Context) -> Outcome:
         """Go through the steps that follow once the problem is posed."""
         steps = self.steps
-        if context.spec.lightgbm.search is not None:
-            with steps.step("search for LightGBM's settings") as step:
-                context, tried = tuning.searched(context, step)
-                self.trials += tried
+        if self.searches:
+            self.searched = not self.workshop.has(context, Unit(SEARCH.name, FINISHED))
+            best, self.tried = SEARCH.found(context, self.workshop.fit(context, [SEARCH.name], steps, [FINISHED]))
+            context = replace(context, found=best)
         self.context = context
         problem, spec, folds = context.problem, context.spec, context.folds
         fits = dict(self.workshop.fit(context, self.first, steps))
-        members = [self._finished(family, fits) for family in self.teachers]
+        with steps.step("export") as step:
+            members = [self._finished(family, fits, step) for family in self.teachers]
+            step.note(f"{sum(m.kind == 'onnx' for m in _files(members))} networks, each as in torch")
         if "student" in self.asked:
             pupil = taught(context, members)
             fits |= self.workshop.fit(pupil, ["student"], steps)
-            members.append(self._finished("student", fits))
+            members.append(self._finished("student", fits, step))
         told = {m.family: m for m in members}
         members = [told[family] for family in self.asked]
         with steps.step("baselines") as step:
@@ -161,7 +164,7 @@ class _Run:
             record = walk_forward(problem, folds, members, folded, regime, of_folds, manifest, contents)
             step.note(f"{len(record)} rows, {record.folds} folds and the test slice")
         with steps.step("evidence") as step:
-            found = evidence.gathered(context, members, fused, regime, fitted, record, fits, self.trials)
+            found = evidence.gathered(context, members, fused, regime, fitted, record, fits, 1 + self.tried)
             found["heads"] = evidence.of_heads(problem, members, fused, record, spec, step)
             step.note(f"test AUC {_summary(found['heads'])}")
         if spec.evidence.canary:
@@ -184,8 +187,8 @@ class _Run:
             step.note(str(path))
         return Outcome(path, manifest, dict(steps.seconds))
 
-    def _finished(self, family: str, fits: Fits) -> Answers:
-        self.steps.show(f"finish {family}")
+    def _finished(self, family: str, fits: Fits, step: Step) -> Answers:
+        step.doing(family)
         if family == BOOSTED.name:
             return BOOSTED.finish(self.context, fits)
         return NETWORKS[family].finish(self.context, fits).answers(len(self.context.problem.heads))
@@ -207,12 +210,17 @@ class _Run:
             time=trials.now(),
             what="training",
             name=self.context.spec.name,
-            trials=self.trials,
+            # a search that was kept was counted when it was made
+            trials=1 + self.tried * self.searched,
             set_id=manifest.id,
             symbols=manifest.data.symbols,
             test_start=test.start,
             test_end=test.end,
         )
+
+
+def _files(members: list[Answers]) -> list[Member]:
+    return [file.member for answers in members for file in answers.files]
 
 
 def _looked_before(manifest: Manifest, store: Path) -> int:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from training.augmentation import Augmentation
 from training.losses import LossName
+from training.member_spec import WARM_UP
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -64,7 +65,7 @@ class Schedule:
     augment: Augmentation | None = None
     temperature: float = 2.0
     alpha: float = 0.5
-    warm_up: int = 2
+    warm_up: int = WARM_UP
     margin_rate: float = 0.3
     precision: Precision = "auto"
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from market.synthetic import SIGNAL
+from market.timeframes import Timeframe, TimeframeError
 from training.member_spec import (
     Count,
     FeatureSpec,
@@ -143,6 +144,24 @@ class TrainingSpec(Part):
         named = {"lstm": self.lstm, "tft": self.tft, "transformer": self.transformer, "student": self.student}
         named["regime_lstm"] = self.regime.lstm
         return {name: network for name, network in named.items() if network is not None}
+
+    @model_validator(mode="after")
+    def _finer_is_finer(self) -> TrainingSpec:
+        if self.lstm15m is None:
+            return self
+        try:
+            decision, finer = Timeframe.parse(self.data.timeframe), Timeframe.parse(self.lstm15m.timeframe)
+            many = decision.ratio(finer)
+        except TimeframeError as error:
+            raise ValueError(f"lstm15m.timeframe: {error}") from error
+        if many < 2:
+            raise ValueError(f"lstm15m.timeframe {finer} is not shorter than data.timeframe {decision}")
+        if self.lstm15m.bars_ahead > many * self.labels.purge:
+            raise ValueError(
+                f"lstm15m.bars_ahead reaches {self.lstm15m.bars_ahead} candles of {finer} ahead, and slices lie "
+                f"{self.labels.purge} of {decision} apart"
+            )
+        return self
 
     @model_validator(mode="after")
     def _weights_fit(self) -> TrainingSpec:

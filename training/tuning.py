@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import optuna
+from pydantic import JsonValue
 
-from market.progress import Step
 from models import metrics
 from models.logits import sigmoid
 from training import boosting
@@ -15,8 +13,8 @@ from training.member_spec import LightGBMSpec
 from training.units import Context
 
 
-def searched(context: Context, step: Step) -> tuple[Context, int]:
-    """The context with the best settings of a search, and how many were tried.
+def search(context: Context) -> dict[str, JsonValue]:
+    """The best settings, how many were tried, and the best out-of-fold log-loss (nats).
 
     Folds lie within the train slice, so neither early-stop, calibrate nor test slice is looked at. Out-of-fold answers
     made afterwards by the settings chosen here flatter them a little; the test slice does not.
@@ -27,21 +25,17 @@ def searched(context: Context, step: Step) -> tuple[Context, int]:
     """
     spec = context.spec
     assert spec.lightgbm.search is not None, "asked to search without being told how"
-    wanted = spec.lightgbm.search.trials
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=spec.seed))
-
-    def objective(trial: optuna.Trial) -> float:
-        step.doing(f"trial {trial.number + 1} of {wanted}")
-        return _log_loss(context, _drawn(trial, spec.lightgbm))
-
-    study.optimize(objective, n_trials=wanted)
-    best = _drawn(optuna.trial.FixedTrial(study.best_params), spec.lightgbm)
-    step.note(f"{wanted} trials, out-of-fold log-loss {study.best_value:.5f}: {study.best_params}")
-    return replace(context, spec=spec.model_copy(update={"lightgbm": best})), wanted
+    study.optimize(lambda trial: _log_loss(context, _drawn(trial, spec.lightgbm)), n_trials=spec.lightgbm.search.trials)
+    return {
+        "settings": dict(study.best_params),
+        "trials": len(study.trials),
+        "log_loss": round(study.best_value, 6),
+    }
 
 
-def _drawn(trial: optuna.Trial | optuna.trial.FixedTrial, told: LightGBMSpec) -> LightGBMSpec:
+def _drawn(trial: optuna.Trial, told: LightGBMSpec) -> LightGBMSpec:
     return told.model_copy(
         update={
             "leaves": trial.suggest_int("leaves", 4, 64, log=True),

@@ -18,6 +18,7 @@ from market.candles import Floats
 from models.inference import Trained
 from models.manifest import Member, Scaler
 from training.folds import FINISHED, Folds
+from training.member_spec import LightGBMSpec
 from training.problem import Problem
 from training.spec import TrainingSpec
 
@@ -57,6 +58,8 @@ class Context:
         ``cpu`` or ``cuda``, for networks.
     teacher : (N, H) float64 or None
         Logits the student learns from; NaN where there are none.
+    found : LightGBMSpec or None
+        Settings of the direction's boosters that a search has found.
     """
 
     problem: Problem
@@ -65,6 +68,7 @@ class Context:
     threads: int = 1
     device: str = "cpu"
     teacher: Floats | None = None
+    found: LightGBMSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -169,7 +173,7 @@ class Family(Protocol):
     def seeds(self, spec: TrainingSpec) -> int:
         """How many units each part takes."""
 
-    def settings(self, spec: TrainingSpec) -> JsonValue:
+    def settings(self, context: Context) -> JsonValue:
         """What of the spec its fits depend on, beside data, features, labels and splits."""
 
     def fit(self, context: Context, unit: Unit) -> Fit:

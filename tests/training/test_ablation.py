@@ -26,7 +26,7 @@ data: {bars: 2400, synthetic_seed: 3}
 features: {max_lookback: 26, exclude: [funding_last]}
 labels: {horizons: [5, 12]}
 lightgbm: {rounds: 12, patience: 5, min_leaf: 40}
-lstm: {window: 8, hidden: 4, epochs: 1, stride: 8, horizon_weights: [0.6, 0.4], augment: {ratio: 0.5}}
+lstm: {window: 8, hidden: 4, epochs: 3, stride: 8, horizon_weights: [0.6, 0.4], augment: {ratio: 0.5}}
 splits: {folds: 2}
 evidence: {draws: 100}
 """
@@ -74,13 +74,14 @@ def test_an_ablation_is_the_same_whatever_comes_after_the_train_slice(bars: Bars
     high, low = np.maximum(bars.candles.high, closes), np.minimum(bars.candles.low, closes)
     other = replace(bars, candles=replace(bars.candles, close=closes, high=high, low=low))
     found = [
-        ablate(of_network(spec, each, "lstm")[:2], Steps(quiet=True), Workshop(kept=Kept(tmp_path)), 1, "cpu")
+        ablate(of_network(spec, each, "lstm")[:3], Steps(quiet=True), Workshop(kept=Kept(tmp_path)), 1, "cpu")
         for each in (bars, other)
     ]
     for one, two in zip(*found, strict=True):
         assert {k: v for k, v in one.items() if k != "seconds"} == {k: v for k, v in two.items() if k != "seconds"}
-    base, focal = found[0]
+    base, focal, margin = found[0]
     assert "difference" not in base
+    assert margin["auc"] != base["auc"], "the loss of its own began after the warm-up"
     assert focal["difference"]["low"] <= focal["difference"]["value"] <= focal["difference"]["high"]  # type: ignore[index]
 
 

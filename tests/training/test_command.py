@@ -88,6 +88,7 @@ def test_a_run_makes_a_verified_set_and_latest_names_it(made: tuple[Path, dict[s
         f"{family} {part}" for family in ("lightgbm", "lstm", "regime") for part in parts
     )
     assert steps[10:] == [
+        "export",
         "baselines",
         "stack, calibrate, weigh",
         "walk-forward record",

@@ -10,11 +10,14 @@ import pytest
 
 from configs import ConfigError, parse
 from market.progress import Steps
+from models import labels, trials
+from models.evaluation import outcomes
 from models.inference import Predictor
 from models.modelset import ModelSet
 from models.walkforward import TEST, read
 from training import families, tuning
 from training.data import Bars, DataError, synthetic_market
+from training.executors import Executor
 from training.folds import FINISHED, Folds
 from training.fusion import fuse
 from training.kept import Kept
@@ -41,6 +44,17 @@ regime: {har: true, lstm: {window: 8, hidden: 4, epochs: 1, stride: 8}}
 splits: {folds: 2}
 evidence: {draws: 100, canary: false}
 """
+TRAILING = """\
+name: trailing
+data: {bars: 12000, synthetic_seed: 3}
+features: {max_lookback: 26}
+labels: {horizons: [5], regime_edges: trailing}
+lightgbm: {rounds: 12, patience: 5, min_leaf: 40}
+splits: {folds: 2}
+evidence: {draws: 100, canary: false}
+"""
+SEARCHED = ZOO.replace("compare_plain: true", "search: {trials: 2}")
+YEAR = 365 * 24
 DIRECTION = ["lightgbm", "lstm", "tft", "transformer", "lstm15m", "student"]
 
 
@@ -138,20 +152,29 @@ def test_stacking_trains_nothing_and_says_what_is_missing(
         make_set(bars, other, tmp_path, Steps(quiet=True), 1, mode="stacking", workshop=workshop)
 
 
-def test_processes_give_the_set_that_this_process_gives(bars: Bars, tmp_path: Path) -> None:
-    from training.executors import Executor
-
-    spec = zoo().model_copy(update={"tft": None, "transformer": None, "student": None})
-    sets = [
-        make_set(bars, spec, tmp_path / kind, Steps(quiet=True), 1, workshop=Workshop(Executor(kind))).manifest
-        for kind in ("serial", "process")
-    ]
-    records = [
-        read(ModelSet.load(tmp_path / kind / one.id)) for kind, one in zip(("serial", "process"), sets, strict=True)
-    ]
-    for name, column in records[0].columns().items():
-        np.testing.assert_allclose(records[1].columns()[name], column, rtol=0, atol=1e-6, err_msg=name)
-    assert sets[0].evidence["heads"] == sets[1].evidence["heads"]
+@pytest.mark.parametrize("kind", ["process", "ray"])
+def test_other_executors_give_the_set_that_this_process_gives(kind: str, bars: Bars, tmp_path: Path) -> None:
+    if kind == "ray":
+        pytest.importorskip("ray", reason="Ray is an extra: pip install '.[cluster]'")
+    small = zoo()
+    assert small.lstm is not None
+    spec = small.model_copy(
+        update={
+            "tft": None, "transformer": None, "student": None,
+            "lstm": small.lstm.model_copy(update={"seeds": 1}),
+            "regime": small.regime.model_copy(update={"lstm": None}),
+        }
+    )  # fmt: skip
+    made = {
+        where: ModelSet.load(
+            make_set(bars, spec, tmp_path / where, Steps(quiet=True), 1, workshop=Workshop(Executor(where))).path
+        )
+        for where in ("serial", kind)
+    }
+    theirs = read(made[kind]).columns()
+    for name, column in read(made["serial"]).columns().items():
+        np.testing.assert_allclose(theirs[name], column, rtol=0, atol=1e-6, err_msg=name)
+    assert made["serial"].manifest.evidence["heads"] == made[kind].manifest.evidence["heads"]
 
 
 def test_a_spec_without_the_modes_section_is_refused(bars: Bars, tmp_path: Path) -> None:
@@ -170,21 +193,31 @@ def test_the_finer_member_without_finer_candles_is_refused_unless_its_mode_is_no
     assert made.finer is None
 
 
-def test_the_students_teacher_had_seen_neither_the_row_nor_what_follows(bars: Bars, kept: Kept, made: ModelSet) -> None:
+def test_the_students_teacher_knew_neither_the_row_nor_what_follows(bars: Bars, kept: Kept, made: ModelSet) -> None:
+    """Outcomes from the second fold on are turned round: what the teacher says of either stays as it was."""
     spec = zoo()
     problem = pose(bars, spec)
     context = Context(problem, spec, Folds(problem, spec))
-    fits = Workshop(kept=kept, train=False).fit(context, ["lightgbm"], Steps(quiet=True))
-    teacher = taught(context, [families.BOOSTED.finish(context, fits)]).teacher
+    fits = Workshop(kept=kept, train=False).fit(context, ["lightgbm", "transformer"], Steps(quiet=True))
+    members = [
+        families.BOOSTED.finish(context, fits),
+        families.NETWORKS["transformer"].finish(context, fits).answers(4),
+    ]
+    teacher = taught(context, members).teacher
     assert teacher is not None
-    rows = np.flatnonzero(np.isfinite(teacher).all(axis=1))
-    np.testing.assert_array_equal(rows, np.concatenate([judged for _, _, judged in context.folds.parts]))
+    first, second = (judged for _, _, judged in context.folds.parts)
+    np.testing.assert_array_equal(np.flatnonzero(np.isfinite(teacher).all(axis=1)), np.concatenate([first, second]))
+    heads = {
+        key: np.where(np.arange(len(known)) >= second[0], 1 - known, known) for key, known in problem.heads.items()
+    }
+    other = replace(context, problem=replace(problem, heads=heads))
+    theirs = taught(other, members).teacher
+    np.testing.assert_array_equal(theirs[np.concatenate([first, second])], teacher[np.concatenate([first, second])])
     student = families.NETWORKS["student"]
-    for number, (grow, _, judged) in enumerate(context.folds.parts):
-        known = student._teacher(replace(context, teacher=teacher), grow)
-        assert (known is None) == (number == 0), "before the first fold nobody has said anything out of fold"
-        if known is not None:
-            assert np.flatnonzero(np.isfinite(known).all(axis=1)).max() < judged[0]
+    assert student._teacher(replace(context, teacher=teacher), context.folds.parts[0][0]) is None, "nobody spoke before"
+    known = student._teacher(replace(context, teacher=teacher), context.folds.parts[1][0])
+    assert known is not None
+    assert np.isfinite(known).all(axis=1)[np.intersect1d(first, context.folds.parts[1][0])].all()
 
 
 def test_a_stack_reads_volatility_and_disagreement_beside_its_members(made: ModelSet) -> None:
@@ -201,26 +234,49 @@ def test_the_test_slice_is_the_days_asked_for(bars: Bars) -> None:
     assert slices.calibrate.stop + 24 == slices.test.start
 
 
-def test_trailing_edges_are_those_of_the_year_before(bars: Bars) -> None:
-    spec = zoo()
-    trailing = spec.model_copy(update={"labels": spec.labels.model_copy(update={"regime_edges": "trailing"})})
-    problem = pose(bars, trailing)
-    assert problem.edges.shape == (len(bars.candles), 2)
-    cut = pose(replace(bars, candles=bars.candles[:-300]), trailing)
-    np.testing.assert_array_equal(cut.edges, problem.edges[:-300]), "no edge knows what comes"
+def test_trailing_edges_are_those_of_the_year_before_in_training_and_in_evaluation(tmp_path: Path) -> None:
+    spec = parse(TRAILING, TrainingSpec)
+    bars = synthetic_market(spec.data)
+    edges = labels.trailing_edges(bars.candles, 24)
+    assert np.isfinite(edges[YEAR + 24 :]).all()
+    assert np.isnan(edges[: YEAR + 23]).all()
+    closes = bars.candles.close.copy()
+    closes[-300:] *= np.where(np.arange(300) % 2, 1.05, 0.95)
+    other = labels.trailing_edges(replace(bars.candles, close=closes), 24)
+    np.testing.assert_array_equal(other[:-300], edges[:-300], "no edge knows what comes")
+    assert not np.array_equal(other[-200:], edges[-200:])
+    late = labels.trailing_edges(bars.candles[500:], 24)
+    np.testing.assert_array_equal(late[YEAR + 24 :], edges[500 + YEAR + 24 :], "nor where the history begins")
+
+    made = ModelSet.load(make_set(bars, spec, tmp_path, Steps(quiet=True), 1, mode="lgb").path)
+    assert made.manifest.data.labels.regime_edges == "trailing"
+    record = read(made)
+    rows = np.searchsorted(bars.candles.open_time, record.open_time)
+    np.testing.assert_allclose(record.edges, edges[rows], rtol=1e-7)
+    judged = outcomes.regimes(made.manifest, bars.candles)[rows]
+    np.testing.assert_array_equal(record.regimes(), judged)
+    assert 0.1 < np.mean(judged[~np.isnan(judged)] == 1) < 0.6
 
 
-def test_a_search_counts_its_trials_and_keeps_to_the_train_slice(bars: Bars) -> None:
-    spec = zoo()
-    told = spec.lightgbm.model_copy(update={"search": {"trials": 2}})
-    spec = parse(ZOO.replace("compare_plain: true", "search: {trials: 2}"), TrainingSpec)
-    assert told is not None
-    problem = pose(bars, spec)
-    steps = Steps(quiet=True)
-    with steps.step("search") as step:
-        found, tried = tuning.searched(Context(problem, spec, Folds(problem, spec)), step)
-    assert tried == 2
-    assert found.spec.lightgbm != spec.lightgbm
+def test_a_search_is_kept_counts_its_trials_and_keeps_to_the_train_slice(
+    bars: Bars, kept: Kept, tmp_path: Path
+) -> None:
+    spec = parse(SEARCHED, TrainingSpec)
+    made = make_set(bars, spec, tmp_path, Steps(quiet=True), 1, mode="lgb", workshop=Workshop(kept=kept)).manifest
+    assert made.evidence["trials"] == 3
+    again = make_set(bars, spec, tmp_path, Steps(quiet=True), 1, mode="lgb", workshop=Workshop(kept=kept, train=False))
+    assert [t.trials for t in trials.read(tmp_path).trials] == [3, 1], "what was kept was counted when it was made"
+    assert again.manifest.ensemble == made.ensemble
+    after = pose(bars, spec).slices.stop.start
+    closes = bars.candles.close.copy()
+    closes[after:] *= np.exp(np.cumsum(0.01 * np.random.default_rng(1).standard_normal(len(closes) - after)))
+    high, low = np.maximum(bars.candles.high, closes), np.minimum(bars.candles.low, closes)
+    other = replace(bars, candles=replace(bars.candles, close=closes, high=high, low=low))
+    found = []
+    for each in (bars, other):
+        problem = pose(each, spec)
+        found.append(tuning.search(Context(problem, spec, Folds(problem, spec))))
+    assert found[0] == found[1], "later slices changed, and the search did not notice"
 
 
 def test_units_cover_folds_and_seeds_once() -> None:

@@ -89,7 +89,7 @@ def of_boosting(spec: TrainingSpec, bars: Bars) -> list[Variant]:
     if bars.funding is not None:
         also = replace(bare, funding=bars.funding)
         found.append(Variant(f"{family} funding", "funding features too", family, with_funding, also, base))
-    if bars.companion is not None:
+    if bars.companion is not None and spec.features.include is None:
         also = replace(bare, companion=bars.companion)
         what = f"features of {spec.data.companion} too"
         found.append(Variant(f"{family} companion", what, family, spec, also, base))

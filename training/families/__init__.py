@@ -5,11 +5,13 @@ from __future__ import annotations
 from configs import ConfigError
 from training.families.boosted import Boosted, BoostedRegime
 from training.families.networks import NetworkFamily
+from training.families.search import Search
 from training.modes import MODES
 from training.spec import TrainingSpec
 from training.units import Family
 
 BOOSTED, PLAIN, REGIME = Boosted(), Boosted("lightgbm_plain", plain=True), BoostedRegime()
+SEARCH = Search()
 NETWORKS = {
     family.name: family
     for family in (
@@ -22,7 +24,8 @@ NETWORKS = {
     )
 }
 FINER = "lstm15m"
-FAMILIES: dict[str, Family] = {BOOSTED.name: BOOSTED, PLAIN.name: PLAIN, REGIME.name: REGIME, **NETWORKS}
+_EVERY: tuple[Family, ...] = (BOOSTED, PLAIN, REGIME, SEARCH, *NETWORKS.values())
+FAMILIES = {family.name: family for family in _EVERY}
 
 
 def direction(spec: TrainingSpec) -> list[str]:

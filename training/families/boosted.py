@@ -25,21 +25,21 @@ class Boosted:
     name: str = "lightgbm"
     plain: bool = False
 
-    def told(self, spec: TrainingSpec) -> LightGBMSpec:
-        """Its settings."""
-        return boosting.PLAIN if self.plain else spec.lightgbm
+    def told(self, context: Context) -> LightGBMSpec:
+        """Its settings: LightGBM's own, those a search has found, or the spec's."""
+        return boosting.PLAIN if self.plain else context.found or context.spec.lightgbm
 
     def seeds(self, spec: TrainingSpec) -> int:
         """As `Family`."""
         return 1
 
-    def settings(self, spec: TrainingSpec) -> JsonValue:
+    def settings(self, context: Context) -> JsonValue:
         """As `Family`."""
-        return {"seed": spec.seed, **boosting.settings_of(self.told(spec))}
+        return {"seed": context.spec.seed, **boosting.settings_of(self.told(context))}
 
     def fit(self, context: Context, unit: Unit) -> Fit:
         """As `Family`; the files are named by head."""
-        problem, spec = context.problem, self.told(context.spec)
+        problem, spec = context.problem, self.told(context)
         grow, stop, judged = context.folds.rows(unit.part)
         answers = np.full((len(judged), len(problem.heads)), np.nan)
         files: dict[str, bytes] = {}
@@ -74,9 +74,9 @@ class BoostedRegime:
         """As `Family`."""
         return 1
 
-    def settings(self, spec: TrainingSpec) -> JsonValue:
+    def settings(self, context: Context) -> JsonValue:
         """As `Family`."""
-        return {"seed": spec.seed, **boosting.settings_of(spec.lightgbm)}
+        return {"seed": context.spec.seed, **boosting.settings_of(context.spec.lightgbm)}
 
     def fit(self, context: Context, unit: Unit) -> Fit:
         """As `Family`; its answers are probabilities."""

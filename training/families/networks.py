@@ -14,6 +14,7 @@ import torch
 from pydantic import JsonValue
 from torch import nn
 
+from market import cluster
 from market.candles import Floats, Ints
 from models import labels, networks
 from models.features import rows_ready
@@ -83,9 +84,9 @@ class NetworkFamily:
         """As `Family`."""
         return self.told(spec).seeds
 
-    def settings(self, spec: TrainingSpec) -> JsonValue:
+    def settings(self, context: Context) -> JsonValue:
         """As `Family`."""
-        return {"seed": spec.seed, **self.told(spec).model_dump(mode="json")}
+        return {"seed": context.spec.seed, **self.told(context.spec).model_dump(mode="json")}
 
     def reading(self, context: Context, part: int) -> Reading:
         """What it learns from in one part."""
@@ -150,7 +151,7 @@ class NetworkFamily:
         rows = reading.ends[later]
         exported = export.export(network, scaled, rows, spec.window)
         final = np.full((len(context.problem.matrix), len(reading.heads)), np.nan)
-        final[later] = export.run(exported.onnx, scaled, rows, spec.window)
+        final[later] = export.run(exported.onnx, scaled, rows, spec.window, threads=cluster.cores())
         member = Member(
             name=self.name,
             kind="onnx",
@@ -173,6 +174,9 @@ class NetworkFamily:
             return loop.logits(network, inputs, rows, spec.window).astype(np.float64)
 
         facts = dict(fits[Unit(self.name, FINISHED)].facts)
+        if spec.seeds > 1:
+            others = [fits[Unit(self.name, FINISHED, seed)] for seed in range(1, spec.seeds)]
+            facts["other_seeds"] = [dict(fit.facts) for fit in others]
         facts["folds"] = [dict(fits[Unit(self.name, part)].facts) for part in range(len(context.folds.parts))]
         unseen = gathered(context, self.name, fits, len(reading.heads))
         return Exported(File(member, exported.onnx), unseen, final, facts, kept(scaler), trained)
