@@ -14,7 +14,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from models.calibration import PlattCalibrator
 from models.logits import LIMIT, logit, sigmoid
 from models.scaling import FeatureScaler, scale
-from models.stacking import LogisticStacker, stacked
+from models.stacking import LogisticStacker, context_columns, stacked
 
 FLOAT32 = "float32 is what networks read"
 
@@ -131,3 +131,25 @@ def test_logit_and_sigmoid_undo_one_another_and_survive_certainty() -> None:
     assert logit(p)[-1] == LIMIT
     assert np.isnan(sigmoid(np.array([np.nan])))[0]
     assert sigmoid(np.array([-1e4, 1e4])).tolist() == [0.0, 1.0]
+
+
+def test_a_stack_reads_its_context_with_either_sign_and_members_with_one() -> None:
+    draws = np.random.default_rng(5)
+    member, beside = draws.standard_normal(4000), draws.standard_normal(4000)
+    outcome = (draws.random(4000) < sigmoid(member - 0.8 * beside)).astype(np.float64)
+    columns = np.column_stack([member, -member, beside])
+    free = LogisticStacker(1.0, context=1, context_l2=1.0).fit(columns, outcome)
+    assert free.coefficients_[2] == pytest.approx(-0.8, abs=0.1)
+    assert free.coefficients_[1] == 0, "a member that argues the wrong way is left out"
+    held = LogisticStacker(1.0, context=1, context_l2=1e6).fit(columns, outcome)
+    assert abs(held.coefficients_[2]) < 0.01
+    with pytest.raises(ValueError, match="leave no member"):
+        LogisticStacker(context=3).fit(columns, outcome)
+
+
+def test_disagreement_is_the_spread_of_the_members() -> None:
+    logits = np.array([[0.2, 0.4, 0.6], [1.0, 1.0, 1.0]])
+    found = context_columns(["disagreement", "volatility"], logits, np.array([-5.0, -6.0]))
+    np.testing.assert_allclose(found, [[np.std([0.2, 0.4, 0.6]), -5.0], [0.0, -6.0]])
+    with pytest.raises(ValueError, match="needs the feature volatility_24"):
+        context_columns(["volatility"], logits, None)
