@@ -11,6 +11,7 @@ import pytest
 
 from configs import parse
 from market.progress import Steps
+from models import trials
 from tests.training.test_command import training
 from training.ablation.comparison import ablate
 from training.ablation.variants import of_boosting, of_network
@@ -66,6 +67,11 @@ def test_each_variant_differs_from_its_base_by_what_it_says(bars: Bars) -> None:
     assert any(n.startswith("companion") for n in set(pose(companion.bars, companion.spec).names) - set(plain.names))
 
 
+def told(row: dict[str, object]) -> dict[str, object]:
+    """What a row says, but how it came about."""
+    return {name: value for name, value in row.items() if name not in ("seconds", "kept")}
+
+
 def test_an_ablation_is_the_same_whatever_comes_after_the_train_slice(bars: Bars, tmp_path: Path) -> None:
     spec = tried()
     after = pose(bars, spec).slices.stop.start
@@ -78,7 +84,7 @@ def test_an_ablation_is_the_same_whatever_comes_after_the_train_slice(bars: Bars
         for each in (bars, other)
     ]
     for one, two in zip(*found, strict=True):
-        assert {k: v for k, v in one.items() if k != "seconds"} == {k: v for k, v in two.items() if k != "seconds"}
+        assert told(one) == told(two)
     base, focal, margin = found[0]
     assert "difference" not in base
     assert margin["auc"] != base["auc"], "the loss of its own began after the warm-up"
@@ -89,8 +95,11 @@ def test_the_command_writes_what_the_report_reads(tmp_path: Path) -> None:
     spec = tmp_path / "tried.yaml"
     spec.write_text(SPEC.replace("horizon_weights: [0.6, 0.4], ", ""))
     out = tmp_path / "figures" / "ablation.json"
-    done = training("ablate", "--spec", str(spec), "--synthetic", "--out", str(out), "--quiet", "--json")
+    store = ("--store", str(tmp_path / "sets"))
+    done = training("ablate", "--spec", str(spec), "--synthetic", "--out", str(out), "--quiet", "--json", *store)
     assert done.returncode == 0, done.stderr
+    (line,) = trials.read(tmp_path / "sets").trials
+    assert (line.what, line.trials, line.test_start) == ("ablation", len(json.loads(done.stdout)["rows"]), None)
     told = json.loads(out.read_text())
     assert told == json.loads(done.stdout)
     assert (told["spec"], told["model"], told["question"]) == ("tried", "lstm", "5 h, both sides")

@@ -10,9 +10,9 @@ import pytest
 
 from configs import ConfigError, parse
 from market.progress import Steps
-from models import labels, trials
+from models import features, labels, trials
 from models.evaluation import outcomes
-from models.inference import Predictor
+from models.inference import NotReady, Predictor
 from models.modelset import ModelSet
 from models.walkforward import TEST, read
 from training import families, tuning
@@ -50,6 +50,16 @@ data: {bars: 12000, synthetic_seed: 3}
 features: {max_lookback: 26}
 labels: {horizons: [5], regime_edges: trailing}
 lightgbm: {rounds: 12, patience: 5, min_leaf: 40}
+splits: {folds: 2}
+evidence: {draws: 100, canary: false}
+"""
+COMPARED = """\
+name: compared
+data: {bars: 2400, synthetic_seed: 3, companion: ETHUSDT}
+features: {max_lookback: 400, exclude: [funding_last, funding_24h, funding_168h]}
+labels: {horizons: [5]}
+lightgbm: {rounds: 12, patience: 5, min_leaf: 40}
+lstm: null
 splits: {folds: 2}
 evidence: {draws: 100, canary: false}
 """
@@ -256,6 +266,23 @@ def test_trailing_edges_are_those_of_the_year_before_in_training_and_in_evaluati
     judged = outcomes.regimes(made.manifest, bars.candles)[rows]
     np.testing.assert_array_equal(record.regimes(), judged)
     assert 0.1 < np.mean(judged[~np.isnan(judged)] == 1) < 0.6
+
+
+def test_a_set_that_compares_two_symbols_says_live_what_it_said_in_training(tmp_path: Path) -> None:
+    spec = parse(COMPARED, TrainingSpec)
+    bars = synthetic_market(spec.data, companion="ETHUSDT")
+    made = ModelSet.load(make_set(bars, spec, tmp_path, Steps(quiet=True), 1, mode="lgb").path)
+    assert made.manifest.features.pair == ("BTCUSDT", "ETHUSDT")
+    assert set(features.CROSS) <= set(made.manifest.features.names)
+    assert set(made.manifest.data.others) == {"companion"}
+    predictor, record = Predictor.load(made), read(made)
+    told = predictor.predict_history("BTCUSDT", bars.candles, bars.funding, companion=bars.companion)
+    test = np.searchsorted(bars.candles.open_time, record.open_time[record.part == TEST])
+    np.testing.assert_array_equal(told.p_long[test], record.p_long[record.part == TEST])
+    live = predictor.predict("BTCUSDT", bars.candles, bars.funding, companion=bars.companion)
+    assert live.p_long == told.p_long[-1]
+    with pytest.raises(NotReady, match="companion"):
+        predictor.predict("BTCUSDT", bars.candles, bars.funding)
 
 
 def test_a_search_is_kept_counts_its_trials_and_keeps_to_the_train_slice(

@@ -12,6 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from configs import load
+from models import trials
+from models.modelset import ROOT
+from models.trials import Trial, now
 from training import options
 from training.executors import Executor, executor_options
 from training.failures import failures
@@ -29,6 +32,12 @@ NETWORKS = ("lstm", "tft", "transformer")
 @click.option("--threads", type=click.IntRange(1, 64), help="CPU threads of a fit.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the figures as JSON, for `training quality`.")
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+@click.option(
+    "--store",
+    default=ROOT / "sets",
+    type=click.Path(path_type=Path),
+    help="Sets whose ledger of trials counts the variants  [models/sets]",
+)
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def ablate(
     spec_file: Path,
@@ -39,12 +48,14 @@ def ablate(
     threads: int | None,
     out: Path | None,
     as_json: bool,
+    store: Path,
     quiet: bool,
 ) -> None:
     """Try losses, augmentation and optional features, each alone, out of fold.
 
     Each variant is one change to a plain base, fitted in every fold of the train slice and compared with the base on
     the same rows. The early-stop, calibrate and test slices are never looked at. Fits are kept: a second run is quick.
+    Every variant that was fitted counts as a trial, since specs are settled by what is seen here.
 
     \b
     Example
@@ -74,6 +85,10 @@ def ablate(
                 threads or options.threads_for(executor),
                 device_of(device).type,
             )
+    fitted = sum(not row["kept"] for row in found)
+    if fitted:
+        symbols = (spec.data.symbol,)
+        trials.add(store, Trial(time=now(), what="ablation", name=spec.name, trials=fitted, symbols=symbols))
     told: dict[str, Any] = {
         "spec": spec.name,
         "model": model,

@@ -19,7 +19,7 @@ from models.logits import sigmoid
 from training.ablation.variants import Variant
 from training.evidence import plain
 from training.folds import Folds
-from training.plan import Workshop
+from training.plan import Workshop, units_of
 from training.problem import Problem, pose
 from training.units import Context, gathered
 
@@ -37,7 +37,7 @@ def ablate(
     list of dict
         ``name``, ``what``, ``rows``, ``auc`` and ``difference`` (AUC within folds, mean of both sides of the shortest
         horizon, with 90 % block-bootstrap intervals), ``log_loss`` after nothing but the fold's own base rate is set
-        right, ``seconds``.
+        right, ``seconds``, and ``kept``: whether an earlier run had fitted it.
     """
     told: dict[str, tuple[Problem, Folds, Floats]] = {}
     found: list[dict[str, JsonValue]] = []
@@ -46,11 +46,13 @@ def ablate(
         problem = pose(variant.bars, variant.spec)
         context = Context(problem, variant.spec, Folds(problem, variant.spec), threads, device)
         steps.show(variant.name)
-        fits = workshop.fit(context, [variant.family], steps, range(len(context.folds.parts)))
+        parts = range(len(context.folds.parts))
+        known = all(workshop.has(context, unit) for unit in units_of(variant.spec, [variant.family], parts))
+        fits = workshop.fit(context, [variant.family], steps, parts)
         said = gathered(context, variant.family, fits, len(problem.heads))
         told[variant.name] = problem, context.folds, said
         seconds = sum(steps.seconds.values()) - before
-        found.append(_row(variant, told, round(seconds, 1)))
+        found.append(_row(variant, told, round(seconds, 1)) | {"kept": known})
     return found
 
 
