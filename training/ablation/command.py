@@ -73,11 +73,12 @@ def ablate(
         from training.ablation import comparison, variants
         from training.kept import Kept
         from training.loop import device_of
-        from training.plan import Workshop
+        from training.plan import Workshop, units_of
 
         tried = [*variants.of_network(spec, bars, model), *variants.of_boosting(spec, bars)]
         steps = Steps(quiet=quiet)
-        with steps.running(len(tried) * spec.splits.folds):
+        fits = sum(len(units_of(each.spec, [each.family], range(spec.splits.folds))) for each in tried)
+        with steps.running(fits):
             found = comparison.ablate(
                 tried,
                 steps,
