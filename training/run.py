@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -131,23 +132,10 @@ class _Run:
 
     def made(self, context: Context) -> Outcome:
         """Go through the steps that follow once the problem is posed."""
-        steps = self.steps
-        if self.searches:
-            self.searched = not self.workshop.has(context, Unit(SEARCH.name, FINISHED))
-            best, self.tried = SEARCH.found(context, self.workshop.fit(context, [SEARCH.name], steps, [FINISHED]))
-            context = replace(context, found=best)
-        self.context = context
+        steps, self.context = self.steps, self._searched(context)
+        context = self.context
         problem, spec, folds = context.problem, context.spec, context.folds
-        fits = dict(self.workshop.fit(context, self.first, steps))
-        with steps.step("export") as step:
-            members = [self._finished(family, fits, step) for family in self.teachers]
-            step.note(f"{sum(m.kind == 'onnx' for m in _files(members))} networks, each as in torch")
-        if "student" in self.asked:
-            pupil = taught(context, members)
-            fits |= self.workshop.fit(pupil, ["student"], steps)
-            members.append(self._finished("student", fits, step))
-        told = {m.family: m for m in members}
-        members = [told[family] for family in self.asked]
+        members, fits = self._fitted()
         with steps.step("baselines") as step:
             fitted = baselines.fit(problem, problem.rows_in(problem.slices.train), problem.edges)
             of_folds = [baselines.fit(problem, grow, folds.edges[n]) for n, (grow, _, _) in enumerate(folds.parts)]
@@ -187,6 +175,25 @@ class _Run:
             step.note(str(path))
         return Outcome(path, manifest, dict(steps.seconds))
 
+    def _searched(self, context: Context) -> Context:
+        """The context with the settings a search has found, if the spec asks for one."""
+        if not self.searches:
+            return context
+        self.searched = not self.workshop.has(context, Unit(SEARCH.name, FINISHED))
+        best, self.tried = SEARCH.found(context, self.workshop.fit(context, [SEARCH.name], self.steps, [FINISHED]))
+        return replace(context, found=best)
+
+    def _fitted(self) -> tuple[list[Answers], Fits]:
+        """The members asked for, in that order, and every fit; the student's come after those of its teachers."""
+        fits = dict(self.workshop.fit(self.context, self.first, self.steps))
+        with self.steps.step("export") as step:
+            told = {family: self._finished(family, fits, step) for family in self.teachers}
+            step.note(f"{sum(m.kind == 'onnx' for m in _files(told.values()))} networks, each as in torch")
+        if "student" in self.asked:
+            fits |= self.workshop.fit(taught(self.context, list(told.values())), ["student"], self.steps)
+            told["student"] = self._finished("student", fits, step)
+        return [told[family] for family in self.asked], fits
+
     def _finished(self, family: str, fits: Fits, step: Step) -> Answers:
         step.doing(family)
         if family == BOOSTED.name:
@@ -219,7 +226,7 @@ class _Run:
         )
 
 
-def _files(members: list[Answers]) -> list[Member]:
+def _files(members: Iterable[Answers]) -> list[Member]:
     return [file.member for answers in members for file in answers.files]
 
 
