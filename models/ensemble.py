@@ -100,6 +100,18 @@ def ask(
     )
 
 
+def logits_of(
+    members: Mapping[str, Open], matrix: Floats, rows: Ints, finer: FinerRows | None = None
+) -> dict[str, Floats]:
+    """Every member's own logits by head, those of the regime too: ``regime_lstm/high`` -> (n,)."""
+    found: dict[str, Floats] = {}
+    for name, member in members.items():
+        outputs = _told(member, matrix, rows, finer)
+        columns = outputs if member.spec.output == "logit" else logit(outputs)
+        found |= {f"{name}/{key}": columns[:, at] for at, key in enumerate(member.spec.heads)}
+    return found
+
+
 def joined(parts: Sequence[Answers]) -> Answers:
     """The answers of several runs of rows as those of one."""
     if len(parts) == 1:

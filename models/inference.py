@@ -17,7 +17,7 @@ from market.candles import Candles, Floats, Ints
 from market.funding import Funding
 from market.timeframes import Timeframe
 from models import features
-from models.ensemble import Answers, ask, joined
+from models.ensemble import Answers, ask, joined, logits_of
 from models.inputs import FinerRows, closing_with
 from models.manifest import Features, Golden, Manifest, head, utc_ms
 from models.members import Open, Provider, open_member
@@ -254,6 +254,10 @@ class Predictor:
             if progress is not None:
                 progress(done, len(rows))
         return joined(parts)
+
+    def logits(self, matrix: Floats, rows: Ints, finer: FinerRows | None = None) -> dict[str, Floats]:
+        """Every member's own logits by head, before anything is fused: ``lstm/12/long`` -> (n,)."""
+        return logits_of(self._members, matrix, rows, finer)
 
     def _asked(
         self, matrix: Floats, rows: Ints, threads: int, finer: FinerRows | None

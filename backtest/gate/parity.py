@@ -13,7 +13,6 @@ from backtest.verdict import Gate, Says
 from market.candles import Floats
 from models.ensemble import Answers
 from models.inference import Predictor, golden_finer_rows, golden_inputs
-from models.logits import logit
 
 
 def gates(evidence: Evidence) -> list[Gate]:
@@ -24,7 +23,7 @@ def gates(evidence: Evidence) -> list[Gate]:
 def _trained(evidence: Evidence) -> Gate:
     name, question = "parity/torch", "Do the served networks say what the trained ones said (logits)?"
     most = evidence.terms.config.parity.logit
-    networks = [m.name for m in evidence.challenger.manifest.models if m.kind == "onnx" and m.role == "direction"]
+    networks = [m.name for m in evidence.challenger.manifest.models if m.kind == "onnx"]
     if not networks:
         return at_most(name, question, 0.0, most)
     found = _from_trained(evidence.challenger.predictor)
@@ -49,8 +48,8 @@ def _from_trained(predictor: Predictor) -> dict[str, float]:
         return {}
     matrix, rows = golden_inputs(predictor.manifest, golden.seed, golden.count)
     finer = golden_finer_rows(predictor.manifest, golden.seed, golden.count)
-    served = predictor.answers(matrix, rows, finer=finer).members
-    return {output: _largest(logit(served[output]) - np.array(trained)) for output, trained in golden.trained.items()}
+    served = predictor.logits(matrix, rows, finer)
+    return {output: _largest(served[output] - np.array(trained)) for output, trained in golden.trained.items()}
 
 
 def _live(evidence: Evidence) -> Gate:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backtest.gate import parity
 from configs import ConfigError, parse
 from market.progress import Steps
 from models import features, labels, trials
@@ -109,6 +110,9 @@ def test_every_network_says_in_onnx_what_it_said_in_torch(made: ModelSet) -> Non
         assert set(member.parity) == {"batch_1", "batch_2", "batch_7", "batch_64"}
         assert max(member.parity.values()) <= 1e-4
         assert f"{member.name}/{member.heads[0]}" in golden.trained
+    served = parity._from_trained(Predictor.load(made))
+    assert set(served) == set(golden.trained), "the gate compares each of them, the regime's too"
+    assert max(served.values()) <= 1e-4
 
 
 def test_live_history_and_training_say_the_same(made: ModelSet, bars: Bars) -> None:
