@@ -120,6 +120,4 @@ def _table(told: dict[str, Any]) -> Table:
 
 
 def _text(figure: Any) -> str:
-    if not figure:
-        return "-"
-    return f"{figure['value']:.4f} [{figure['low']:.4f}, {figure['high']:.4f}]"
+    return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]" if figure else "-"
