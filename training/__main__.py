@@ -82,6 +82,8 @@ def run(
 
     Exit codes: 0 made, 1 failed, 2 usage, 4 the spec is wrong, 7 the data is missing or broken, 130 interrupted.
     """
+    if fresh and mode == STACKING:
+        raise click.UsageError("--fresh trains everything again, and --mode stacking trains nothing; leave one out")
     with failures():
         spec = load(spec_file, TrainingSpec)
         spec = spec if seed is None else spec.model_copy(update={"seed": seed})

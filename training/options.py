@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from market import catalogue, cluster
-from training.data import Bars, from_files, synthetic_market
+from training.data import Bars, DataError, from_files, synthetic_market
 from training.executors import SERIAL, Executor
 from training.spec import SYMBOL, TrainingSpec
 
@@ -49,6 +49,13 @@ class History:
             )
             symbol = named
         told = spec.data if symbol is None else spec.data.model_copy(update={"symbol": symbol})
+        for file in (self.finer, self.funding):
+            of = catalogue.symbol_of(file) if file is not None else None
+            if of is not None and of != told.symbol:
+                raise DataError(f"{file} is named after {of}, and {told.symbol} is trained on; give that symbol's own")
+        if self.synthetic:
+            # whatever the spec says: what is learnt here says nothing of a real venue
+            told = told.model_copy(update={"venue": "synthetic"})
         if self.companion is not None:
             other = catalogue.symbol_of(self.companion)
             if other is None or other == told.symbol:

@@ -49,9 +49,14 @@ class Workshop:
         return self.kept is not None and self.kept.get(key(context, unit, common(context))) is not None
 
     def fit(
-        self, context: Context, families: Sequence[str], steps: Steps, parts: Sequence[int] | None = None
+        self,
+        context: Context,
+        families: Sequence[str],
+        steps: Steps,
+        parts: Sequence[int] | None = None,
+        title: str = "",
     ) -> dict[Unit, Fit]:
-        """Every unit of these families, in the given parts or in all, each a line of progress.
+        """Every unit of these families, in the given parts or in all, each a line of progress that begins with `title`.
 
         Raises
         ------
@@ -66,13 +71,14 @@ class Workshop:
             content = self.kept.get(keys[unit]) if self.kept is not None else None
             if content is not None:
                 found[unit] = Fit.of(content)
-                steps.done(str(unit), 0.0, "kept from an earlier run")
+                steps.done(f"{title}{unit}", 0.0, "kept from an earlier run")
         missing = [unit for unit in units if unit not in found]
         if missing and not self.train:
             names = dict.fromkeys(unit.family for unit in missing)
             raise NotTrained(
                 f"{', '.join(names)}: no earlier run of this spec on these bars has trained "
-                f"{'it' if len(names) == 1 else 'them'} with these threads; run --mode all, or the modes of each, first"
+                f"{'it' if len(names) == 1 else 'them'} with {context.threads} threads a fit; run --mode all, or "
+                f"the modes of each, first, or give --threads and --executor as that run had them"
             )
         # the longest first, so that no worker is left alone with it at the end
         missing.sort(key=lambda unit: -_weight(context, unit))
@@ -81,10 +87,11 @@ class Workshop:
             found[unit], took = result
             if self.kept is not None:
                 self.kept.put(keys[unit], found[unit].content())
-            steps.done(str(unit), took, found[unit].summary())
+            steps.done(f"{title}{unit}", took, found[unit].summary())
+            steps.show(f"{sum(each not in found for each in missing)} fits to go")
 
         if missing:
-            steps.show(f"{len(missing)} fits, {missing[0]} first")
+            steps.show(f"{title}{len(missing)} fits to go")
         self.executor.run(work, context, missing, done, threads=context.threads, gpus=context.device == "cuda")
         return {unit: found[unit] for unit in units}
 

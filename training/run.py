@@ -25,7 +25,7 @@ from training.folds import FINISHED, Folds
 from training.fusion import fuse, fuse_folds
 from training.modes import ALL, DISTILL
 from training.plan import Workshop, taught, units_of
-from training.problem import pose
+from training.problem import Problem, pose
 from training.recording import finer_rows, walk_forward
 from training.regime import finish as finish_regime
 from training.spec import TrainingSpec
@@ -108,7 +108,7 @@ def make_set(
         with steps.running(STEPS + spec.evidence.canary + run.units):
             with steps.step("features and labels") as step:
                 problem = pose(bars, spec)
-                step.note(f"{len(problem.names)} features, {len(problem.rows)} of {len(bars.candles)} bars usable")
+                step.note(_usable(problem))
             return run.made(Context(problem, spec, Folds(problem, spec), threads, device))
     except (SplitError, LabelError) as error:
         raise DataError(f"{bars.source}: {error}") from error
@@ -224,6 +224,14 @@ class _Run:
             test_start=test.start,
             test_end=test.end,
         )
+
+
+def _usable(problem: Problem) -> str:
+    """How many features and bars there are, and which features the history lacks the columns of."""
+    lacking = [name for name, why in problem.left_out.items() if why.startswith("needs")]
+    without = f" (without {', '.join(lacking)}: the history lacks their columns)" if lacking else ""
+    bars = len(problem.bars.candles)
+    return f"{len(problem.names)} features{without}, {len(problem.rows)} of {bars} bars usable"
 
 
 def _files(members: Iterable[Answers]) -> list[Member]:

@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SPECS = ROOT / "configs" / "training"
 TINY = """\
 name: tiny
-data: {bars: 2400, synthetic_seed: 3}
+data: {bars: 2400, venue: synthetic, synthetic_seed: 3}
 features: {max_lookback: 26}
 lightgbm: {rounds: 20, patience: 5}
 lstm: {window: 8, hidden: 6, epochs: 2, stride: 4}

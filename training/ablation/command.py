@@ -68,6 +68,8 @@ def ablate(
         spec = load(spec_file, TrainingSpec)
         if getattr(spec, model) is None:
             raise click.UsageError(f"{spec_file} has no section {model}; name a network it has by --model")
+        if history.finer is None:  # no variant reads shorter candles
+            spec = spec.model_copy(update={"lstm15m": None})
         spec, bars = history.read(spec)
         from market.progress import Steps
         from training.ablation import comparison, variants

@@ -48,7 +48,7 @@ def ablate(
         steps.show(variant.name)
         parts = range(len(context.folds.parts))
         known = all(workshop.has(context, unit) for unit in units_of(variant.spec, [variant.family], parts))
-        fits = workshop.fit(context, [variant.family], steps, parts)
+        fits = workshop.fit(context, [variant.family], steps, parts, f"{variant.name}: ")
         said = gathered(context, variant.family, fits, len(problem.heads))
         told[variant.name] = problem, context.folds, said
         seconds = sum(steps.seconds.values()) - before

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from training.data import Bars
 from training.families import BOOSTED, PLAIN
-from training.member_spec import AugmentSpec, NetworkSpec
+from training.member_spec import WARM_UP, AugmentSpec, NetworkSpec
 from training.spec import TrainingSpec
 
 FUNDING, COMPANION = "funding", "companion"
@@ -58,6 +58,8 @@ def of_network(spec: TrainingSpec, bars: Bars, family: str) -> list[Variant]:
         ("diversity", f"penalty of {DIVERSITY:g} on heads more alike than their labels", {"diversity": DIVERSITY}),
         ("augmentation", f"noise, hidden channels and warp on {ratio:.0%} of windows", {"augment": full}),
     ]
+    if told.epochs <= WARM_UP:  # the loss would never begin
+        changes = [change for change in changes if change[0] != "auc_margin"]
     for name in alone:
         only = AugmentSpec(ratio=ratio, **{**alone, name: getattr(full, name)})
         changes.append((name, f"{name} alone on {ratio:.0%} of windows", {"augment": only}))

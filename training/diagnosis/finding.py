@@ -89,7 +89,7 @@ class Diagnosis:
             healthy += f" ({unknown} could not be asked)"
         suspects = [found for found in self.findings if found.status == SUSPECT]
         if suspects:
-            healthy += f"; look at {suspects[0].check}: {suspects[0].sentence}"
+            healthy += "; look at " + ", and at ".join(f"{found.check}: {found.sentence}" for found in suspects)
         return healthy + "."
 
     def as_json(self) -> dict[str, object]:

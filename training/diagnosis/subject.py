@@ -225,7 +225,8 @@ def subject(
         if not len(sample.rows):
             raise histories.DataError(
                 f"{history.file}: no row has the history before it that {family} of set {manifest.id} reads "
-                f"({manifest.warmup} candles, and funding where it reads funding); give a longer one"
+                f"({manifest.warmup} candles, funding where it reads it, and after a comma the shorter klines where it "
+                f"reads those); give what is missing, or a longer history"
             )
     elif found is not None:
         sample = _sample(manifest, members[0], found.inputs, given=False)
