@@ -58,7 +58,7 @@ def _files(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--funding", callback=_files, help="Funding rates, likewise; default as for --data.")
 @click.option("--to", callback=instant, metavar="TIME", help="First instant no longer played, UTC [the data's end].")
 @click.option("--synthetic", is_flag=True, help="The synthetic market, whatever there is beside the checkout.")
-@click.option("--seed", default=3, show_default=True, help="Of the synthetic market.")
+@click.option("--seed", default=1, show_default=True, help="Of the synthetic market.")
 @click.option("--model-set", help="[starter; at bybit one made on the spot, since it tells no taker flow]")
 @click.option("--venue", type=click.Choice(list(CCXT_IDS)), default="binance", show_default=True)
 @click.option("--rules", type=click.Path(path_type=Path), default=ROOT / "configs" / "parity_rules.yaml")
