@@ -18,7 +18,7 @@ from tests.gate.planted import KINDS, good, judged, modest
 from tests.gate.worlds import BARS, World, terms, thresholds
 
 SEEDS = (1, 4)
-"""Markets on which none of the misses that `docs/gate.md` counts falls: on others an honest set is refused by chance."""
+"""Markets on which none of the misses that `docs/gate.md` counts falls: on others chance refuses an honest set."""
 
 
 @pytest.mark.slow
