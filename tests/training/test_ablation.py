@@ -91,7 +91,8 @@ def test_an_ablation_is_the_same_whatever_comes_after_the_train_slice(bars: Bars
     assert focal["difference"]["low"] <= focal["difference"]["value"] <= focal["difference"]["high"]  # type: ignore[index]
 
 
-def test_the_command_writes_what_the_report_reads(tmp_path: Path) -> None:
+def test_the_command_writes_what_the_report_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGIMEN_CACHE", str(tmp_path / "cache"))  # what another run kept is no trial of this one
     spec = tmp_path / "tried.yaml"
     spec.write_text(SPEC.replace("horizon_weights: [0.6, 0.4], ", ""))
     out = tmp_path / "figures" / "ablation.json"
