@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from market.candles import Floats, Ints
 from models.inputs import FinerRows
 from models.logits import logit, sigmoid, softmax
-from models.manifest import HAR, REGIMES, Calibrator, Manifest, Stacker, head
+from models.manifest import HAR, REGIMES, Calibrator, Manifest, Member, Stacker, head
 from models.members import Open
 from models.pooling import Pool
 from models.stacking import VOLATILITY, context_columns, stacked
@@ -105,10 +105,8 @@ def logits_of(
 ) -> dict[str, Floats]:
     """Every member's own logits by head, those of the regime too: ``regime_lstm/high`` -> (n,)."""
     found: dict[str, Floats] = {}
-    for name, member in members.items():
-        outputs = _told(member, matrix, rows, finer)
-        columns = outputs if member.spec.output == "logit" else logit(outputs)
-        found |= {f"{name}/{key}": columns[:, at] for at, key in enumerate(member.spec.heads)}
+    for member in members.values():
+        found |= _by_head(member.spec, _told(member, matrix, rows, finer))
     return found
 
 
@@ -146,11 +144,15 @@ def _logits(members: Mapping[str, Open], told: Mapping[str, Floats]) -> dict[str
     """Members' logits of direction: ``lstm/12/long`` -> (n,)."""
     found: dict[str, Floats] = {}
     for name, outputs in told.items():
-        spec = members[name].spec
-        if spec.role == "direction":
-            columns = outputs if spec.output == "logit" else logit(outputs)
-            found |= {f"{name}/{key}": columns[:, i] for i, key in enumerate(spec.heads)}
+        if members[name].spec.role == "direction":
+            found |= _by_head(members[name].spec, outputs)
     return found
+
+
+def _by_head(spec: Member, outputs: Floats) -> dict[str, Floats]:
+    """A member's outputs (n, heads) as logits by its name and head."""
+    columns = outputs if spec.output == "logit" else logit(outputs)
+    return {f"{spec.name}/{key}": columns[:, at] for at, key in enumerate(spec.heads)}
 
 
 def _dead(manifest: Manifest, logits: Mapping[str, Floats]) -> dict[str, NDArray[np.bool_]]:

@@ -79,7 +79,7 @@ def describe(
             weights=fused.weights,
             regime=regime.files[0].member.name,
             pool=regime.pool,
-            regime_edges=_edges(problem),
+            regime_edges=problem.last_edges,
             dead_member="without" if fused.without else "refuse",
             without=fused.without,
         ),
@@ -87,12 +87,6 @@ def describe(
         baselines=baselines,
         expires=utc(int(times[-1]) + candles.timeframe.ms + spec.expires_days * DAY_MS),
     )
-
-
-def _edges(problem: Problem) -> tuple[float, float]:
-    """Regime edges as the manifest tells them; of trailing ones the last."""
-    low, high = problem.edges if problem.edges.ndim == 1 else problem.edges[-1]
-    return float(low), float(high)
 
 
 def _pair(problem: Problem, spec: TrainingSpec) -> tuple[str, str] | None:

@@ -85,9 +85,7 @@ def _beside_plain(context: Context, members: list[Answers], fits: Fits) -> Json:
     """Out-of-fold AUC of LightGBM as the spec regularises it and by its own defaults, head by head, and the lead."""
     ours = next(m for m in members if m.family == BOOSTED.name)
     theirs = out_of_fold(context, PLAIN.name, fits, len(context.problem.heads))
-    fold = np.full(len(theirs), -1, dtype=np.int8)
-    for number, (_, _, judged) in enumerate(context.folds.parts):
-        fold[judged] = number
+    fold = context.folds.of_rows(len(theirs))
 
     def lead(outcome: Floats, regularised: Floats, plain_: Floats, fold: NDArray[np.int8]) -> float:
         return metrics.auc_within(outcome, regularised, fold) - metrics.auc_within(outcome, plain_, fold)
@@ -163,7 +161,7 @@ def of_regime(problem: Problem, baselines: Baselines, record: WalkForward, spec:
     came, ours, har = outcome[rows], record.regime[rows], record.har[rows]
     return {
         "rows": len(rows),
-        "edges": [float(edge) for edge in (problem.edges if problem.edges.ndim == 1 else problem.edges[-1])],
+        "edges": list(problem.last_edges),
         "test_shares": [round(float(np.mean(came == k)), 4) for k in range(3)],
         **_regime_figures(came, ours, spec),
         "baselines": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from market.candles import Floats, Ints
 from training.problem import Problem
@@ -43,6 +44,13 @@ class Folds:
     def rows(self, part: int) -> tuple[Ints, Ints, Ints]:
         """Rows fitted on, rows that stop the fit, and rows judged, of one part."""
         return self.finished if part == FINISHED else self.parts[part]
+
+    def of_rows(self, count: int) -> NDArray[np.int8]:
+        """Number of the fold that judges each of `count` rows; -1 for a row that none does."""
+        fold = np.full(count, -1, dtype=np.int8)
+        for number, (_, _, judged) in enumerate(self.parts):
+            fold[judged] = number
+        return fold
 
     def edges_in(self, part: int, problem: Problem) -> Floats:
         """Regime edges in force in one part."""

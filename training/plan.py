@@ -44,9 +44,12 @@ class Workshop:
     kept: Kept | None = None
     train: bool = True
 
-    def has(self, context: Context, unit: Unit) -> bool:
-        """Whether an earlier run has kept this unit."""
-        return self.kept is not None and self.kept.get(key(context, unit, common(context))) is not None
+    def has(self, context: Context, units: Sequence[Unit]) -> bool:
+        """Whether an earlier run has kept all of these units."""
+        if self.kept is None:
+            return False
+        facts = common(context)
+        return all(self.kept.get(key(context, unit, facts)) is not None for unit in units)
 
     def fit(
         self,

@@ -129,6 +129,12 @@ class Problem:
         """
         return self.edges if self.edges.ndim == 2 else _edges(self.bars, self.volatility, rows)
 
+    @property
+    def last_edges(self) -> tuple[float, float]:
+        """The two regime edges of the train slice; of trailing ones the last row's."""
+        low, high = self.edges if self.edges.ndim == 1 else self.edges[-1]
+        return float(low), float(high)
+
     @cached_property
     def regimes(self) -> Floats:
         """Regime to come (N,): 0, 1, 2 or NaN."""

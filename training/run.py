@@ -179,7 +179,7 @@ class _Run:
         """The context with the settings a search has found, if the spec asks for one."""
         if not self.searches:
             return context
-        self.searched = not self.workshop.has(context, Unit(SEARCH.name, FINISHED))
+        self.searched = not self.workshop.has(context, [Unit(SEARCH.name, FINISHED)])
         best, self.tried = SEARCH.found(context, self.workshop.fit(context, [SEARCH.name], self.steps, [FINISHED]))
         return replace(context, found=best)
 

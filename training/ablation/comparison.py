@@ -47,7 +47,7 @@ def ablate(
         context = Context(problem, variant.spec, Folds(problem, variant.spec), threads, device)
         steps.show(variant.name)
         parts = range(len(context.folds.parts))
-        known = all(workshop.has(context, unit) for unit in units_of(variant.spec, [variant.family], parts))
+        known = workshop.has(context, units_of(variant.spec, [variant.family], parts))
         fits = workshop.fit(context, [variant.family], steps, parts, f"{variant.name}: ")
         said = gathered(context, variant.family, fits, len(problem.heads))
         told[variant.name] = problem, context.folds, said
@@ -63,9 +63,7 @@ def _row(variant: Variant, told: dict[str, tuple[Problem, Folds, Floats]], secon
     )
     base = np.full(said.shape, np.nan)
     base[ours_at] = theirs[theirs_at]
-    fold = np.full(len(said), -1, dtype=np.int8)
-    for number, (_, _, judged) in enumerate(folds.parts):
-        fold[judged] = number
+    fold = folds.of_rows(len(said))
     pair = np.isfinite(said[:, :HEADS]).all(axis=1) & np.isfinite(base[:, :HEADS]).all(axis=1)
     rows = np.flatnonzero((fold >= 0) & pair & ~np.isnan(problem.targets[:, :HEADS]).any(axis=1))
     outcome, part = problem.targets[rows, :HEADS], fold[rows]
