@@ -11,17 +11,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 import configs
 from configs import ConfigError
 from daemon.desk import Foreign
+from daemon.drift.config import Drift
+from daemon.retraining.config import Retraining
+from daemon.section import Seconds, Section
+from daemon.swapping.config import Swapping
 from market.timeframes import Timeframe
 from strategy.phases import Phase
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
 
 class Mode(StrEnum):
@@ -44,11 +44,10 @@ class OnStop(StrEnum):
     """They are closed at market."""
 
 
-Seconds = Annotated[float, Field(gt=0, le=3_600)]
 Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,20}USDT$")]
 
 
-class Exchange(_Section):
+class Exchange(Section):
     """Where orders go."""
 
     id: Literal["binanceusdm", "bybit"] = Field("binanceusdm", description="The exchange, by its ccxt name.")
@@ -65,7 +64,7 @@ class Exchange(_Section):
     )
 
 
-class Deadlines(_Section):
+class Deadlines(Section):
     """How long to wait, in seconds, before something is taken for failed."""
 
     first_data_s: Seconds = Field(30, description="First kline after subscribing.")
@@ -90,14 +89,14 @@ class Deadlines(_Section):
     shutdown_s: Seconds = Field(30, description="Coming to rest, or closing positions, when told to stop.")
 
 
-class Alerts(_Section):
+class Alerts(Section):
     """Whom to tell."""
 
     urls: tuple[str, ...] = Field((), description="Apprise URLs; `env:NAME` reads one from the environment.")
     level: Literal["info", "warning", "critical"] = Field("warning", description="Least level that is sent.")
 
 
-class DaemonConfig(_Section):
+class DaemonConfig(Section):
     """One way of running the daemon."""
 
     mode: Mode = Field(description="sandbox, paper or live.")
@@ -122,6 +121,9 @@ class DaemonConfig(_Section):
     )
     on_stop: OnStop = Field(OnStop.PROTECT, description="protect leaves positions with their stops.")
     alerts: Alerts = Alerts()
+    retraining: Retraining | None = Field(None, description="Training of new sets; empty: none.")
+    swapping: Swapping = Swapping()
+    drift: Drift | None = Field(None, description="Looking for drift; empty: nobody looks.")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     _file: Path | None = PrivateAttr(None)
 

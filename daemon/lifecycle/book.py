@@ -1,0 +1,67 @@
+"""The lifecycle's book: writes and reads runs, swaps, drift and the audit, each write durable when it returns.
+
+Its methods block for a disk flush: the daemon calls them in a thread, never on its loop.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from daemon.lifecycle import schema
+from daemon.lifecycle.schema import FILE
+
+PATIENCE_MS = 10_000
+
+
+class Book:
+    """The book of one state directory; it is made where there is none."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / FILE
+        self._engine = sa.create_engine(f"sqlite:///{self.path}")
+
+        def durable(connection: Any, record: object) -> None:
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={PATIENCE_MS}"):
+                connection.execute(f"PRAGMA {pragma}")
+
+        sa.event.listen(self._engine, "connect", durable)
+        schema.metadata.create_all(self._engine)
+
+    def note(
+        self, step: str, text: str = "", *, who: str, set_id: str | None = None, run_id: str | None = None,
+        verdict: str | None = None, at_ms: int | None = None,
+    ) -> None:  # fmt: skip
+        """Write one line of the audit."""
+        at_ms = time.time_ns() // 1_000_000 if at_ms is None else at_ms
+        about = {"set_id": set_id, "run_id": run_id, "verdict": verdict}
+        self.insert(schema.audit, at_ms=at_ms, who=who, step=step, text=text, **about)
+
+    def insert(self, table: sa.Table, **values: Any) -> int:
+        """Add a row; gives its number, where the table counts its rows."""
+        with self._engine.begin() as db:
+            done = db.execute(sa.insert(table).values(**values))
+            key = done.inserted_primary_key
+            return int(key[0]) if key and isinstance(key[0], int) else 0
+
+    def update(self, table: sa.Table, key: str | int, **values: Any) -> None:
+        """Change a row by its primary key."""
+        with self._engine.begin() as db:
+            db.execute(sa.update(table).where(table.c.id == key).values(**values))
+
+    def rows(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
+        """What a query finds."""
+        with self._engine.connect() as db:
+            return [dict(row) for row in db.execute(query).mappings()]
+
+    def audited(self, count: int = 100) -> list[dict[str, Any]]:
+        """The newest lines of the audit, newest first."""
+        return self.rows(sa.select(schema.audit).order_by(schema.audit.c.id.desc()).limit(count))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._engine.dispose()

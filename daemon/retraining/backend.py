@@ -1,0 +1,73 @@
+"""A backend: where a training job runs, behind five verbs.
+
+Each is idempotent on the run's id, so that a restart re-attaches.
+
+A job is a folder (`models.jobs`): request and inputs in it, log, result and model set come out of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+
+class Phase(StrEnum):
+    """How far a job is."""
+
+    UNKNOWN = "unknown there"
+    """The place answers, and knows no such job."""
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+    @property
+    def over(self) -> bool:
+        return self in (Phase.DONE, Phase.FAILED, Phase.CANCELED)
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """How far a job is; `text` says why it failed, with the last words of its log."""
+
+    phase: Phase
+    text: str = ""
+
+
+class BackendError(Exception):
+    """A verb could not be carried out; `lasting` says that trying again cannot help (a wrong key, a full disk)."""
+
+    def __init__(self, message: str, lasting: bool = False) -> None:
+        super().__init__(message)
+        self.lasting = lasting
+
+
+class Backend(Protocol):
+    """Where jobs run. Every verb raises BackendError; none blocks the loop."""
+
+    name: str
+
+    async def submit(self, job: Path) -> None:
+        """Start the job prepared in the folder `job` (its name is the run's id), unless it was started before."""
+
+    async def status(self, run_id: str) -> JobStatus:
+        """How far it is."""
+
+    def logs(self, run_id: str, offset: int) -> AsyncIterator[bytes]:
+        """Its log from byte `offset` on, as it grows, until the job is over; who was cut off asks again from there."""
+
+    async def cancel(self, run_id: str) -> None:
+        """End it, if it is not over; returns once it is told."""
+
+    async def fetch(self, run_id: str, store: Path) -> Path:
+        """Bring the set it made into `store`, by `store/incoming/<set id>.partial`, verified; gives its folder."""
+
+    async def probe(self) -> str:
+        """Whether the place can be reached and has what a job needs: one line for the doctor."""
+
+    async def close(self) -> None:
+        """Let go of connections; jobs go on."""
