@@ -14,22 +14,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from configs import ConfigError
 from configs.schema import schema_is_current, write_schema
-from daemon import unit_command
-from daemon.config import DaemonConfig, Mode
+from daemon import control
+from daemon.config import DaemonConfig, Mode, load_config
 from daemon.journal import FILE, Journal, JournalError
-from daemon.options import (
-    CONFIGS,
-    CONFIGURATION,
-    DATA,
-    FAILURE,
-    TIMEOUT,
-    Told,
-    ask,
-    config_option,
-    json_option,
-    read_config,
-)
+from daemon.unit_command import COMMANDS as UNIT
 from market import arguments
 from market.instruments import cash_text
 from market.timeframes import utc_text
@@ -38,15 +28,22 @@ from strategy.live_config import LiveConfig
 if TYPE_CHECKING:
     from daemon.runner import Connect
 
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+FAILURE, NOT_RUNNING, CONFIGURATION, TIMEOUT, DATA = 1, 3, 4, 5, 7
 T = TypeVar("T")
 INSTANT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 REHEARSAL_SPEED = "3600"
 SCHEMAS = ((DaemonConfig, CONFIGS / "daemon.schema.json"), (LiveConfig, CONFIGS / "live_config.schema.json"))
 
+config_option = click.option(
+    "--config", "path", type=click.Path(path_type=Path), default=CONFIGS / "sandbox.yaml", show_default=True,
+    help="Configuration file.",
+)  # fmt: skip
 rehearsal_option = click.option(
     "--rehearsal", is_flag=True, expose_value=False, callback=lambda context, _, on: context.meta.update(rehearsal=on),
     help="Of the last rehearsal (make run), which has a state directory of its own.",
 )  # fmt: skip
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 candles_option = click.option("--candles", type=click.IntRange(1), help="End after so many decided candles.")
 
 
@@ -55,6 +52,18 @@ def _pace(context: click.Context, parameter: click.Parameter, text: str) -> str:
     if arguments.speed(context, parameter, text) is None:
         raise click.BadParameter("manual needs somebody who moves it; write real, or so many times real pace")
     return text
+
+
+class Told(click.ClickException):
+    """A failure that says what, where and what to do, with its exit code."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.exit_code = code  # type: ignore[misc]  # click reads it from the instance
+
+    def show(self, file: Any = None) -> None:
+        for line in self.message.splitlines():
+            click.echo(line, err=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -70,7 +79,7 @@ def main() -> None:
 @click.pass_obj
 def run(connect: Connect | None, path: Path, candles: int | None, as_json: bool, live: bool) -> None:
     """Trade until told to stop (Ctrl-C, SIGTERM) or the candles are decided."""
-    config = read_config(path)
+    config = _config(path)
     if live != (config.mode is Mode.LIVE):
         told = "mode: live trades on a real account; say so with --live as well"
         raise Told(told if not live else f"--live, but {path} says mode: {config.mode}", CONFIGURATION)
@@ -99,7 +108,7 @@ def rehearse(
     rehearsal starts; what `run` recorded in state_dir stays. status, why, gaps, books and the rest find it by
     --rehearsal.
     """
-    config = read_config(path)
+    config = _config(path)
     if config.mode is not Mode.SANDBOX:
         raise Told(f"{path} says mode: {config.mode}; a rehearsal is for mode: sandbox", CONFIGURATION)
     from daemon.runner import run_rehearsal
@@ -142,7 +151,7 @@ def paper(path: Path, candles: int | None, as_json: bool, where: str) -> None:
 
     Needs the network. Account and journal are in the state directory, and go on from there at the next start.
     """
-    config = read_config(path)
+    config = _config(path)
     if config.mode is not Mode.PAPER:
         raise Told(f"{path} says mode: {config.mode}; paper trading is mode: paper", CONFIGURATION)
     from daemon.runner import run_paper
@@ -324,15 +333,22 @@ def schema(check: bool) -> None:
         raise Told(f"{refusals.FILE} is not current; run `make schema`", FAILURE)
 
 
+def _config(path: Path) -> DaemonConfig:
+    try:
+        return load_config(path)
+    except ConfigError as error:
+        raise Told("\n".join(error.lines), CONFIGURATION) from error
+
+
 def _state_dir(path: Path) -> Path:
     """The state directory that is asked about: the configuration's, or with --rehearsal the rehearsal's beside it."""
-    config = read_config(path)
+    config = _config(path)
     return config.rehearsal_dir if click.get_current_context().meta.get("rehearsal") else config.state_dir
 
 
 def _rehearsed(path: Path) -> str:
     """A hint, where a rehearsal was beside the state directory."""
-    folder = read_config(path).rehearsal_dir
+    folder = _config(path).rehearsal_dir
     asked = click.get_current_context().meta.get("rehearsal")
     return "" if asked or not (folder / FILE).exists() else f"\n{folder} is a rehearsal's: --rehearsal asks about that"
 
@@ -353,7 +369,15 @@ def _from_journal(path: Path, read: Callable[[Journal], T]) -> T:
 
 
 def _ask(path: Path, verb: str) -> dict[str, Any]:
-    return ask(_state_dir(path), verb, _rehearsed(path))
+    try:
+        reply = control.request(_state_dir(path), verb)
+    except control.NotRunning as error:
+        raise Told(f"{error}{_rehearsed(path)}", NOT_RUNNING) from error
+    except control.NoAnswer as error:
+        raise Told(str(error), TIMEOUT) from error
+    if "error" in reply:
+        raise Told(str(reply["error"]), FAILURE)
+    return reply
 
 
 def _command(path: Path, verb: str, as_json: bool, consequence: str) -> None:
@@ -377,8 +401,8 @@ def _end(outcome: Callable[[], int]) -> None:
     sys.exit(code)
 
 
-for each in unit_command.COMMANDS:
-    main.add_command(each)
+for added in (*UNIT,):
+    main.add_command(added)
 
 if __name__ == "__main__":
     main()

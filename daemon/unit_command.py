@@ -15,7 +15,7 @@ from configs import ConfigError
 from configs.loading import file_text, keys_with_values
 from daemon.alerts import AlertsError, channels
 from daemon.config import Alerts, alert_urls, load_config
-from daemon.options import CONFIGURATION, FAILURE, Told, ask, config_option, json_option, read_config
+from daemon.options import CONFIGURATION, FAILURE, Told, ask, config_option, json_option
 
 TIMEOUT_S = 30.0
 
@@ -25,7 +25,7 @@ TIMEOUT_S = 30.0
 @json_option
 def reload(path: Path, as_json: bool) -> None:
     """Have a running daemon read its configuration again (as SIGHUP does): all that changed is taken up, or nothing."""
-    reply = ask(read_config(path).state_dir, "reload")
+    reply = ask(path, "reload")
     if as_json:
         click.echo(json.dumps(reply))
     if refused := reply.get("refused"):
