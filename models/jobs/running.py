@@ -20,6 +20,8 @@ from types import FrameType
 
 from models import verdicts
 from models.jobs.folder import (
+    FULL,
+    FULL_BYTES,
     JobError,
     Outcome,
     Process,
@@ -43,11 +45,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 GRACE_S = 15.0
 """Between asking work to end and ending it."""
 TICK_S = 0.2
-FULL_BYTES = 2**20
-"""A disk with less left is called full."""
 VERDICTS = (0, 6, 7)
 """Exit codes of a judgement that came to a verdict: promote, refuse, not enough evidence."""
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def command(request: Request, folder: Path) -> list[str]:
@@ -167,7 +166,8 @@ class _Work:
             with suppress(subprocess.TimeoutExpired):
                 child.wait(TICK_S)
                 end_group(child.pid, None)  # workers that outlive their parent
-                return None
+                # who asks for the end may tell the work as well, as Ray does, and the work may be first
+                return "canceled" if self._told and child.returncode != 0 else None
             self._least_free = min(self._least_free, shutil.disk_usage(self._folder).free)
             if self._told or time.monotonic() >= deadline:
                 break
