@@ -33,7 +33,9 @@ class Candles:
 
     def delay_ms(self, share: float) -> int | None:
         """The delay that `share` of all do not exceed."""
-        return self.delays_ms[min(len(self.delays_ms) - 1, int(share * len(self.delays_ms)))] if self.delays_ms else None
+        return (
+            self.delays_ms[min(len(self.delays_ms) - 1, int(share * len(self.delays_ms)))] if self.delays_ms else None
+        )
 
 
 def candles(state: Path, closed: Mapping[int, int], told_to_end_ms: int) -> Candles:
