@@ -147,6 +147,8 @@ class DaemonConfig(Section):
             raise ValueError(f"exchange.url: mode {self.mode} needs the address of a local exchange")
         if self.mode is Mode.LIVE and (self.exchange.key or self.exchange.secret):
             raise ValueError("exchange: keys of a real account do not belong in a file; use key_name and secret_name")
+        if self.retraining and (wrong := self.retraining.misfit(self.decision_timeframe, self.exchange.id)):
+            raise ValueError(wrong)
         return self
 
     @property
@@ -196,6 +198,7 @@ def load_config(path: Path) -> DaemonConfig:
             "model_sets": (folder / config.model_sets.expanduser()).resolve(),
             "rules": (folder / config.rules.expanduser()).resolve(),
             "state_dir": (folder / config.state_dir.expanduser()).resolve(),
+            "retraining": config.retraining and config.retraining.located(folder),
         }
     )
 

@@ -20,6 +20,8 @@ from types import FrameType
 
 from models import verdicts
 from models.jobs.folder import (
+    FULL,
+    FULL_BYTES,
     JobError,
     Outcome,
     Process,
@@ -43,11 +45,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 GRACE_S = 15.0
 """Between asking work to end and ending it."""
 TICK_S = 0.2
-FULL_BYTES = 2**20
-"""A disk with less left is called full."""
 VERDICTS = (0, 6, 7)
 """Exit codes of a judgement that came to a verdict: promote, refuse, not enough evidence."""
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def command(request: Request, folder: Path) -> list[str]:

@@ -225,7 +225,7 @@ def _as_unit(folder: Path, request: Request, line: list[str]) -> None:
     told = ["systemd-run", "--user", f"--unit={unit}", "--collect", "--quiet", "--no-ask-password"]
     told += [f"--description=regimen {request.work.kind} {request.id}"]
     told += [part for key, value in properties.items() for part in ("--property", f"{key}={value}")]
-    environment = _with_bus()
+    environment = with_bus()
     try:
         asked = subprocess.run([*told, "--", *line], env=environment, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
@@ -245,7 +245,7 @@ def _unit_is_there(unit: str, environment: dict[str, str]) -> bool:
     return asked.returncode == 0
 
 
-def _with_bus() -> dict[str, str]:
+def with_bus() -> dict[str, str]:
     """The environment, in which a command that came over ssh finds the user's systemd."""
     runtime = f"/run/user/{os.getuid()}"
     return {"XDG_RUNTIME_DIR": runtime} | os.environ if os.path.isdir(runtime) else dict(os.environ)
