@@ -249,7 +249,7 @@ class Coordinator:
             await asyncio.gather(follow, return_exceptions=True)
 
     async def _awaited(self, run: Run, follow: asyncio.Task[None]) -> Run:
-        backoff = Backoff(POLL_S, 60.0)
+        backoff, lag = Backoff(POLL_S, 60.0), Backoff(0.2, POLL_S)
         deadline = (run.submitted_ms or now_ms()) + (self.config.timeout_s + GRACE_S) * 1_000
         while True:
             if now_ms() > deadline:
@@ -276,10 +276,13 @@ class Coordinator:
                 case Phase.DONE:
                     await asyncio.wait({follow}, timeout=LAST_WORDS_S)
                     return await self._runs.move(run.id, State.FETCHING, status.text)
-                case _:
-                    await asyncio.wait({follow}, timeout=LAST_WORDS_S)
+                case phase:
+                    await asyncio.wait({follow}, timeout=LAST_WORDS_S if phase.over else 0)
                     return await self._lost(run, status)
-            await asyncio.sleep(POLL_S)
+            if follow.done():  # a log ends with its job, which is about to be seen
+                await asyncio.sleep(lag.next())
+            else:
+                await asyncio.wait({follow}, timeout=POLL_S)
 
     async def _lost(self, run: Run, status: JobStatus) -> Run:
         """The job is over, and made nothing."""
