@@ -1,4 +1,4 @@
-"""The proof: a set is made, judged, shadowed, swapped, watched and kept; a bad one is refused; one that decays goes back.
+"""The proof: a set is made, judged, swapped, watched and kept; a bad one is refused; one that decays goes back.
 
 Everything is real: exchange, daemon, sshd or Ray, training, gate. The proof only waits, and types two commands.
 """

@@ -1,4 +1,4 @@
-"""The timeline: what the audit says that happened, in order, with the market's candle and the seconds since the start."""
+"""The timeline: what the audit says that happened, with the market's candle and the seconds since the start."""
 
 from __future__ import annotations
 
