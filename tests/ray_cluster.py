@@ -101,7 +101,11 @@ class RayCluster:
             f"--num-cpus={self._cores}", "--object-store-memory=100000000", "--disable-usage-stats",
             "--node-ip-address=127.0.0.1",
         )  # fmt: skip
-        quiet = {"REGIMEN_CACHE": str(self.folder / "cache"), "RAY_USAGE_STATS_ENABLED": "0", "RAY_prestart_worker_first_driver": "0"}
+        quiet = {
+            "REGIMEN_CACHE": str(self.folder / "cache"),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_prestart_worker_first_driver": "0",
+        }
         environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"} | quiet
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen(
