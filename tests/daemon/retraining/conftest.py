@@ -25,16 +25,24 @@ class ReadyMade(Freshness):
     """A history that is there already: what prepares the real one has tests of its own, and takes seconds."""
 
     failing: FreshnessError | None = None
+    hanging = False
     prepared = 0
 
     async def prepare(self, folder: Path) -> Prepared:
         self.prepared += 1
         if self.failing is not None:
             raise self.failing
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / "BTCUSDT-um-1h.parquet"
-        file.write_bytes(b"candles")
-        return Prepared((file,), None, None, {file.name: sha256(file)}, "1 candle")
+        if self.hanging:
+            await asyncio.Event().wait()
+        return await asyncio.to_thread(candles_in, folder)
+
+
+def candles_in(folder: Path) -> Prepared:
+    """A file that is called candles."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "BTCUSDT-um-1h.parquet"
+    file.write_bytes(b"candles")
+    return Prepared((file,), None, None, {file.name: sha256(file)}, "1 candle")
 
 
 @dataclass

@@ -43,12 +43,7 @@ class Place:
 
     async def submit(self, job: Path) -> None:
         self._verb("submit")
-        there = self.folder / job.name
-        if not there.is_dir():
-            shutil.copytree(job, there)
-            script = f"({self.work}) >> log 2>&1; echo $? > .code; mv .code code"
-            process = subprocess.Popen(["sh", "-c", script], cwd=there, start_new_session=True)
-            (there / "pid").write_text(str(process.pid))
+        self._begin(job)
         self._verb("submit's answer")
 
     async def status(self, run_id: str) -> JobStatus:
@@ -98,6 +93,14 @@ class Place:
     def kill(self, run_id: str) -> None:
         """End a job's processes, and say nothing."""
         os.killpg(int((self.folder / run_id / "pid").read_text()), signal.SIGKILL)
+
+    def _begin(self, job: Path) -> None:
+        there = self.folder / job.name
+        if not there.is_dir():
+            shutil.copytree(job, there)
+            script = f"({self.work}) >> log 2>&1; echo $? > .code; mv .code code"
+            process = subprocess.Popen(["sh", "-c", script], cwd=there, start_new_session=True)
+            (there / "pid").write_text(str(process.pid))
 
     def _verb(self, verb: str) -> None:
         self.asked[verb] += 1
