@@ -68,7 +68,9 @@ class Place:
         work = Training(
             spec="spec.yaml", data=("klines.parquet",), funding="funding.parquet", executor="ray", device="cpu"
         )
-        return prepare(self.folder / "jobs", run_id, "test", work, files | {"spec.yaml": self.folder / "spec.yaml"}, 600)
+        return prepare(
+            self.folder / "jobs", run_id, "test", work, files | {"spec.yaml": self.folder / "spec.yaml"}, 600
+        )
 
 
 @pytest.fixture(scope="module")
@@ -262,7 +264,9 @@ async def test_a_wrong_token_is_refused_with_what_to_do(place: Place, monkeypatc
     monkeypatch.setenv("REGIMEN_RAY_TOKEN", "0" * 64)
     async with backend(place.config(token_name="REGIMEN_RAY_TOKEN")) as ray:
         for verb in (ray.probe(), ray.submit(place.job("20261124t160000-0005")), ray.status("x"), ray.cancel("x")):
-            with pytest.raises(BackendError, match=r"token of REGIMEN_RAY_TOKEN .403.; .* `ray get-auth-token`") as told:
+            with pytest.raises(
+                BackendError, match=r"token of REGIMEN_RAY_TOKEN .403.; .* `ray get-auth-token`"
+            ) as told:
                 await verb
             assert told.value.lasting
     monkeypatch.delenv("REGIMEN_RAY_TOKEN")
