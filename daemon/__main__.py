@@ -40,6 +40,7 @@ from daemon.options import (
     rehearsed,
     state_dir,
 )
+from daemon.retraining.command import COMMANDS as RETRAINING
 from daemon.unit_command import COMMANDS as UNIT
 from market import arguments
 from market.instruments import cash_text
@@ -380,7 +381,7 @@ def _end(outcome: Callable[[], int]) -> None:
     sys.exit(code)
 
 
-for added in (*MIGRATING, *UNIT):
+for added in (*MIGRATING, *RETRAINING, *UNIT):
     main.add_command(added)
 
 if __name__ == "__main__":

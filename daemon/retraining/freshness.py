@@ -72,6 +72,12 @@ class Freshness:
     """Prepares the history that a configuration asks for, one at a time, whoever asks."""
 
     def __init__(self, config: DaemonConfig, history: History) -> None:
+        self._turn = asyncio.Lock()
+        self._lock = -1
+        self.take_up(config, history)
+
+    def take_up(self, config: DaemonConfig, history: History) -> None:
+        """Go by this section from the next time on."""
         self._history, self._state_dir = history, config.state_dir
         self._symbol = history.symbol or config.symbols[0]
         local = config.exchange.url
@@ -80,8 +86,6 @@ class Freshness:
         invented = local is not None and history.api_url is None and history.archive_url is None
         self._source = "api" if history.source == "auto" and invented else history.source
         secret = {config.exchange.key_name, config.exchange.secret_name, "CREDENTIALS_DIRECTORY"}
-        self._turn = asyncio.Lock()
-        self._lock = -1
         self._environment = {name: value for name, value in os.environ.items() if name not in secret}
 
     async def prepare(self, folder: Path) -> Prepared:
