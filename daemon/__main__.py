@@ -19,6 +19,7 @@ from configs.schema import schema_is_current, write_schema
 from daemon import control
 from daemon.config import DaemonConfig, Mode, load_config
 from daemon.journal import FILE, Journal, JournalError
+from daemon.swapping.command import COMMANDS as SWAPPING
 from daemon.unit_command import COMMANDS as UNIT
 from market import arguments
 from market.instruments import cash_text
@@ -401,7 +402,7 @@ def _end(outcome: Callable[[], int]) -> None:
     sys.exit(code)
 
 
-for added in (*UNIT,):
+for added in (*UNIT, *SWAPPING):
     main.add_command(added)
 
 if __name__ == "__main__":

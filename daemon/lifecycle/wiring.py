@@ -6,16 +6,25 @@ None of them holds up trading: what blocks runs in threads, and what fails is to
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from daemon.lifecycle.book import Book
+from daemon.retraining.freshness import Freshness
+from daemon.swapping.judging import Judge
+from daemon.swapping.naming import after_a_restart, follows
+from daemon.swapping.service import Service
+from daemon.swapping.swapper import Swapper
+from daemon.swapping.verbs import verbs
 
 if TYPE_CHECKING:
     from daemon.app import Daemon
     from daemon.engine import Engine
     from daemon.inference import Inference
+
+log = logging.getLogger("daemon.lifecycle")
 
 Spawn = Callable[[Coroutine[Any, Any, Any], str], None]
 
@@ -29,14 +38,31 @@ class Lifecycle:
     """
 
     book: Book
+    swapper: Swapper
 
     @classmethod
     async def of(cls, daemon: Daemon, engine: Engine, inference: Inference) -> Lifecycle:
         """The parts of a daemon, its engine and its inference; nothing runs yet."""
-        return cls(await asyncio.to_thread(Book, daemon.config.state_dir))
+        config = daemon.config
+        book = await asyncio.to_thread(Book, config.state_dir)
+        history = None if config.retraining is None else Freshness(config, config.retraining.history)
+        service = Service(engine, inference, daemon.store, daemon.backfill, daemon.inbox, daemon.serve)
+        judge = Judge(config, None if history is None else history.prepare)
+        swapper = Swapper(config, daemon.venue.profile, book, service, judge, daemon.alerts)
+        daemon.watchers.append(swapper)
+        daemon.verbs |= verbs(swapper, config)
+        daemon.parts["swapping"], daemon.offer = swapper, swapper.offer
+        if not follows(config):
+            log.info("a set that is swapped in stays until the daemon ends: %s", after_a_restart(config))
+        return cls(book, swapper)
 
     def start(self, spawn: Spawn) -> None:
         """Begin, now that the streams are open."""
+        spawn(self.swapper.run(), "swapper")
+
+    def status(self) -> dict[str, Any]:
+        """What is under way, for the daemon's status."""
+        return {"swap": self.swapper.standing()}
 
     async def close(self) -> None:
         """Let go of what is held; every row stands as it was last written, and the next life goes on from there."""
