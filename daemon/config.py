@@ -108,6 +108,9 @@ class DaemonConfig(Section):
     model_sets: Path = Field(
         Path("../models"), description="Folder that holds the stores `sets` and `starter`; relative to this file."
     )
+    provider: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where networks run: the GPU if onnxruntime has one, else the CPU; cuda insists on it."
+    )
     rules: Path = Field(Path("live_config.yaml"), description="The trading rules; relative to this file.")
     phase: Phase | None = Field(
         None,
@@ -212,6 +215,7 @@ def load_config(path: Path) -> DaemonConfig:
             "rules": (folder / config.rules.expanduser()).resolve(),
             "state_dir": (folder / config.state_dir.expanduser()).resolve(),
             "retraining": config.retraining and config.retraining.located(folder),
+            "swapping": config.swapping.located(folder),
         }
     )
 

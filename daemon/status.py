@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from daemon.alerts import Alerts
 from daemon.config import DaemonConfig
@@ -18,6 +18,9 @@ from market.timeframes import utc_text
 from models.inference import Predictor
 from strategy.live_config import Rules
 from strategy.plan import UNTIL_RESUMED, AccountMemory
+
+if TYPE_CHECKING:
+    from daemon.lifecycle.wiring import Lifecycle
 
 
 class Observed(Protocol):
@@ -35,6 +38,7 @@ class Observed(Protocol):
     control: ControlServer
     inbox: Inbox
     inlet: Inlet
+    lifecycle: Lifecycle | None
 
     @property
     def stopping(self) -> bool:
@@ -55,6 +59,7 @@ def status(daemon: Observed) -> dict[str, Any]:
         "caps": config.phase_in_force and str(config.phase_in_force),
         "tightened": list(daemon.tightened),
         "model_set": daemon.predictor.id,
+        **(daemon.lifecycle.status() if daemon.lifecycle else {}),
         "equity": cash_text(engine.equity),
         "cash": cash_text(state.cash),
         "settled": utc_text(state.settled_bar) if state.settled_bar >= 0 else None,
