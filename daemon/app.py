@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from copy import copy
 from typing import Any, Protocol
 
@@ -24,7 +24,7 @@ from daemon.candle_store import CandleStore
 from daemon.clock import now_ms
 from daemon.commands import Command, RecordDecisions, RecordExposure, Settled
 from daemon.config import DaemonConfig, Mode, OnStop
-from daemon.control import ControlServer
+from daemon.control import Answer, ControlServer
 from daemon.engine import Engine
 from daemon.events import Event, OperatorCommand, Order
 from daemon.execution import Execution
@@ -33,6 +33,7 @@ from daemon.inbox import Inbox
 from daemon.inference import Inference
 from daemon.inlet import Inlet
 from daemon.journal import Journal
+from daemon.lifecycle.wiring import Lifecycle
 from daemon.outbox import Outbox
 from daemon.reconciliation import Reconciliation
 from daemon.recorder import Recorder
@@ -98,6 +99,9 @@ class Daemon:
         """Symbols that were removed from the configuration with something open: looked after until that is closed."""
         self.config = config.model_copy(update={"symbols": (*config.symbols, *sorted(self.leaving))})
         self.watchers: list[Watcher] = []
+        self.verbs: dict[str, Answer] = {}
+        """What else may be asked for over the control socket: parts add their own."""
+        self.lifecycle: Lifecycle | None = None
         self.settled = 0
         self.stopwatch = Stopwatch()
         self.engine: Engine | None = None
@@ -113,7 +117,7 @@ class Daemon:
         self.control = ControlServer(config.state_dir, self._answer)
         self.inlet = Inlet(self.inbox.offer, self.stopwatch)
         self.venue = configured(config, self.inlet.frame, session)
-        self._backfill = Backfill(self.venue)
+        self.backfill = Backfill(self.venue)
 
     @property
     def stopping(self) -> bool:
@@ -176,7 +180,7 @@ class Daemon:
         by_symbol = self.venue.instruments
         own = prefix(self.journal.deployment)
         real = self.config.mode is not Mode.SANDBOX
-        inference = Inference(self.predictor, self.store, self._backfill, self.config.decision, by_symbol, expires=real)
+        inference = Inference(self.predictor, self.store, self.backfill, self.config.decision, by_symbol, expires=real)
         reconciliation = Reconciliation(
             self.venue, by_symbol, self.journal.last_fill, lambda: engine.state.known_until, own
         )
@@ -197,12 +201,15 @@ class Daemon:
             loop.call_soon_threadsafe(outbox.look)
 
         self.journal.listen(look)
+        lifecycle = self.lifecycle = await Lifecycle.of(self, engine, inference)
         try:
-            await boot.check_market(self._backfill, self.config, engine.state)
+            await boot.check_market(self.backfill, self.config, engine.state)
             await self._open_streams(engine, execution, inference)
+            lifecycle.start(self._spawn)
             await self._loop(engine, outbox, execution)
         finally:
             self.journal.listen(_nobody)
+            await lifecycle.close()
             outbox.close()
             await execution.close()
             inference.close()
@@ -211,7 +218,7 @@ class Daemon:
         """The private stream first, so that nothing is lost between the account's truth and the first event."""
         deadlines = self.config.deadlines
         feed = CandleFeed(
-            self.store, self._backfill, self._candle, deadlines.close_s, self._decided_until, record=self.recorder.take
+            self.store, self.backfill, self._candle, deadlines.close_s, self._decided_until, record=self.recorder.take
         )
 
         async def reconcile() -> None:
@@ -332,7 +339,7 @@ class Daemon:
 
     # around
 
-    def _spawn(self, work: Any, name: str) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         task = asyncio.create_task(work, name=name)
         task.add_done_callback(self._ended)
         self._tasks.append(task)
@@ -344,11 +351,13 @@ class Daemon:
             self.failure = f"{task.get_name()} ended in an error: {error!r}"
             self.stop(self.failure)
 
-    async def _answer(self, verb: str, who: str) -> dict[str, Any]:
+    async def _answer(self, verb: str, who: str, args: dict[str, Any]) -> dict[str, Any]:
         if verb == "status":
             return status(self)
+        if verb in self.verbs:
+            return await self.verbs[verb](verb, who, args)
         if verb not in OPERATORS:
-            return {"error": f"unknown verb {verb!r}; known are status, {', '.join(OPERATORS)}"}
+            return {"error": f"unknown verb {verb!r}; known are status, {', '.join((*OPERATORS, *self.verbs))}"}
         if self.engine is None:
             return {"error": "the exchange is not reached yet: nothing was done; ask again, or act at the exchange"}
         if not self.inbox.offer(OperatorCommand(Order(verb), who)):

@@ -26,6 +26,7 @@ from daemon.events import (
     GapFound,
     InstrumentRead,
     LeverageRead,
+    ModelSetSwapped,
     OperatorCommand,
     Opinion,
     OrderUpdated,
@@ -61,6 +62,7 @@ class Engine:
         self.settings = settings
         self.state = state or DaemonState()
         self.state.reconciled, self.state.waiting = False, {}
+        self.state.max_hold_bars = settings.max_hold_bars
         if self.state.predicting:  # a candle that was not decided yet is told again
             self.state.deciding, self.state.predicting = -1, False
         for i in settings.instruments:
@@ -153,6 +155,10 @@ class Engine:
                 return self._gap(event, at)
             case OperatorCommand():
                 return self.trading.obey(event, self.equity, at)
+            case ModelSetSwapped():
+                self.state.serving, self.state.max_hold_bars = event.model_set, event.max_hold_bars
+                before = f" in the place of {event.previous}" if event.previous else ""
+                return [Alert("info", f"model set {event.model_set} answers{before}: {event.cause}")]
             case StreamStale():
                 self._hears(event.stream, False)
                 return [Alert("warning", f"{event.stream} stream is stale: {event.reason}")]

@@ -318,6 +318,20 @@ class GapFound:
     end: int
 
 
+@dataclass(frozen=True, slots=True)
+class ModelSetSwapped:
+    """Another model set answers from the next candle on; it is told of before the next `PredictionReady`.
+
+    `max_hold_bars` is its longest holding, for positions opened from now on; open ones keep the one they came with.
+    `previous` is the set before, `cause` why it was swapped, in words.
+    """
+
+    model_set: str
+    max_hold_bars: int
+    previous: str
+    cause: str
+
+
 class Order(StrEnum):
     """What an operator can ask for."""
 
@@ -365,6 +379,7 @@ Event = (
     | GapSeen
     | GapClosed
     | GapFound
+    | ModelSetSwapped
     | OperatorCommand
     | Tick
 )
