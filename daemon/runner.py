@@ -25,6 +25,8 @@ from daemon.config import DaemonConfig, Mode, alert_urls
 from daemon.gateway import GatewayError
 from daemon.journal import FILE, Journal, JournalError
 from daemon.lock import Lock, LockError
+from daemon.migrations.database import MigrationError
+from daemon.migrations.standing import upgrade_all
 from daemon.recorder import FILE as CANDLES
 from daemon.rehearsal import RehearsalError, exchange_options, local_exchange, mirror_options
 from daemon.view import Lines, LiveView
@@ -52,6 +54,7 @@ CODES: tuple[tuple[type[Exception], int], ...] = (
     (ShutdownTimeout, TIMEOUT),
     (LockError, FAILURE),
     (JournalError, FAILURE),
+    (MigrationError, FAILURE),
     (OSError, FAILURE),
 )
 
@@ -215,6 +218,7 @@ async def _attended(
 ) -> int:
     """Run the daemon with somebody looking on, and print what it did."""
     alerts = Alerts(alert_urls(config.alerts), config.alerts.level)
+    upgrade_all(config.state_dir, config.deadlines.journal_s)
     journal = Journal(config.state_dir, config.deadlines.journal_s)
     daemon = Daemon(config, load_rules(config.rules), predictor, journal, alerts, candles, session)
     _listen_to_signals(daemon)
