@@ -40,6 +40,7 @@ from daemon.options import (
     rehearsed,
     state_dir,
 )
+from daemon.unit_command import COMMANDS as UNIT
 from market import arguments
 from market.instruments import cash_text
 from market.timeframes import utc_text
@@ -379,7 +380,7 @@ def _end(outcome: Callable[[], int]) -> None:
     sys.exit(code)
 
 
-for added in (*MIGRATING,):
+for added in (*MIGRATING, *UNIT):
     main.add_command(added)
 
 if __name__ == "__main__":

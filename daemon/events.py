@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from market.candles import Candle
 from market.instruments import Instrument
+from strategy.live_config import Rules
 from strategy.plan import Outlook
 
 
@@ -354,6 +355,19 @@ class OperatorCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class RulesChanged:
+    """The configuration was read again: what holds from the next decision on, as in `Settings`; times in ms."""
+
+    rules: Rules
+    batch_ms: int
+    answer_ms: int
+    protect_ms: int
+    reconcile_ms: int
+    foreign: str
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time passes; the shell sends one a few times a second so that deadlines run."""
 
@@ -381,5 +395,6 @@ Event = (
     | GapFound
     | ModelSetSwapped
     | OperatorCommand
+    | RulesChanged
     | Tick
 )

@@ -158,4 +158,3 @@ class Dashboard:
             trusted = ssl.create_default_context(cafile=self._authority) if self._authority else True
             self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusted))
         return self._session
-
