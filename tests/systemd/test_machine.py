@@ -165,12 +165,13 @@ def test_a_crash_loop_ends_and_is_told(machine: Machine) -> None:
 def test_a_job_that_waits_is_carried_out_in_a_slice_of_its_own(machine: Machine) -> None:
     """Not by the daemon and not below it: by its path unit, with none of the daemon's secrets."""
     seen = f"{STATE}/jobs/judging/seen"
-    work = f"cat /proc/self/cgroup; ls /run/credentials; touch {STATE}/journal.sqlite; rm -r {STATE}/jobs/judging/waiting/*"
+    notes = f"{STATE}/jobs/judging/waiting"
+    work = f"cat /proc/self/cgroup; ls /run/credentials; touch {STATE}/journal.sqlite; rm -r {notes}/*"
     machine.drop_in(
         "regimen-backtest.service",
         f"[Service]\nExecStart=\nExecStart=/bin/sh -c '{{ {work}; }} >{seen} 2>&1; sleep 300'\nUMask=0022\n",
     )
-    machine.write(f"{STATE}/jobs/judging/waiting/20261124t155000-3f9a", "", owner="regimen")
+    machine.write(f"{notes}/20261124t155000-3f9a", "", owner="regimen")
     machine.until(lambda: "journal.sqlite" in machine.tried("cat", seen)[1], "the job under way")
     told = machine.read(seen)
     assert "/regimen.slice/regimen-work.slice/regimen-backtest.service" in told
@@ -202,12 +203,10 @@ def test_ssh_and_inference_work_under_the_daemons_hardening(machine: Machine) ->
     known = "[127.0.0.1]:2222 " + machine.read("/etc/ssh-test/host.pub")
     machine.write("/etc/known_hosts_test", known)
     unit = machine.read(f"/etc/systemd/system/{SERVICE}")
-    dropped = ("ExecStart", "ExecReload", "Watchdog", "Restart", "StartLimit", "OnFailure", "Type=", "StateDirectory=")
+    dropped = ("ExecStart", "ExecReload", "Watchdog", "Restart", "StartLimit", "OnFailure", "Type=")
     lines = [line for line in unit.splitlines() if not line.startswith(dropped)]
     probe = f"ExecStart={PYTHON} /opt/source/tests/systemd/probe.py {STATE}/models/starter /etc/known_hosts_test"
-    lines.insert(
-        lines.index("[Service]") + 1, f"Type=oneshot\nStateDirectory=probe\nEnvironment=PYTHONPATH=/opt/source\n{probe}"
-    )
+    lines.insert(lines.index("[Service]") + 1, f"Type=oneshot\nEnvironment=PYTHONPATH=/opt/source\n{probe}")
     machine.write("/etc/systemd/system/regimen-probe.service", "\n".join(lines))
     machine.run("systemctl", "daemon-reload")
     code, _, _ = machine.tried("systemctl", "start", "regimen-probe.service", seconds=120)
