@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 import configs
-from configs import ConfigError
 from daemon.credentials import secret
 from daemon.desk import Foreign
 from daemon.drift.config import Drift

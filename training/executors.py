@@ -87,7 +87,7 @@ def executor_options(command: Callable[..., None]) -> Callable[..., None]:
     @click.option(
         "--address",
         metavar="ADDRESS",
-        help="A running Ray cluster. Default: $RAY_ADDRESS, or one of its own, on loopback.",
+        help="A running Ray cluster. Default: $RAY_ADDRESS, or one of its own.",
     )
     @wraps(command)
     def with_executor(*args: Any, kind: str, workers: int | None, address: str | None, **others: Any) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import ipaddress
 import os
 import shlex
 import shutil
@@ -19,20 +18,19 @@ import zipfile
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, BinaryIO, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import ValidationError
 
 from daemon.credentials import secret
 from daemon.retraining.arrival import arrive, arrived, place
-from daemon.retraining.backend import BackendError, JobStatus, Phase
+from daemon.retraining.backend import BackendError, JobStatus, Phase, status_of
+from daemon.retraining.places import Ray
 from daemon.retraining.ray_http import LARGEST_PACKAGE, Dashboard, TooLong
-from daemon.section import Seconds, Section
+from models.jobs.folder import FULL
 from models.jobs.request import INPUTS, LOG, REQUEST, RESULT, SETS, Result
 
 T = TypeVar("T")
-Absolute = Annotated[str, Field(pattern=r"^/[^\x00-\x1f]*$")]
 _PHASES = {
     "PENDING": Phase.WAITING,
     "RUNNING": Phase.RUNNING,
@@ -40,7 +38,6 @@ _PHASES = {
     "FAILED": Phase.FAILED,
     "STOPPED": Phase.CANCELED,
 }
-_ENDED = {"done": Phase.DONE, "failed": Phase.FAILED, "timeout": Phase.FAILED, "canceled": Phase.CANCELED}
 _ENVIRONMENT = {
     "RAY_JOB_STOP_WAIT_TIME_S": "30",  # between SIGTERM and SIGKILL of a job that is canceled; Ray's own 3 s are short
     "OMP_WAIT_POLICY": "passive",
@@ -51,44 +48,7 @@ _COPY_S = 600.0
 _STOP_S = 20.0
 
 
-class Artifacts(Section):
-    """A folder that this machine and the cluster's head both see, such as an NFS mount; here it is only read."""
-
-    here: Path = Field(description="Its path on this machine.")
-    there: Absolute = Field(description="Its path on the cluster's machines.")
-    late_s: Seconds = Field(60, description="How much later than there a file may be seen here.")
-
-
-class RayJobs(Section):
-    """A Ray cluster that trains."""
-
-    address: str = Field(pattern=r"^https?://[^/\s@]+/?$", description="Its dashboard, e.g. http://127.0.0.1:8265.")
-    token_name: str = Field(
-        "REGIMEN_RAY_TOKEN", description="Environment variable, or systemd credential, that holds the cluster's token."
-    )
-    authority: Path | None = Field(None, description="Certificate of the authority behind https, if not a public one.")
-    python: Absolute = Field(description="The python there that this program runs with.")
-    checkout: Absolute = Field(description="Folder there that holds this program, of the same version.")
-    artifacts: Artifacts
-    workers: int | None = Field(None, ge=1, le=4096, description="Units at once; empty: as many as the cluster fits.")
-    poll_s: Seconds = Field(2, description="Between two looks at a job's log.")
-    answer_s: Seconds = Field(30, description="How long an answer may take.")
-
-    @field_validator("address")
-    @classmethod
-    def _private(cls, value: str) -> str:
-        parts = urlsplit(value)
-        try:
-            open_to_all = parts.scheme == "http" and ipaddress.ip_address(parts.hostname or "").is_global
-        except ValueError:
-            open_to_all = False
-        if open_to_all:
-            raise ValueError(f"{value} would carry the token in the clear through a public network; use https, "
-                             "or an ssh tunnel and its address on loopback")  # fmt: skip
-        return value
-
-
-class Ray:
+class RayJobs:
     """The backend; see `daemon.retraining.backend.Backend`.
 
     Raises
@@ -99,7 +59,7 @@ class Ray:
 
     name = "ray"
 
-    def __init__(self, config: RayJobs) -> None:
+    def __init__(self, config: Ray) -> None:
         self._config = config
         token = secret(config.token_name)
         self._ray = Dashboard(config.address, token, config.token_name, config.answer_s, config.authority)
@@ -129,11 +89,11 @@ class Ray:
         result = await self._result(run_id)
         if result is not None:
             self._missing_since.pop(run_id, None)
-            return JobStatus(_ENDED[result.outcome], result.text)
+            return status_of(result)
         told = await self._info(run_id)
         if told is None:
             return JobStatus(Phase.UNKNOWN)
-        phase, text = _PHASES.get(told.get("status"), Phase.UNKNOWN), str(told.get("message") or "")
+        phase, text = _phase(told), str(told.get("message") or "")
         if phase is Phase.DONE:
             return self._unseen(run_id)
         return JobStatus(phase, text if phase is Phase.FAILED else "")
@@ -146,7 +106,7 @@ class Ray:
                 if await self._result(run_id) is not None:
                     return  # over, and the cluster has forgotten it
                 raise BackendError(f"Ray at {self._ray.address} knows no job {run_id}, so it has no log")
-            over = _PHASES.get(told.get("status"), Phase.UNKNOWN).over  # asked before the log, which is whole then
+            over = _phase(told).over  # asked before the log, which is whole then
             log = await self._log(run_id, over)
             if len(log) > offset:
                 yield log[offset:]
@@ -204,10 +164,11 @@ class Ray:
             shlex.quote(path)
             for path in (f"{self._config.artifacts.there}/{run_id}", self._config.python, self._config.checkout)
         )
+        keep = self._config.keep_jobs
         return {
             "submission_id": run_id,
             "entrypoint": f"mkdir -p {there} && cp -R . {there} && : >> {there}/{LOG} && cd {checkout} && "
-            f"{{ {python} -m training job run {there} & job=$!; "
+            f"{{ {python} -m training job run {there} --keep {keep} & job=$!; "
             f"tail -c +1 -f -s 0.2 --pid=$job {there}/{LOG}; wait $job; }}",
             "runtime_env": {"working_dir": f"gcs://{package}", "env_vars": _ENVIRONMENT},
             "metadata": {"run": run_id},
@@ -291,7 +252,9 @@ class Ray:
                     shutil.copyfileobj(read, written, 2**20)
         except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
-            raise BackendError(f"{came_from} cannot be copied to {partial}: {error}") from error
+            raise BackendError(
+                f"{came_from} cannot be copied to {partial}: {error}", lasting=error.errno in FULL
+            ) from error
         return arrive(partial, result, store)
 
     async def _on_disk(self, work: Callable[[], T], patience_s: float | None = None) -> T:
@@ -303,7 +266,19 @@ class Ray:
             here = self._config.artifacts.here
             raise BackendError(f"{here} does not answer within {patience_s:.0f} s; is its disk there?") from error
         except OSError as error:
-            raise BackendError(f"the job's files cannot be read or written: {error}") from error
+            raise BackendError(
+                f"the job's files cannot be read or written: {error}", lasting=error.errno in FULL
+            ) from error
+
+
+def _phase(told: dict[str, Any]) -> Phase:
+    """How far a job is by what Ray knows of it."""
+    try:
+        return _PHASES[str(told["status"])]
+    except KeyError as error:
+        raise BackendError(
+            f"Ray gives a job the status {told.get('status')!r}, which this version does not know"
+        ) from error
 
 
 def _packed(job: Path) -> tuple[BinaryIO, str, int]:
@@ -325,9 +300,11 @@ def _packed(job: Path) -> tuple[BinaryIO, str, int]:
             "shorter history", lasting=True,
         )  # fmt: skip
     package.seek(0)
-    name = hashlib.file_digest(package, "sha256").hexdigest()[:32]
+    content = hashlib.sha256()
+    while piece := package.read(2**20):
+        content.update(piece)
     package.seek(0)
-    return package, f"regimen_{name}.zip", size
+    return package, f"regimen_{content.hexdigest()[:32]}.zip", size
 
 
 def _opened(file: Path) -> BinaryIO:
