@@ -411,13 +411,13 @@ class Daemon:
     async def _answer(self, verb: str, who: str, args: dict[str, Any]) -> dict[str, Any]:
         if verb == "status":
             return status(self)
-        if verb == "reload":
-            return await self.reload(who)
         if verb in self.verbs:
             return await self.verbs[verb](verb, who, args)
+        if verb == "reload":
+            return await self.reload(who)
         if verb not in OPERATORS:
-            known = ", ".join((*OPERATORS, *self.verbs))
-            return {"error": f"unknown verb {verb!r}; known are status, reload, {known}"}
+            known = ", ".join(("status", "reload", *OPERATORS, *self.verbs))
+            return {"error": f"unknown verb {verb!r}; known are {known}"}
         if self.engine is None:
             return {"error": "the exchange is not reached yet: nothing was done; ask again, or act at the exchange"}
         if not self.inbox.offer(OperatorCommand(Order(verb), who)):
