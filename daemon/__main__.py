@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from configs.schema import schema_is_current, write_schema
+from daemon.backup.command import COMMANDS as BACKING_UP
 from daemon.config import DaemonConfig, Mode
 from daemon.journal import FILE, Journal, JournalError
 from daemon.migrations.command import COMMANDS as MIGRATING
@@ -380,7 +381,7 @@ def _end(outcome: Callable[[], int]) -> None:
     sys.exit(code)
 
 
-for added in (*MIGRATING, *UNIT):
+for added in (*MIGRATING, *BACKING_UP, *UNIT):
     main.add_command(added)
 
 if __name__ == "__main__":
