@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,16 +17,31 @@ from daemon.backfill import Backfill
 from daemon.candle_store import CandleStore
 from daemon.events import Opinion, PredictionReady
 from daemon.gateway import GatewayError
+from market.candles import Floats
 from market.funding import Funding
 from market.instruments import Instrument
 from market.timeframes import Timeframe
 from models.inference import NotReady, Predictor
 from models.inputs import Inputs
+from models.prediction import Prediction
 from strategy.plan import Outlook
 
 log = logging.getLogger("daemon.inference")
 
 EXPIRED = "the model set has expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was read of a symbol at a close, and said of it: the price, the row of features (F,), the prediction."""
+
+    close: float
+    row: Floats
+    said: Prediction | None
+
+
+Listener = Callable[[str, int, Mapping[str, Seen]], None]
+"""Told of each candle that was predicted: the set's id, the open time (ms), what was seen of each symbol."""
 
 
 class Inference:
@@ -53,6 +69,8 @@ class Inference:
         self._store, self._backfill, self._decision, self._instruments = store, backfill, decision, instruments
         self._funding: dict[str, Funding] = {}
         self._without: dict[str, tuple[str, ...]] = {}
+        self.listener: Listener = _nobody
+        self._seen: dict[str, Seen] = {}
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
 
     async def warm_up(self) -> None:
@@ -65,6 +83,8 @@ class Inference:
         opinions = []
         for symbol in symbols:
             opinions.append(await self._opinion(symbol, bar))
+        self.listener(self.predictor.id, bar, self._seen)
+        self._seen = {}
         return PredictionReady(bar, tuple(opinions), self.predictor.id)
 
     def close(self) -> None:
@@ -96,14 +116,17 @@ class Inference:
 
     def _ask(self, symbol: str, inputs: Inputs) -> Opinion:
         try:
-            said = self.predictor.predict(
+            answered = self.predictor.answer(
                 symbol, inputs.candles, inputs.funding, finer=inputs.finer, companion=inputs.companion
             )
-        except NotReady as refusal:
-            return Opinion(symbol, None, refusal.reason)
         except Exception as error:  # whatever a model does, the positions must go on being looked after
             log.exception("%s: inference failed", symbol)
             return Opinion(symbol, None, f"inference failed: {error}")
+        said = answered.said
+        told = None if isinstance(said, NotReady) else said
+        self._seen[symbol] = Seen(float(inputs.candles.close[-1]), answered.row, told)
+        if isinstance(said, NotReady):
+            return Opinion(symbol, None, said.reason)
         if said.without != self._without.get(symbol, ()):
             self._without[symbol] = said.without
             log.warning("%s: predicted %s", symbol, f"without {', '.join(said.without)}" if said.without else "by all")
@@ -126,6 +149,10 @@ class Inference:
         if known is not None:
             found = Funding(np.concatenate([known.time, found.time]), np.concatenate([known.rate, found.rate]))
         self._funding[symbol] = found
+
+
+def _nobody(model_set: str, bar: int, seen: Mapping[str, Seen]) -> None:
+    """Nobody listens."""
 
 
 def _spacing(funding: Funding) -> int:
