@@ -18,7 +18,9 @@ from configs import ConfigError
 from configs.schema import schema_is_current, write_schema
 from daemon import control
 from daemon.config import DaemonConfig, Mode, load_config
+from daemon.drift.command import COMMANDS as DRIFT
 from daemon.journal import FILE, Journal, JournalError
+from daemon.unit_command import COMMANDS as UNIT
 from market import arguments
 from market.instruments import cash_text
 from market.timeframes import utc_text
@@ -399,6 +401,9 @@ def _end(outcome: Callable[[], int]) -> None:
         raise Told(str(error), error.exit_code) from error
     sys.exit(code)
 
+
+for added in (*DRIFT, *UNIT):
+    main.add_command(added)
 
 if __name__ == "__main__":
     main()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
@@ -126,6 +126,7 @@ class DaemonConfig(Section):
     drift: Drift | None = Field(None, description="Looking for drift; empty: nobody looks.")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     _file: Path | None = PrivateAttr(None)
+    _replaced: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @field_validator("timeframes", "decision_timeframe")
     @classmethod
@@ -147,7 +148,21 @@ class DaemonConfig(Section):
             raise ValueError(f"exchange.url: mode {self.mode} needs the address of a local exchange")
         if self.mode is Mode.LIVE and (self.exchange.key or self.exchange.secret):
             raise ValueError("exchange: keys of a real account do not belong in a file; use key_name and secret_name")
+        if self.retraining and (wrong := self.retraining.misfit(self.decision_timeframe, self.exchange.id)):
+            raise ValueError(wrong)
         return self
+
+    def replaced(self, **values: Any) -> DaemonConfig:
+        """The same with values that a command puts in the place of the file's; when it is read again they stay."""
+        copy = self.model_copy(update=values)
+        copy._replaced = self._replaced | values
+        return copy
+
+    def read_again(self) -> DaemonConfig:
+        """What its file says now; raises ConfigError as `load_config` does."""
+        if self._file is None:
+            raise ConfigError(["this configuration was read from no file; there is nothing to read again"])
+        return load_config(self._file).replaced(**self._replaced)
 
     @property
     def file(self) -> str:
@@ -196,6 +211,7 @@ def load_config(path: Path) -> DaemonConfig:
             "model_sets": (folder / config.model_sets.expanduser()).resolve(),
             "rules": (folder / config.rules.expanduser()).resolve(),
             "state_dir": (folder / config.state_dir.expanduser()).resolve(),
+            "retraining": config.retraining and config.retraining.located(folder),
         }
     )
 

@@ -10,15 +10,16 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daemon.alerts import Alerts
+from daemon.commands import Command
 from daemon.drift import rows
 from daemon.drift.config import Drift
 from daemon.drift.ladder import Ladder
-from daemon.events import DriftJudged, DriftLevel
+from daemon.events import DriftJudged, DriftLevel, Event, ModelSetSwapped
 from daemon.inference import Seen
 from daemon.lifecycle.book import Book
 from daemon.lifecycle.schema import drift as looks
@@ -28,6 +29,9 @@ from models.drift.reference import Reference, read
 from models.manifest import Manifest
 from models.modelset import ModelSet, ModelSetError
 from strategy.plan import FULL_SIZE
+
+if TYPE_CHECKING:
+    from daemon.config import DaemonConfig
 
 log = logging.getLogger("daemon.drift")
 
@@ -62,7 +66,9 @@ class Monitor:
     put : callable
         Takes the event for the engine.
     in_force : callable
-        The level that the engine goes by now, None before there is an engine.
+        The level that the engine goes by now.
+    serving : callable
+        The set that answers now.
     ask : callable, optional
         Asks for a new set (cause, who), gives the run's id; without it nobody is asked.
     """
@@ -74,10 +80,11 @@ class Monitor:
         book: Book,
         alerts: Alerts,
         put: Callable[[DriftJudged], object],
-        in_force: Callable[[], DriftLevel | None],
+        in_force: Callable[[], DriftLevel],
+        serving: Callable[[], ModelSet],
         ask: Callable[[str, str], Awaitable[str]] | None = None,
     ) -> None:
-        self.config = config
+        self.config, self.ask = config, ask
         self.unjudged = "no set is in service yet"
         """Why nothing is judged; empty while something is."""
         self.judgements: dict[str, Judgement] = {}
@@ -87,7 +94,7 @@ class Monitor:
         self.asked: int | None = None
         """The candle (open time, ms) at which a new set was asked for last."""
         self._decision, self._book, self._alerts = decision, book, alerts
-        self._put, self._in_force, self._ask = put, in_force, ask
+        self._put, self._in_force, self._serving = put, in_force, serving
         self._manifest: Manifest | None = None
         self._reference: Reference | None = None
         self._queue: asyncio.Queue[_Candle | ModelSet | _Reset] = asyncio.Queue(QUEUE)
@@ -100,6 +107,20 @@ class Monitor:
             self._queue.put_nowait(_Candle(model_set, bar, dict(seen)))
         except asyncio.QueueFull:
             log.warning("drift: the candle of %s was not looked at: the disk does not keep up", utc_text(bar))
+
+    def stepped(self, event: Event, commands: Sequence[Command]) -> None:
+        """As a watcher of the daemon: a swap is told to the engine once the new set answers."""
+        if isinstance(event, ModelSetSwapped):
+            self.swapped(self._serving())
+
+    def refuses(self, config: DaemonConfig) -> list[str]:
+        """What of another configuration cannot be taken up while it runs."""
+        return [] if config.drift else ["drift: whether anybody looks is settled at the start"]
+
+    def take_up(self, config: DaemonConfig) -> None:
+        """Go by another section from the next candle on."""
+        if config.drift is not None:
+            self.config = config.drift
 
     def swapped(self, model_set: ModelSet) -> None:
         """A set is in service from now on: it is compared with its own reference."""
@@ -151,6 +172,12 @@ class Monitor:
                 self._alerts.tell("warning", f"drift could not be looked for: {error}")
                 if isinstance(work, _Reset) and not work.done.done():
                     work.done.set_exception(error)
+            finally:
+                self._queue.task_done()
+
+    async def idle(self) -> None:
+        """Return once everything that was told so far is worked through."""
+        await self._queue.join()
 
     async def _take(self, model_set: ModelSet) -> None:
         """Look at this set from now on; after a restart go on where it was left."""
@@ -168,7 +195,7 @@ class Monitor:
         if last and last[0]["set_id"] == model_set.id:
             self._go_on(last[0])
             await self._bring_in_line(f"as before the restart: {self.ladder.level}")
-        elif before is None and not last and self._in_force() in (None, DriftLevel.NONE):
+        elif before is None and not last and self._in_force() is DriftLevel.NONE:
             self.ladder = Ladder()
         else:
             self.asked = None
@@ -221,7 +248,7 @@ class Monitor:
         beyond = [f for f in counted if f.beyond]
         cured = [f for f in beyond if f.name != ABSENT]  # a new set does not bring missing candles back
         if counted:
-            top = DriftLevel.RETRAIN if config.retrain and self._ask and (cured or not beyond) else DriftLevel.STOP
+            top = DriftLevel.RETRAIN if config.retrain and self.ask and (cured or not beyond) else DriftLevel.STOP
             self.ladder = before.look(bool(beyond), config.in_a_row, config.calm_in_a_row, top)
         text = self._text(beyond)
         if self.ladder.level is not before.level:
@@ -244,10 +271,10 @@ class Monitor:
 
     async def _ask_for_a_set(self, bar: int, text: str) -> None:
         pause = self.config.retrain_again * self._decision.ms
-        if self._ask is None or (self.asked is not None and bar - self.asked < pause):
+        if not self.config.retrain or self.ask is None or (self.asked is not None and bar - self.asked < pause):
             return
         try:
-            run = await self._ask("drift", WHO)
+            run = await self.ask("drift", WHO)
         except Exception as error:
             log.exception("asking for a new set failed")
             self._alerts.tell("warning", f"drift: a new set could not be asked for: {error}")

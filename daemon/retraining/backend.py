@@ -32,10 +32,14 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """How far a job is; `text` says why it failed, with the last words of its log."""
+    """How far a job is; `text` says why it failed, with the last words of its log.
+
+    `lasting`: another try would fail alike (a wrong spec, damaged data, a time-out).
+    """
 
     phase: Phase
     text: str = ""
+    lasting: bool = False
 
 
 class BackendError(Exception):

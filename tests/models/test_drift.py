@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from market import synthetic
-from market.timeframes import Timeframe
-from models import features, labels
+from models import features
 from models.drift import stability
-from models.drift.judging import ABSENT, Judgement, Watched, judge
+from models.drift.judging import ABSENT, Watched
 from models.drift.limits import Plan, Stability, limits
-from models.drift.making import Outcomes, Rows, make, unchanged
-from models.drift.reference import FILE, Reference, outputs_of, read, recorded, to_bytes
-from models.inference import Predictor
+from models.drift.making import unchanged
+from models.drift.reference import FILE, Reference, read, recorded, to_bytes
 from models.modelset import ModelSet, ModelSetError, save
-from tests.models.small_sets import Market, make_set
-
-HOUR = Timeframe.parse("1h")
-TRAIN = 3_000
-WINDOW = 168
-Table = np.ndarray
+from tests.models.drift_world import TRAIN, WINDOW, World
 
 numbers = st.lists(st.one_of(st.floats(-1e6, 1e6), st.just(float("nan"))), min_size=1, max_size=200)
 
@@ -105,54 +98,6 @@ def test_a_column_without_drift_stays_within_its_limit_as_often_as_stated(seed: 
     assert alarms <= 15  # 6 are expected; more than 15 of 60 come once in 3,000 seeds
 
 
-class World:
-    """A small set, its reference from the first part of a synthetic market, and what it says of the rest."""
-
-    def __init__(self) -> None:
-        self.candles, self.funding = synthetic.generate(bars=6_000, timeframe=HOUR, seed=11, signal=0.5)
-        made = make_set(Market(self.candles[:1_500], self.funding))
-        self.manifest, self.files = made.manifest, made.files
-        self.names = outputs_of(self.manifest)
-
-    def ready(self, folder: object) -> World:
-        path = save(self.manifest, self.files, folder)  # type: ignore[arg-type]
-        predictor = Predictor.load(path)
-        self.matrix = predictor.matrix(self.candles, self.funding)
-        rows = np.flatnonzero(predictor.ready(self.candles, self.matrix))
-        told = predictor.answers(self.matrix, rows).named()
-        self.outputs = np.full((len(self.candles), len(self.names)), np.nan)
-        self.outputs[rows] = np.column_stack([told[name] for name in self.names])
-        self.first = int(rows[0])
-        self.reference = self.refer(slice(self.first, self.first + TRAIN))
-        return self
-
-    def refer(self, part: slice) -> Reference:
-        at, cost = self.candles.open_time[part], self.manifest.data.labels.cost
-        heads = [name for name in self.names if "/" in name and name[0].isdigit()]
-        came = {
-            key: labels.profitable(self.candles, int(key.split("/")[0]), 1 if key.endswith("long") else -1, cost)[part]
-            for key in heads
-        }
-        said = {key: self.outputs[part, self.names.index(key)] for key in heads}
-        return make(
-            Rows(at, self.manifest.features.names, self.matrix[part]),
-            Rows(at, self.names, self.outputs[part]),
-            Outcomes(at, said, came),
-            block=168,
-            draws=60,
-        )
-
-    def watched(self, end: int, many: int = 2 * WINDOW) -> Watched:
-        part = slice(end - many, end)
-        return Watched(
-            self.candles.open_time[part].copy(), self.candles.close[part].copy(), self.matrix[part].copy(),
-            self.outputs[part].copy(), many,
-        )  # fmt: skip
-
-    def judged(self, rows: Watched, window: int = WINDOW) -> Judgement:
-        return judge(self.reference, self.manifest, rows, window)
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return World().ready(tmp_path_factory.mktemp("sets"))
@@ -172,24 +117,21 @@ def test_the_same_market_is_within_all_limits(world: World) -> None:
         assert not found.waiting
 
 
-def test_a_set_keeps_its_reference_and_gives_it_back(world: World, tmp_path: object) -> None:
-    content = to_bytes(world.reference)
-    manifest = world.manifest.model_copy(update={"drift": recorded(content, TRAIN)})
-    model_set = ModelSet.load(save(manifest, {**world.files, FILE: content}, tmp_path))  # type: ignore[arg-type]
-    assert read(model_set) == world.reference
+def test_a_set_keeps_its_reference_and_gives_it_back(world: World, tmp_path: Path) -> None:
+    assert read(world.saved(tmp_path)) == world.reference
 
 
-def test_a_set_without_one_is_not_judged_and_keeps_its_bytes(world: World, tmp_path: object) -> None:
+def test_a_set_without_one_is_not_judged_and_keeps_its_bytes(world: World, tmp_path: Path) -> None:
     assert "drift" not in world.manifest.model_dump(mode="json")
-    assert read(ModelSet.load(save(world.manifest, world.files, tmp_path))) is None  # type: ignore[arg-type]
+    assert read(ModelSet.load(save(world.manifest, world.files, tmp_path))) is None
 
 
-def test_a_reference_of_other_features_is_refused(world: World, tmp_path: object) -> None:
+def test_a_reference_of_other_features_is_refused(world: World, tmp_path: Path) -> None:
     told = world.reference.model_dump(mode="json")
     told["features"].pop("return_1")
     content = to_bytes(Reference.model_validate(told))
     manifest = world.manifest.model_copy(update={"drift": recorded(content, TRAIN)})
-    model_set = ModelSet.load(save(manifest, {**world.files, FILE: content}, tmp_path))  # type: ignore[arg-type]
+    model_set = ModelSet.load(save(manifest, {**world.files, FILE: content}, tmp_path))
     with pytest.raises(ModelSetError, match="of other features than it reads"):
         read(model_set)
 

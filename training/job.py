@@ -1,0 +1,7 @@
+"""`python -m training job`: training that was asked for by a folder."""
+
+from __future__ import annotations
+
+from models.jobs.command import group
+
+job = group("training")
