@@ -12,7 +12,7 @@ from market.candles import Candles, Floats, Ints
 from market.timeframes import Timeframe
 from models import labels
 from models.drift import stability
-from models.drift.making import unchanged
+from models.drift.making import standing
 from models.drift.reference import GROUPS, Column, Group, Limits, Reference, group_of, outputs_of
 from models.manifest import Manifest
 
@@ -206,7 +206,7 @@ class _Judged:
                 if column is None or not column.edges or not len(values):
                     continue  # what never changed in training cannot stop changing
                 limit = max(LEAST_RUN, 2 * column.longest)
-                yield Finding(f"unchanged/{group}/{name}", float(unchanged(values)[-1]), float(limit))
+                yield Finding(f"unchanged/{group}/{name}", float(standing(values)), float(limit))
         if len(outputs):
             missing = (~np.isfinite(outputs[-RECENT:]).all(axis=1)).sum()
             yield Finding(ABSENT, float(missing), float(LEAST_RUN))

@@ -167,6 +167,14 @@ def unchanged(column: Floats) -> Ints:
     return same
 
 
+def standing(column: Floats) -> int:
+    """How many values in a row, up to the last of them (n,), are the same: the last of `unchanged`."""
+    if not len(column) or not np.isfinite(column[-1]):
+        return 0
+    changes = np.flatnonzero(column[1:] != column[:-1])
+    return len(column) - (int(changes[-1]) + 1 if len(changes) else 0)
+
+
 def _columns(rows: Rows) -> dict[str, Column]:
     if not len(rows.open_time):
         raise ValueError("no rows to make a reference of")

@@ -15,7 +15,7 @@ from models import features
 from models.drift import stability
 from models.drift.judging import ABSENT, Watched
 from models.drift.limits import Plan, Stability, limits
-from models.drift.making import unchanged
+from models.drift.making import standing, unchanged
 from models.drift.reference import FILE, Reference, read, recorded, to_bytes
 from models.modelset import ModelSet, ModelSetError, save
 from tests.models.drift_world import TRAIN, WINDOW, World
@@ -76,6 +76,8 @@ def test_missing_values_are_a_bin_of_their_own() -> None:
 
 
 def test_values_in_a_row_without_a_change_are_counted_up_to_each() -> None:
+    column = np.array([1.0, 1.0, 2.0, np.nan, 2.0, 2.0, 2.0])
+    assert [standing(column[:end]) for end in range(1, 8)] == [1, 2, 1, 0, 1, 2, 3]
     assert unchanged(np.array([1.0, 1.0, 2.0, np.nan, 2.0, 2.0, 2.0])).tolist() == [1, 2, 1, 0, 1, 2, 3]
 
 
