@@ -53,7 +53,7 @@ class Reason(StrEnum):
     DRAWDOWN = "drawdown limit"
     LOSING_STREAK = "too many losing trades in a row"
     OTHER_DEPLOYMENT = "another deployment trades on this account"
-    DRIFT = "drift: what the set reads or says has left what it was made on"
+    DRIFT = "drift beyond its limits"
 
 
 class TradingState(StrEnum):

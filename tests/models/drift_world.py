@@ -24,9 +24,9 @@ WINDOW = 168
 class World:
     """A small set, its reference from the first part of a synthetic market, and what it says of the rest."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: tuple[str, ...] | None = None) -> None:
         self.candles, self.funding = synthetic.generate(bars=6_000, timeframe=HOUR, seed=11, signal=0.5)
-        made = make_set(Market(self.candles[:1_500], self.funding))
+        made = make_set(Market(self.candles[:1_500], self.funding), names)
         self.manifest, self.files = made.manifest, made.files
         self.names = outputs_of(self.manifest)
 
