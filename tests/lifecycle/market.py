@@ -24,12 +24,12 @@ SEED = 3
 SIGNAL = 1.0
 AHEAD = 5
 """Hours ahead of which the volume tells."""
-LOUD = 0.5
+LOUD = 0.8
 """Log of the factor on the volume, for a rise of one standard deviation."""
 HISTORY = 8_000
 """Hours before the market is served: eleven months, enough for the gate's weeks, and seconds to train on."""
-BEHIND_MS = 8 * WEEK_MS
-"""The market lies so long before the wall clock at least, so that all of it has happened when a verdict dates it."""
+BEHIND_MS = 12 * WEEK_MS
+"""The market is served from so long before the wall clock on at least, so that all of it has happened by then."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ def write(folder: Path, now_ms: int, hours: int, turns_after: int) -> Served:
         Of these, how many before the volume turns.
     """
     whole = HISTORY + hours
-    start_ms = (now_ms - BEHIND_MS - whole * HOUR.ms) // WEEK_MS * WEEK_MS + synthetic.START_MS % WEEK_MS
+    assert hours * HOUR.ms <= BEHIND_MS, "the market would reach into the future"
+    start_ms = (now_ms - BEHIND_MS - HISTORY * HOUR.ms) // WEEK_MS * WEEK_MS + synthetic.START_MS % WEEK_MS
     candles, funding = synthetic.generate(
         SYMBOL, bars=whole, timeframe=HOUR, seed=SEED, signal=SIGNAL, start_ms=start_ms
     )
