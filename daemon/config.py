@@ -6,7 +6,6 @@ the sandbox, whose keys open nothing, may write them down.
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,8 +13,8 @@ from typing import Annotated, Literal
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 import configs
-from configs import ConfigError
 from daemon.backup.config import Backup
+from daemon.credentials import secret
 from daemon.desk import Foreign
 from daemon.drift.config import Drift
 from daemon.retraining.config import Retraining
@@ -232,11 +231,4 @@ def alert_urls(alerts: Alerts) -> list[str]:
 
 
 def _secret(written: str | None, name: str) -> str:
-    if written:
-        return written
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    if folder and (Path(folder) / name).is_file():
-        return (Path(folder) / name).read_text().strip()
-    if value := os.environ.get(name, "").strip():
-        return value
-    raise ConfigError([f"{name} is not set; export it, or hand it over as a systemd credential of that name"])
+    return written or secret(name)
