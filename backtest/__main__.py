@@ -23,6 +23,7 @@ COMMANDS = {
     JUDGE: "backtest.judge",
     "sweep": "backtest.sweep.command",
     "rules": "backtest.rules_study.command",
+    "job": "backtest.job",
     "schema": "backtest.schema_command",
 }
 """Where each command is; a module is imported when its command is asked for, since each brings much of its own."""

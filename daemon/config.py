@@ -6,7 +6,6 @@ the sandbox, whose keys open nothing, may write them down.
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,7 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 import configs
-from configs import ConfigError
+from daemon.backup.config import Backup
+from daemon.credentials import secret
 from daemon.desk import Foreign
 from daemon.drift.config import Drift
 from daemon.retraining.config import Retraining
@@ -124,6 +124,7 @@ class DaemonConfig(Section):
     retraining: Retraining | None = Field(None, description="Training of new sets; empty: none.")
     swapping: Swapping = Swapping()
     drift: Drift | None = Field(None, description="Looking for drift; empty: nobody looks.")
+    backup: Backup | None = Field(None, description="Backups of the state directory; empty: only by `backup`.")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     _file: Path | None = PrivateAttr(None)
     _replaced: dict[str, Any] = PrivateAttr(default_factory=dict)
@@ -148,6 +149,8 @@ class DaemonConfig(Section):
             raise ValueError(f"exchange.url: mode {self.mode} needs the address of a local exchange")
         if self.mode is Mode.LIVE and (self.exchange.key or self.exchange.secret):
             raise ValueError("exchange: keys of a real account do not belong in a file; use key_name and secret_name")
+        if self.retraining and (wrong := self.retraining.misfit(self.decision_timeframe, self.exchange.id)):
+            raise ValueError(wrong)
         return self
 
     def replaced(self, **values: Any) -> DaemonConfig:
@@ -209,6 +212,8 @@ def load_config(path: Path) -> DaemonConfig:
             "model_sets": (folder / config.model_sets.expanduser()).resolve(),
             "rules": (folder / config.rules.expanduser()).resolve(),
             "state_dir": (folder / config.state_dir.expanduser()).resolve(),
+            "backup": config.backup and config.backup.located(folder),
+            "retraining": config.retraining and config.retraining.located(folder),
         }
     )
 
@@ -239,11 +244,4 @@ def alert_urls(alerts: Alerts) -> list[str]:
 
 
 def _secret(written: str | None, name: str) -> str:
-    if written:
-        return written
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    if folder and (Path(folder) / name).is_file():
-        return (Path(folder) / name).read_text().strip()
-    if value := os.environ.get(name, "").strip():
-        return value
-    raise ConfigError([f"{name} is not set; export it, or hand it over as a systemd credential of that name"])
+    return written or secret(name)

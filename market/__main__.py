@@ -12,13 +12,16 @@ import click
 
 from configs import schema_is_current, write_schema
 from market import arguments, history, synthetic
+from market.aggregate import AggregationError
+from market.agreement import agreement
 from market.candles import Candles
 from market.download.command import download
+from market.download.recorded import TOLERATED
 from market.exchange.faults.scenario import Scenario
 from market.funding import Funding
 from market.history import HistoryError, Problem
 from market.instruments import InstrumentError
-from market.timeframes import Timeframe, utc_text
+from market.timeframes import Timeframe, TimeframeError, utc_text
 
 FAILURE, BAD_DATA, INTERRUPTED = 1, 7, 130
 SCHEMA = Path(__file__).resolve().parent.parent / "configs" / "faults.schema.json"
@@ -67,6 +70,45 @@ def check(file: Path, timeframe: Timeframe | None, show: int, as_json: bool) -> 
     else:
         _print_findings(file, findings, show)
     if not findings["sound"]:
+        sys.exit(BAD_DATA)
+
+
+@market.command()
+@click.argument("longer", type=click.Path(path_type=Path))
+@click.argument("shorter", type=click.Path(path_type=Path))
+@click.option(
+    "--tolerate",
+    type=click.IntRange(min=0),
+    default=TOLERATED,
+    show_default=True,
+    help="Candles that may differ before the exit code is 7.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def compare(longer: Path, shorter: Path, tolerate: int, as_json: bool) -> None:
+    """Check the candles of LONGER against those that SHORTER's of the same market add up to.
+
+    \b
+    Example:
+      python -m market compare BTCUSDT-um-1h.parquet BTCUSDT-um-15m.parquet
+    """
+    try:
+        found = agreement(history.read(longer), history.read(shorter))
+    except (HistoryError, TimeframeError, AggregationError) as error:
+        click.echo(str(error), err=True)
+        sys.exit(BAD_DATA)
+    told = [str(disagreement) for disagreement in found.disagreements]
+    for line in told:
+        click.echo(line, err=True)
+    if as_json:
+        click.echo(json.dumps({"compared": found.compared, "differing": found.differing, "differences": told}))
+    else:
+        click.echo(f"{found.compared:,} candles compared, {found.differing:,} differ")
+    if found.differing > tolerate:
+        click.echo(
+            f"{found.differing} of {found.compared} candles differ between {longer} and {shorter}, and {tolerate} are "
+            f"tolerated; fetch the file that is wrong again, or raise --tolerate",
+            err=True,
+        )
         sys.exit(BAD_DATA)
 
 

@@ -112,14 +112,40 @@ def save(manifest: Manifest, files: Mapping[str, bytes], store: Path | str) -> P
     try:
         for name, content in {**files, MANIFEST: to_bytes(manifest)}.items():
             _write(partial / name, content)
-        _sync(partial)
-        _contents(partial, _manifest(partial))
-        partial.rename(final)
+        admit(verified(partial), store)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    _sync(store)
     point(LATEST, manifest.id, store)
+    return final
+
+
+def verified(path: Path | str) -> ModelSet:
+    """The set in the folder `path`, verified as `ModelSet.load` does, whatever the folder is called.
+
+    Raises
+    ------
+    ModelSetError
+        As `ModelSet.load`.
+    """
+    manifest = _manifest(Path(path))
+    return ModelSet(Path(path), manifest, _contents(Path(path), manifest))
+
+
+def admit(found: ModelSet, store: Path | str) -> Path:
+    """Move a verified set from where it arrived into `store`, durably and as a whole; no pointer is moved.
+
+    Raises
+    ------
+    OSError
+        If there is another folder of this name, or the disk refuses.
+    """
+    store, came_from = Path(store), found.path.parent
+    for file in (*found.path.iterdir(), found.path):
+        _sync(file)
+    final = found.path.rename(store / found.id)
+    for folder in (store, came_from):
+        _sync(folder)
     return final
 
 
@@ -196,6 +222,11 @@ def resolve(name: str, root: Path | str = ROOT) -> Path:
     near = difflib.get_close_matches(name, [*known, LATEST, CHAMPION, STARTER], 1)
     guess = f"did you mean {near[0]}?" if near else "`python -m models list` shows those there are"
     raise ModelSetError(f"no model set is called {name!r}", root, guess)
+
+
+def is_id(text: str) -> bool:
+    """Whether a set could be called so."""
+    return _ID.fullmatch(text) is not None
 
 
 def stored(store: Path | str) -> list[Path]:
@@ -318,8 +349,8 @@ def _write(file: Path, content: bytes) -> None:
         os.fsync(opened.fileno())
 
 
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

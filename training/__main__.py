@@ -22,6 +22,7 @@ from training.ablation.command import ablate
 from training.diagnosis.command import command as diagnose
 from training.executors import Executor, executor_options
 from training.failures import FAILURE, INTERRUPTED, fail, failures
+from training.job import job
 from training.modes import ALL, MODES, STACKING
 from training.quality.command import quality
 from training.spec import TrainingSpec
@@ -49,6 +50,7 @@ def main() -> None:
 @executor_options
 @click.option("--out", default=ROOT / "sets", type=click.Path(path_type=Path), help="Where sets go  [models/sets]")
 @click.option("--seed", type=int, help="Instead of the spec's seed.")
+@click.option("--parent", metavar="ID", help="Set it is made to replace, kept in the manifest.")
 @click.option(
     "--threads",
     type=click.IntRange(1, 64),
@@ -65,6 +67,7 @@ def run(
     executor: Executor,
     out: Path,
     seed: int | None,
+    parent: str | None,
     threads: int | None,
     as_json: bool,
     quiet: bool,
@@ -107,6 +110,7 @@ def run(
             mode=mode,
             device=device_of(device).type,
             workshop=workshop,
+            parent=parent,
         )
     if as_json:
         print(json.dumps(report.as_json(outcome), indent=2))
@@ -114,7 +118,7 @@ def run(
         report.show(outcome, Console(highlight=False))
 
 
-for command in (ablate, diagnose, quality):
+for command in (ablate, diagnose, job, quality):
     main.add_command(command)
 
 

@@ -31,6 +31,7 @@ def describe(
     baselines: Baselines,
     spec: TrainingSpec,
     command: str,
+    parent: str | None = None,
 ) -> Manifest:
     """Everything a set says of itself before it is asked anything: evidence and records are added later."""
     candles = problem.bars.candles
@@ -40,6 +41,7 @@ def describe(
         identity=Identity(
             name=spec.name,
             created=utc(int(datetime.now(UTC).timestamp() * 1000)),
+            parent=parent,
             git_commit=_commit(),
             command=command,
             seed=spec.seed,

@@ -66,6 +66,7 @@ def make_set(
     mode: str = ALL,
     device: str = "cpu",
     workshop: Workshop | None = None,
+    parent: str | None = None,
 ) -> Outcome:
     """Train every member a mode asks for, fuse them, gather the evidence, and save the set into `store`.
 
@@ -89,6 +90,8 @@ def make_set(
         ``cpu`` or ``cuda``, for networks.
     workshop : Workshop, optional
         Where units are fitted, and what earlier runs kept; by default here, and nothing.
+    parent : str, optional
+        Id of the set it is made to replace.
 
     Raises
     ------
@@ -104,7 +107,7 @@ def make_set(
     if bars.finer is None and spec.lstm15m is not None and families.FINER not in asked and mode != DISTILL:
         spec = spec.model_copy(update={families.FINER: None})
     try:
-        run = _Run(spec, store, steps, command, asked, workshop or Workshop())
+        run = _Run(spec, store, steps, command, asked, workshop or Workshop(), parent)
         with steps.running(STEPS + spec.evidence.canary + run.units):
             with steps.step("features and labels") as step:
                 problem = pose(bars, spec)
@@ -118,9 +121,16 @@ class _Run:
     """One run: what it makes, and where its set goes."""
 
     def __init__(
-        self, spec: TrainingSpec, store: Path, steps: Steps, command: str, asked: list[str], workshop: Workshop
+        self,
+        spec: TrainingSpec,
+        store: Path,
+        steps: Steps,
+        command: str,
+        asked: list[str],
+        workshop: Workshop,
+        parent: str | None,
     ) -> None:
-        self.store, self.steps, self.command = store, steps, command
+        self.store, self.steps, self.command, self.parent = store, steps, command, parent
         self.asked, self.workshop = asked, workshop
         self.tried, self.searched = 0, False
         learns = "student" in asked
@@ -146,7 +156,7 @@ class _Run:
             step.note(", ".join(f"{h} bars {w:.2f}" for h, w in fused.weights.items()))
         files = [file for answers in members for file in answers.files] + list(regime.files)
         contents = {file.member.file: file.content for file in files}
-        manifest = describe(problem, members, fused, regime, files, fitted, spec, self.command)
+        manifest = describe(problem, members, fused, regime, files, fitted, spec, self.command, self.parent)
         with steps.step("walk-forward record") as step:
             folded = fuse_folds(problem, members, folds, spec)
             record = walk_forward(problem, folds, members, folded, regime, of_folds, manifest, contents)

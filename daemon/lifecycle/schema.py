@@ -1,14 +1,20 @@
 """The lifecycle's file: its tables.
 
 Times are UTC milliseconds. A run is a retraining, a swap the way of one set into service and perhaps out of it again;
-the audit names every step of both, with who asked.
+the audit names every step of both, with who asked. Whoever changes a table adds a revision to
+``daemon/migrations/lifecycle`` and raises `REVISION` to it.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import sqlalchemy as sa
 
+from daemon.migrations.database import Database
+
 FILE = "lifecycle.sqlite"
+REVISION = "0001"
 
 metadata = sa.MetaData()
 runs = sa.Table(
@@ -68,3 +74,14 @@ drift = sa.Table(  # one row a symbol and candle that was looked at
     sa.Column("level", sa.Text),  # none, shrink, stop, retrain
     sa.Column("body", sa.Text),  # JSON: each statistic beside its limit
 )
+
+
+def _told(db: sa.Connection) -> str | None:
+    return "0001" if sa.inspect(db).has_table(runs.name) else None
+
+
+def _mark(db: sa.Connection, path: Path) -> None:
+    """Alembic's stamp says it all."""
+
+
+DATABASE = Database("lifecycle", FILE, metadata, REVISION, _told, _mark)
