@@ -20,11 +20,15 @@ from configs import ConfigError
 from daemon import logs
 from daemon.alerts import Alerts, AlertsError
 from daemon.app import MARGIN_CANDLES, Daemon, ShutdownTimeout
+from daemon.backup.archive import BackupError
+from daemon.backup.restoring import finish
 from daemon.boot import BootError, unsubscribed
 from daemon.config import DaemonConfig, Mode, alert_urls
 from daemon.gateway import GatewayError
 from daemon.journal import FILE, Journal, JournalError
 from daemon.lock import Lock, LockError
+from daemon.migrations.database import MigrationError
+from daemon.migrations.standing import upgrade_all
 from daemon.recorder import FILE as CANDLES
 from daemon.rehearsal import RehearsalError, exchange_options, local_exchange, mirror_options
 from daemon.view import Lines, LiveView
@@ -52,6 +56,8 @@ CODES: tuple[tuple[type[Exception], int], ...] = (
     (ShutdownTimeout, TIMEOUT),
     (LockError, FAILURE),
     (JournalError, FAILURE),
+    (MigrationError, FAILURE),
+    (BackupError, FAILURE),
     (OSError, FAILURE),
 )
 
@@ -90,7 +96,7 @@ def run_rehearsal(
 ) -> int:
     """Run a daemon and a local exchange for it, in a directory of their own: the last rehearsal's journal gives way."""
     symbols = [symbol_of(path) or config.symbols[0] for path in data] or list(config.symbols)
-    config = config.model_copy(update={"state_dir": config.rehearsal_dir, "symbols": tuple(symbols)})
+    config = config.replaced(state_dir=config.rehearsal_dir, symbols=tuple(symbols))
 
     async def work() -> int:
         predictor = _predictor(config)
@@ -101,7 +107,7 @@ def run_rehearsal(
                 for file in config.state_dir.glob(f"{name}*"):
                     file.unlink()
             exchange = config.exchange.model_copy(update={"url": url})
-            return await _attended(config.model_copy(update={"exchange": exchange}), predictor, candles, as_json)
+            return await _attended(config.replaced(exchange=exchange), predictor, candles, as_json)
 
     return _told(config, as_json, work)
 
@@ -113,7 +119,7 @@ def run_paper(config: DaemonConfig, where: str, candles: int | None, as_json: bo
         predictor = _predictor(config)
         async with local_exchange(mirror_options(config, where), config.state_dir / EXCHANGE_LOG) as url:
             exchange = config.exchange.model_copy(update={"url": url})
-            return await _attended(config.model_copy(update={"exchange": exchange}), predictor, candles, as_json)
+            return await _attended(config.replaced(exchange=exchange), predictor, candles, as_json)
 
     return _told(config, as_json, work)
 
@@ -215,6 +221,8 @@ async def _attended(
 ) -> int:
     """Run the daemon with somebody looking on, and print what it did."""
     alerts = Alerts(alert_urls(config.alerts), config.alerts.level)
+    finish(config.state_dir)
+    upgrade_all(config.state_dir, config.deadlines.journal_s)
     journal = Journal(config.state_dir, config.deadlines.journal_s)
     daemon = Daemon(config, load_rules(config.rules), predictor, journal, alerts, candles, session)
     _listen_to_signals(daemon)
@@ -259,3 +267,7 @@ def _listen_to_signals(daemon: Daemon) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)
+    if sys.stdin is not None and sys.stdin.isatty():  # a terminal that is closed is no wish to reload
+        loop.add_signal_handler(signal.SIGHUP, stop, signal.SIGHUP)
+    else:
+        loop.add_signal_handler(signal.SIGHUP, daemon.hang_up)
