@@ -15,7 +15,7 @@ export ORT_DISABLE_TELEMETRY := 1
 PIP := $(PY) -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run paper test browser setup train lint format schema parity faults crash soak gate quality bench peers starter picture clean
+.PHONY: help run paper test browser setup train lint format schema parity faults crash soak gate quality bench peers starter picture install uninstall clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -83,6 +83,22 @@ starter: $(VENV)/.full ## make the starter set again, on the synthetic market
 
 picture: $(VENV)/.serving ## draw the terminal view for the README
 	@PYTHONPATH=. $(PY) docs/picture.py
+
+PREFIX ?= /opt/regimen
+DESTDIR ?=
+EXTRAS ?= $(ACCEL)
+INTERPRETER ?= $(PREFIX)/venv/bin/python
+PLACES = PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" INTERPRETER="$(INTERPRETER)"
+
+install: ## put program and units into PREFIX (/opt/regimen), as root; DESTDIR=, EXTRAS=cpu,train; INTERPRETER= uses that Python as it is
+ifeq ($(INTERPRETER),$(PREFIX)/venv/bin/python)
+	@[ -x "$(DESTDIR)$(INTERPRETER)" ] || { $(PYTHON) -m venv "$(DESTDIR)$(PREFIX)/venv" && touch "$(DESTDIR)$(PREFIX)/venv/.regimen"; }
+	@"$(DESTDIR)$(INTERPRETER)" -m pip install --disable-pip-version-check --quiet --constraint constraints.txt '.[$(EXTRAS)]'
+endif
+	@$(PLACES) systemd/install.sh
+
+uninstall: ## take it out again; configuration and state stay unless PURGE=yes
+	@$(PLACES) PURGE="$(PURGE)" systemd/uninstall.sh
 
 clean: ## remove what was built: environment, state, caches
 	@rm -rf $(VENV) var build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -41,6 +41,7 @@ from daemon.options import (
     rehearsed,
     state_dir,
 )
+from daemon.unit_command import COMMANDS as UNIT
 from market import arguments
 from market.instruments import cash_text
 from market.timeframes import utc_text
@@ -380,7 +381,7 @@ def _end(outcome: Callable[[], int]) -> None:
     sys.exit(code)
 
 
-for added in (*MIGRATING, *BACKING_UP):
+for added in (*MIGRATING, *BACKING_UP, *UNIT):
     main.add_command(added)
 
 if __name__ == "__main__":

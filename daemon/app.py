@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from copy import copy
 from typing import Any, Protocol
 
@@ -24,19 +24,23 @@ from daemon.candle_feed import CandleFeed, Told
 from daemon.candle_store import CandleStore
 from daemon.clock import now_ms
 from daemon.commands import Command, RecordDecisions, RecordExposure, Settled
-from daemon.config import DaemonConfig, Mode, OnStop
-from daemon.control import ControlServer
+from daemon.config import DaemonConfig, Deadlines, Mode, OnStop
+from daemon.control import Answer, ControlServer
 from daemon.engine import Engine
-from daemon.events import Event, OperatorCommand, Order
+from daemon.events import Event, OperatorCommand, Order, RulesChanged
 from daemon.execution import Execution
 from daemon.identity import prefix
 from daemon.inbox import Inbox
 from daemon.inference import Inference
 from daemon.inlet import Inlet
 from daemon.journal import Journal
+from daemon.lifecycle.wiring import Lifecycle
+from daemon.liveness import Liveness
+from daemon.notify import Manager
 from daemon.outbox import Outbox
 from daemon.reconciliation import Reconciliation
 from daemon.recorder import Recorder
+from daemon.reload import Offer, Part, Reload, ReloadRefused
 from daemon.state import DaemonState
 from daemon.status import status
 from daemon.streams import MarketStream, PrivateStream
@@ -99,14 +103,24 @@ class Daemon:
         """Symbols that were removed from the configuration with something open: looked after until that is closed."""
         self.config = config.model_copy(update={"symbols": (*config.symbols, *sorted(self.leaving))})
         self.watchers: list[Watcher] = []
+        self.verbs: dict[str, Answer] = {}
+        """What else may be asked for over the control socket: parts add their own."""
+        self.lifecycle: Lifecycle | None = None
         self.settled = 0
         self.stopwatch = Stopwatch()
+        self.liveness = Liveness(Manager())
         self.engine: Engine | None = None
         self.failure = ""
+        self.written = config
+        self.parts: dict[str, Part] = {}
+        self.offer: Offer | None = None
+        self._reload = Reload(self)
+        self._wait: Callable[[Deadlines], None] | None = None
         self._candles = candles
         self.inbox = Inbox()
         self.outbox: Outbox | None = None
         self._stopping = asyncio.Event()
+        self._market_live = asyncio.Event()
         self._stop_reason = ""
         self._tasks: list[asyncio.Task[Any]] = []
         self.store = CandleStore(self.config.pairs, predictor.lookback + MARGIN_CANDLES, finer_held(predictor))
@@ -114,12 +128,17 @@ class Daemon:
         self.control = ControlServer(config.state_dir, self._answer)
         self.inlet = Inlet(self.inbox.offer, self.stopwatch)
         self.venue = configured(config, self.inlet.frame, session)
-        self._backfill = Backfill(self.venue)
+        self.backfill = Backfill(self.venue)
 
     @property
     def stopping(self) -> bool:
         """Whether it was told to stop."""
         return self._stopping.is_set()
+
+    @property
+    def in_service(self) -> str:
+        """Id of the set that predicts."""
+        return self.predictor.id
 
     def stop(self, reason: str) -> None:
         """Begin to stop; positions are protected or flattened, as configured."""
@@ -145,6 +164,7 @@ class Daemon:
         control = self.control
         await control.open()
         self._spawn(self.alerts.run(), "alerts")
+        self._spawn(self.liveness.start(), "start")
         try:
             boot.check_features(self.predictor, self.venue.profile, self._state, self.alerts)
             instruments = await boot.reach(
@@ -177,7 +197,7 @@ class Daemon:
         by_symbol = self.venue.instruments
         own = prefix(self.journal.deployment)
         real = self.config.mode is not Mode.SANDBOX
-        inference = Inference(self.predictor, self.store, self._backfill, self.config.decision, by_symbol, expires=real)
+        inference = Inference(self.predictor, self.store, self.backfill, self.config.decision, by_symbol, expires=real)
         reconciliation = Reconciliation(
             self.venue, by_symbol, self.journal.last_fill, lambda: engine.state.known_until, own
         )
@@ -198,21 +218,24 @@ class Daemon:
             loop.call_soon_threadsafe(outbox.look)
 
         self.journal.listen(look)
+        lifecycle = self.lifecycle = await Lifecycle.of(self, engine, inference)
         try:
-            await boot.check_market(self._backfill, self.config, engine.state)
-            await self._open_streams(engine, execution, inference)
+            await boot.check_market(self.backfill, self.config, engine.state)
+            await self._open_streams(engine, outbox, execution, inference)
+            lifecycle.start(self._spawn)
             await self._loop(engine, outbox, execution)
         finally:
             self.journal.listen(_nobody)
+            await lifecycle.close()
             outbox.close()
             await execution.close()
             inference.close()
 
-    async def _open_streams(self, engine: Engine, execution: Execution, inference: Inference) -> None:
+    async def _open_streams(self, engine: Engine, outbox: Outbox, execution: Execution, inference: Inference) -> None:
         """The private stream first, so that nothing is lost between the account's truth and the first event."""
         deadlines = self.config.deadlines
         feed = CandleFeed(
-            self.store, self._backfill, self._candle, deadlines.close_s, self._decided_until, record=self.recorder.take
+            self.store, self.backfill, self._candle, deadlines.close_s, self._decided_until, record=self.recorder.take
         )
 
         async def reconcile() -> None:
@@ -234,7 +257,15 @@ class Daemon:
             first_data_s=deadlines.first_data_s,
             data_s=deadlines.data_s,
         )
+        self._market_live = market.live
         self.inlet.open(feed, market, private, self.venue)
+
+        def wait(deadlines: Deadlines) -> None:
+            market.expect(first_data_s=deadlines.first_data_s, data_s=deadlines.data_s)
+            private.expect(first_data_s=deadlines.first_data_s, told_s=deadlines.told_s)
+            feed.close_s, outbox.patience_s = deadlines.close_s, deadlines.record_s
+
+        self._wait = wait
         self._spawn(self.inlet.run(), "inlet")
         self._spawn(private.run(), "private")
         self._spawn(self._after(private.live, market.run()), "market")
@@ -272,6 +303,7 @@ class Daemon:
                     f"stops rest at the exchange, and the next start takes over from there"
                 )
             self._step(engine, outbox, await self.inbox.get())
+            self.liveness.turned(self, self._market_live.is_set())
             if len(self.inbox):
                 await asyncio.sleep(0)  # a burst of events does not keep a command from starting
 
@@ -333,9 +365,41 @@ class Daemon:
         flat = all(d.book.lot is None for d in desks) or self.config.on_stop is OnStop.PROTECT
         return flat and not len(self.inbox) and engine.state.deciding < 0 and all(d.at_rest for d in desks)
 
+    # another configuration
+
+    def hang_up(self) -> None:
+        """Read the configuration again, as SIGHUP asks."""
+        self._spawn(self.reload("SIGHUP"), "reload")
+
+    async def reload(self, who: str) -> dict[str, Any]:
+        """Put what the configuration's file says now in force, as a whole or not at all."""
+        if self._wait is None or self.stopping:
+            return {"error": f"it {'stops' if self.stopping else 'is starting'}: nothing was read again"}
+        self.liveness.reloading()
+        try:
+            return {"changed": list(await self._reload.run(who))}
+        except ReloadRefused as error:
+            return {"refused": error.lines}
+        finally:
+            self.liveness.reloaded()
+
+    def adopt(self, config: DaemonConfig, rules: Rules, tightened: tuple[str, ...], who: str) -> None:
+        """Go by another configuration: the engine from its next decision on, all else at once."""
+        assert self.engine is not None
+        assert self._wait is not None
+        self.written, self.rules, self.tightened = config, rules, tightened
+        self.config = config.model_copy(update={"symbols": self.config.symbols})
+        self._wait(config.deadlines)
+        settings = self.engine.settings
+        new = boot.settings(
+            self.config, rules, settings.deployment, settings.instruments, settings.max_hold_bars, self.leaving
+        )
+        waits = (new.batch_ms, new.patience.answer_ms, new.patience.protect_ms, new.patience.reconcile_ms)
+        self.inbox.put(RulesChanged(rules, *waits, str(new.foreign), who))
+
     # around
 
-    def _spawn(self, work: Any, name: str) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         task = asyncio.create_task(work, name=name)
         task.add_done_callback(self._ended)
         self._tasks.append(task)
@@ -347,11 +411,16 @@ class Daemon:
             self.failure = f"{task.get_name()} ended in an error: {error!r}"
             self.stop(self.failure)
 
-    async def _answer(self, verb: str, who: str) -> dict[str, Any]:
+    async def _answer(self, verb: str, who: str, args: dict[str, Any]) -> dict[str, Any]:
         if verb == "status":
             return status(self)
+        if verb in self.verbs:
+            return await self.verbs[verb](verb, who, args)
+        if verb == "reload":
+            return await self.reload(who)
         if verb not in OPERATORS:
-            return {"error": f"unknown verb {verb!r}; known are status, {', '.join(OPERATORS)}"}
+            known = ", ".join(("status", "reload", *OPERATORS, *self.verbs))
+            return {"error": f"unknown verb {verb!r}; known are {known}"}
         if self.engine is None:
             return {"error": "the exchange is not reached yet: nothing was done; ask again, or act at the exchange"}
         if not self.inbox.offer(OperatorCommand(Order(verb), who)):

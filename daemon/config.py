@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
@@ -127,6 +127,7 @@ class DaemonConfig(Section):
     backup: Backup | None = Field(None, description="Backups of the state directory; empty: only by `backup`.")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     _file: Path | None = PrivateAttr(None)
+    _replaced: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @field_validator("timeframes", "decision_timeframe")
     @classmethod
@@ -151,6 +152,18 @@ class DaemonConfig(Section):
         if self.retraining and (wrong := self.retraining.misfit(self.decision_timeframe, self.exchange.id)):
             raise ValueError(wrong)
         return self
+
+    def replaced(self, **values: Any) -> DaemonConfig:
+        """The same with values that a command puts in the place of the file's; when it is read again they stay."""
+        copy = self.model_copy(update=values)
+        copy._replaced = self._replaced | values
+        return copy
+
+    def read_again(self) -> DaemonConfig:
+        """What its file says now; raises ConfigError as `load_config` does."""
+        if self._file is None:
+            raise ConfigError(["this configuration was read from no file; there is nothing to read again"])
+        return load_config(self._file).replaced(**self._replaced)
 
     @property
     def file(self) -> str:

@@ -96,7 +96,7 @@ def run_rehearsal(
 ) -> int:
     """Run a daemon and a local exchange for it, in a directory of their own: the last rehearsal's journal gives way."""
     symbols = [symbol_of(path) or config.symbols[0] for path in data] or list(config.symbols)
-    config = config.model_copy(update={"state_dir": config.rehearsal_dir, "symbols": tuple(symbols)})
+    config = config.replaced(state_dir=config.rehearsal_dir, symbols=tuple(symbols))
 
     async def work() -> int:
         predictor = _predictor(config)
@@ -107,7 +107,7 @@ def run_rehearsal(
                 for file in config.state_dir.glob(f"{name}*"):
                     file.unlink()
             exchange = config.exchange.model_copy(update={"url": url})
-            return await _attended(config.model_copy(update={"exchange": exchange}), predictor, candles, as_json)
+            return await _attended(config.replaced(exchange=exchange), predictor, candles, as_json)
 
     return _told(config, as_json, work)
 
@@ -119,7 +119,7 @@ def run_paper(config: DaemonConfig, where: str, candles: int | None, as_json: bo
         predictor = _predictor(config)
         async with local_exchange(mirror_options(config, where), config.state_dir / EXCHANGE_LOG) as url:
             exchange = config.exchange.model_copy(update={"url": url})
-            return await _attended(config.model_copy(update={"exchange": exchange}), predictor, candles, as_json)
+            return await _attended(config.replaced(exchange=exchange), predictor, candles, as_json)
 
     return _told(config, as_json, work)
 
@@ -267,3 +267,7 @@ def _listen_to_signals(daemon: Daemon) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)
+    if sys.stdin is not None and sys.stdin.isatty():  # a terminal that is closed is no wish to reload
+        loop.add_signal_handler(signal.SIGHUP, stop, signal.SIGHUP)
+    else:
+        loop.add_signal_handler(signal.SIGHUP, daemon.hang_up)

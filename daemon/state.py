@@ -25,7 +25,8 @@ class Lot:
     `opened` what was ever opened. `stop` is the trigger (ticks) wanted now, `stop_bps` its distance. `fees` and
     `funding` are what it has cost so far, `coin_fees` what fees paid in another coin were worth, `margin` what the
     exchange holds for it. `payments` tells funding that is told twice: the hour (since 1970) and the amount of each.
-    `stop_tries` counts the stops placed since one was last confirmed.
+    `stop_tries` counts the stops placed since one was last confirmed. `max_hold_bars` is the longest holding of the
+    model set that wanted it, whatever set answers now; 0 where no set did.
     """
 
     side: int
@@ -47,6 +48,7 @@ class Lot:
     exit_notional: int = 0
     stop_tries: int = 0
     payments: list[tuple[int, int]] = field(default_factory=list)
+    max_hold_bars: int = 0
 
 
 @dataclass(slots=True)
@@ -94,6 +96,7 @@ class Working:
     filled: int = 0
     executed: int = 0
     asked: int = 0
+    max_hold_bars: int = 0
 
     @property
     def done(self) -> bool:
@@ -194,6 +197,8 @@ class DaemonState:
     and `grids` are the tick and step that each symbol's integers count.
     `deciding` is the decision candle (open time) under way or -1, since `began_at`; `actions` what is left to do of its
     plan and `pursuing` the symbol whose action is under way. `waiting` maps a close time to what arrived for it.
+    `model_set` is the set that the last decision asked, `serving` the one that the next will, and `max_hold_bars` the
+    longest holding of that.
     `closes` holds each symbol's last decision candle (open time) and its close in ticks, `opinions` what inference last
     said.
     """
@@ -217,6 +222,8 @@ class DaemonState:
     sent: Sent = field(default_factory=Sent)
     grids: dict[str, str] = field(default_factory=dict)
     model_set: str = ""
+    serving: str = ""
+    max_hold_bars: int = 0
     books: dict[str, Book] = field(default_factory=dict)
     deciding: int = -1
     began_at: int = 0

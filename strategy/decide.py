@@ -6,7 +6,7 @@ randomness, no I/O: the daemon and the backtest call this same function.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from market import fills
 from market.instruments import cash_text
@@ -71,7 +71,8 @@ def plan(situation: Situation, rules: Rules, max_hold_bars: int) -> Plan:
     rules : Rules
         The trading rules.
     max_hold_bars : int
-        The model set's longest holding in decision candles; the rules' own, where given, comes before it.
+        The present model set's longest holding in decision candles. Before it comes that of the set which opened a
+        position, and before both the rules' own, where given.
 
     Returns
     -------
@@ -79,7 +80,6 @@ def plan(situation: Situation, rules: Rules, max_hold_bars: int) -> Plan:
         Equity, actions in the order to be done (exits, tightenings, entries), one decision a symbol (two when it
         reverses) and the memories for the next candle: the symbols' in the situation's order, and the account's.
     """
-    longest = rules.max_hold_bars or max_hold_bars
     states = situation.symbols
     memories = tuple(_remember(s, rules) for s in states)
     views = [_view(s, rules) for s in states]
@@ -100,6 +100,8 @@ def plan(situation: Situation, rules: Rules, max_hold_bars: int) -> Plan:
             else:
                 decisions.append(_nothing(state, Reason.NO_PREDICTION))
             continue
+        # Rule: a position keeps the longest holding it was opened with, whatever set answers by now.
+        longest = rules.max_hold_bars or holding.max_hold_bars or max_hold_bars
         why = _exit_reason(situation, account, rules, longest, holding, view)
         if why is not None:
             exits.append(Exit(state.instrument.symbol, holding.side, holding.quantity, why))
@@ -121,7 +123,7 @@ def plan(situation: Situation, rules: Rules, max_hold_bars: int) -> Plan:
     entries: list[Action] = []
     for state, memory, view in flat:
         entry, decision = _entry(situation, account, rules, budget, state, memory, view)
-        entries.extend(entry)
+        entries.extend(replace(wanted, max_hold_bars=max_hold_bars) for wanted in entry)
         decisions.append(decision)
     return Plan(equity, (*exits, *moves, *entries), tuple(decisions), memories, account)
 

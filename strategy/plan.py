@@ -169,6 +169,8 @@ class Holding:
         Price of the resting stop, ticks.
     stop_bps : int
         Distance the stop was placed at, in 1e-4 of the average fill.
+    max_hold_bars : int
+        Longest holding of the model set that it was opened by, in candles; 0 where that is the present one's.
     """
 
     side: int
@@ -178,6 +180,7 @@ class Holding:
     entry_bar: int
     stop: int
     stop_bps: int
+    max_hold_bars: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +235,10 @@ class Tighten:
 
 @dataclass(frozen=True, slots=True)
 class Enter:
-    """Open a position at market; the stop goes in at `stop_bps` from the average fill."""
+    """Open a position at market; the stop goes in at `stop_bps` from the average fill.
+
+    `max_hold_bars` is the longest holding of the model set that wants it, which the position keeps.
+    """
 
     symbol: str
     side: int
@@ -240,6 +246,7 @@ class Enter:
     leverage: int
     stop_bps: int
     reason: Reason
+    max_hold_bars: int = 0
 
 
 Action = Exit | Tighten | Enter
