@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 import configs
+from configs import ConfigError
 from daemon.backup.config import Backup
 from daemon.credentials import secret
 from daemon.desk import Foreign
