@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 PIECE = 256 * 2**10
@@ -19,8 +19,9 @@ class Log(Protocol):
     async def over(self) -> bool:
         """Whether the job's result is there: what the log holds then is all of it."""
 
-    async def ask(self) -> bool:
-        """Whether the job is over, asked of the place, which says so of a dead one."""
+    @property
+    def ask(self) -> Callable[[], Awaitable[bool]]:
+        """Gives whether the job is over, asked of the place, which says so of a dead one."""
 
     async def read(self, offset: int) -> bytes:
         """At most `PIECE` bytes from there; none at its end, or while there is no log."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import posixpath
 import shutil
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import asyncssh
@@ -25,6 +27,8 @@ from models.jobs.folder import PARTIAL
 from models.jobs.request import INPUTS, LOG, REQUEST, RESULT, SETS, Result
 
 _LONGEST_RESULT = 2**20
+_ASKED_S = 15.0
+"""A job seen running is asked after no more often, since that starts a python there. Its end is seen at once."""
 
 
 class SshJobs:
@@ -35,6 +39,7 @@ class SshJobs:
     def __init__(self, config: Ssh) -> None:
         self._config = config
         self._host = Host(config)
+        self._seen: dict[str, float] = {}
 
     async def submit(self, job: Path) -> None:
         """As `Backend.submit`: sent to ``<id>.partial``, named ``<id>`` when all of it is there, and started."""
@@ -48,16 +53,12 @@ class SshJobs:
 
     async def status(self, run_id: str) -> JobStatus:
         """As `Backend.status`: of its result, if that is there; else the machine is asked."""
-        async with self._host.doing(f"asking for {run_id}"):
-            if (result := await self._result(run_id)) is not None:
-                return status_of(result)
-            if not await (await self._host.files()).isdir(self._there(run_id)):
-                return JobStatus(Phase.UNKNOWN)
-        return await self._ask("status", run_id)
+        return await self._status(run_id, _ASKED_S)
 
     def logs(self, run_id: str, offset: int) -> AsyncIterator[bytes]:
         """As `Backend.logs`."""
-        return follow(_LogThere(self, self._host, self._there(run_id), run_id), offset, self._config.poll_s)
+        log = _LogThere(self._host, self._there(run_id), lambda: self._over(run_id))
+        return follow(log, offset, self._config.poll_s)
 
     async def cancel(self, run_id: str) -> None:
         """As `Backend.cancel`; what was half sent is removed."""
@@ -93,6 +94,28 @@ class SshJobs:
     async def close(self) -> None:
         """As `Backend.close`."""
         await self._host.close()
+
+    async def _status(self, run_id: str, seen_s: float) -> JobStatus:
+        """How far it is; where it was seen running within so many seconds, it is taken to run unless it has ended."""
+        async with self._host.doing(f"asking for {run_id}"):
+            if (result := await self._result(run_id)) is not None:
+                self._seen.pop(run_id, None)
+                return status_of(result)
+            if time.monotonic() - self._seen.get(run_id, -math.inf) < seen_s:
+                return JobStatus(Phase.RUNNING)
+            if not await (await self._host.files()).isdir(self._there(run_id)):
+                return JobStatus(Phase.UNKNOWN)
+        status = await self._ask("status", run_id)
+        if status.phase is Phase.RUNNING:
+            self._seen[run_id] = time.monotonic()
+        return status
+
+    async def _over(self, run_id: str) -> bool:
+        """Whether the job whose log says nothing is over."""
+        status = await self._status(run_id, 0)
+        if status.phase is Phase.UNKNOWN:
+            raise BackendError(f"{self._host}: no job {run_id} there, so there is no log", lasting=True)
+        return status.phase.over
 
     async def _send(self, job: Path, there: str) -> None:
         """Bring the folder there; another who did so at the same time may have been first."""
@@ -138,23 +161,17 @@ class SshJobs:
 
 
 class _LogThere:
-    """A job's log on the other machine."""
+    """A job's log on the other machine; `ask` says whether the job is over."""
 
-    def __init__(self, jobs: SshJobs, host: Host, folder: str, run_id: str) -> None:
-        self._jobs, self._host, self._folder, self._run_id = jobs, host, folder, run_id
+    def __init__(self, host: Host, folder: str, ask: Callable[[], Awaitable[bool]]) -> None:
+        self._host, self._folder, self.ask = host, folder, ask
 
     async def over(self) -> bool:
-        async with self._host.doing(f"reading the log of {self._run_id}"):
+        async with self._host.doing(f"reading the log in {self._folder}"):
             return await (await self._host.files()).exists(posixpath.join(self._folder, RESULT))
 
-    async def ask(self) -> bool:
-        status = await self._jobs.status(self._run_id)
-        if status.phase is Phase.UNKNOWN:
-            raise BackendError(f"{self._host}: no job {self._run_id} there, so there is no log", lasting=True)
-        return status.phase.over
-
     async def read(self, offset: int) -> bytes:
-        async with self._host.doing(f"reading the log of {self._run_id}"):
+        async with self._host.doing(f"reading the log in {self._folder}"):
             return await self._host.read(posixpath.join(self._folder, LOG), offset, PIECE) or b""
 
 

@@ -10,6 +10,7 @@ import shlex
 import stat
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 
 import asyncssh
@@ -24,6 +25,7 @@ SILENCES = 3
 """So many questions without an answer, and the line is taken for dead."""
 PIECE = 4 * 2**20
 """Bytes of a file sent or fetched at once."""
+_UNREACHABLE = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN)
 
 
 class Host:
@@ -85,6 +87,8 @@ class Host:
             await self._drop()
             raise BackendError(f"{self}: no answer to {what} in {self._config.answer_s:g} s") from error
         except OSError as error:
+            if isinstance(error, ConnectionError) or error.errno in _UNREACHABLE:
+                raise BackendError(f"{self}: the line was cut at {what}: {error}; the job there goes on") from error
             where, why = error.filename or "this machine", error.strerror or error
             raise BackendError(
                 f"{where}: {why}, at {what}; free some space or give the daemon's user the right to it",
@@ -108,12 +112,11 @@ class Host:
     async def bring(self, source: str, target: Path) -> None:
         """Write a file of that machine here."""
         files = await self.files()
-        opened = await asyncio.to_thread(target.open, "xb")
+        opened = await asyncio.to_thread(lambda: target.open("xb", buffering=0))
         try:
             async with files.open(source, "rb") as there:
                 while part := await self._piece(there):
-                    await asyncio.to_thread(opened.write, part)
-            await asyncio.to_thread(opened.flush)
+                    await asyncio.to_thread(_written, opened, part)
         finally:
             await asyncio.to_thread(opened.close)
 
@@ -251,3 +254,14 @@ class Host:
         except (BackendError, asyncssh.Error, OSError):
             return None
         return int(told.bavail or 0) * int(told.frsize or 0)
+
+
+def _written(file: FileIO, part: bytes) -> None:
+    """Write all of it; an error names the file, as writing alone does not."""
+    rest = memoryview(part)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError as error:
+        error.filename = file.name
+        raise

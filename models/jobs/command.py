@@ -12,7 +12,6 @@ import click
 
 from models.jobs import supervision
 from models.jobs.folder import JobError, prune, request_of
-from models.jobs.request import Result
 from models.jobs.running import carry_out
 
 FAILURE, TIMEOUT, INTERRUPTED = 1, 5, 130
@@ -47,7 +46,8 @@ def group(module: str) -> click.Group:
         """Do what DIR/request.json says, here and now; SIGTERM ends it as canceled."""
         _own(module, folder)
         result = carry_out(folder)
-        _tell(supervision.state(folder), as_json)
+        if as_json:  # else nothing: this is written to the log, which is all there when the result is
+            _tell(supervision.state(folder), as_json)
         sys.exit(_CODES[result.outcome])
 
     @job.command()
@@ -86,8 +86,8 @@ def group(module: str) -> click.Group:
     @said(module)
     def pending(jobs: Path) -> None:
         """Do what waits in the folder JOBS, one after another: what the path unit's service runs."""
-        for result in supervision.pending(jobs, module):
-            click.echo(_line(result))
+        for line in supervision.pending(jobs, module):
+            click.echo(line)
 
     return job
 
@@ -118,7 +118,3 @@ def _own(module: str, folder: Path) -> None:
 
 def _tell(state: supervision.State, as_json: bool) -> None:
     click.echo(supervision.as_json(state) if as_json else f"{state.phase}{': ' if state.text else ''}{state.text}")
-
-
-def _line(result: Result) -> str:
-    return f"job {result.id}: {result.outcome}{' ' if result.text else ''}{result.text.partition(chr(10))[0]}"

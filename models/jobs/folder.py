@@ -21,7 +21,7 @@ from models.jobs.request import INPUTS, LOG, REQUEST, RESULT, Judging, Request, 
 from models.modelset import replace_file
 from models.parts import Part, UtcText
 
-PROCESS, LOCK, RESERVE = "process.json", "lock", "reserve"
+PROCESS, LOCK, RESERVE, CANCEL = "process.json", "lock", "reserve", "cancel"
 PARTIAL = ".partial"
 """Ends the name of a folder that is still being filled."""
 _ABANDONED_S = 86_400.0
