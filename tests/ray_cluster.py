@@ -93,7 +93,7 @@ class RayCluster:
         """End both, by their processes' ids."""
         for node in (self.worker, self.head):
             if node is not None:
-                _end(node)
+                _kill(node)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _start(self, *options: str) -> subprocess.Popen[bytes]:
@@ -101,7 +101,7 @@ class RayCluster:
             f"--num-cpus={self._cores}", "--object-store-memory=100000000", "--disable-usage-stats",
             "--node-ip-address=127.0.0.1",
         )  # fmt: skip
-        quiet = {"REGIMEN_CACHE": str(self.folder / "cache"), "RAY_USAGE_STATS_ENABLED": "0", "RAY_prestart_worker_first_driver": "0"}
+        quiet = {"REGIMEN_CACHE": str(self.folder / "cache"), "RAY_USAGE_STATS_ENABLED": "0"}
         environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"} | quiet
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen(
@@ -131,32 +131,14 @@ class RayCluster:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _below(node: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    try:
-        return psutil.Process(node.pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
-
-
 def _kill(node: subprocess.Popen[bytes]) -> None:
-    for process in _below(node):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
+    """Kill a node and all below it: in the order it would take for itself it takes seconds to end."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(node.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
     node.kill()
     node.wait()
-
-
-def _end(node: subprocess.Popen[bytes]) -> None:
-    below = _below(node)
-    node.terminate()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        node.wait(30)
-    _, left = psutil.wait_procs(below, 10)
-    for process in left:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    if node.poll() is None:
-        _kill(node)
 
 
 @contextlib.contextmanager

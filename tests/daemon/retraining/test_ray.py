@@ -1,4 +1,4 @@
-"""The Ray backend against a real head and a worker: a run is one job, its words are whole, and what it made comes back."""
+"""The Ray backend against a real head and worker: a run is one job, its words are whole, what it made comes back."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shutil
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from pydantic import ValidationError
 
 from configs import ConfigError
 from daemon.retraining.backend import BackendError, JobStatus, Phase
-from daemon.retraining.ray import Artifacts, Ray, RayJobs
+from daemon.retraining.places import Artifacts, Ray
+from daemon.retraining.ray import RayJobs
 from market import history, synthetic
 from market.timeframes import Timeframe
 from models.jobs.folder import prepare
@@ -52,14 +54,14 @@ class Place:
     cluster: RayCluster
     folder: Path
 
-    def config(self, **changed: object) -> RayJobs:
+    def config(self, **changed: object) -> Ray:
         # the same folder by two names, as a mount has
         artifacts = Artifacts(here=self.folder / "here", there=str(self.folder / "there"), late_s=1)
         told = {
-            "address": self.cluster.url, "token_name": "RAY_AUTH_TOKEN", "python": os.sys.executable,
+            "address": self.cluster.url, "token_name": "RAY_AUTH_TOKEN", "python": sys.executable,
             "checkout": str(ROOT), "artifacts": artifacts, "poll_s": 0.3,
         }  # fmt: skip
-        return RayJobs.model_validate({**told, **changed})
+        return Ray.model_validate({**told, **changed})
 
     def job(self, run_id: str, spec: str = SPEC) -> Path:
         """A training of that name, ready to be sent out."""
@@ -86,15 +88,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 @asynccontextmanager
-async def backend(config: RayJobs) -> AsyncIterator[Ray]:
-    opened = Ray(config)
+async def backend(config: Ray) -> AsyncIterator[RayJobs]:
+    opened = RayJobs(config)
     try:
         yield opened
     finally:
         await opened.close()
 
 
-async def ended(ray: Ray, run_id: str) -> JobStatus:
+async def ended(ray: RayJobs, run_id: str) -> JobStatus:
     """The job's status once it is over."""
     deadline = asyncio.get_running_loop().time() + PATIENCE_S
     while not (status := await ray.status(run_id)).phase.over:
@@ -138,7 +140,7 @@ def trained(place: Place) -> Trained:
     return asyncio.run(told())
 
 
-async def _rest(ray: Ray, run_id: str, offset: int) -> bytes:
+async def _rest(ray: RayJobs, run_id: str, offset: int) -> bytes:
     return b"".join([piece async for piece in ray.logs(run_id, offset)])
 
 
@@ -155,7 +157,7 @@ def _kill_the_worker_at_work(cluster: RayCluster) -> None:
 
 def test_a_training_is_done_though_a_machine_is_killed_at_work(trained: Trained, place: Place) -> None:
     assert trained.status == JobStatus(Phase.DONE), trained.rest.decode()
-    assert place.cluster.worker is None
+    assert b"the node it was running on is dead" in trained.rest  # and it had work, which was done elsewhere
 
 
 async def test_a_set_comes_back_from_the_cluster_verified(trained: Trained, place: Place, tmp_path: Path) -> None:
@@ -163,8 +165,8 @@ async def test_a_set_comes_back_from_the_cluster_verified(trained: Trained, plac
         folder = await ray.fetch(trained.run_id, tmp_path)
         assert await ray.fetch(trained.run_id, tmp_path) == folder
     assert ModelSet.load(folder).manifest.data.symbols == ("BTCUSDT",)
-    assert [path.name for path in tmp_path.iterdir() if path.name != "incoming"] == [folder.name]
-    assert not any((tmp_path / "incoming").iterdir())
+    assert sorted(os.listdir(tmp_path)) == sorted(["incoming", folder.name])
+    assert not os.listdir(tmp_path / "incoming")
 
 
 def test_a_run_that_is_submitted_again_is_one_job(trained: Trained) -> None:
@@ -195,10 +197,10 @@ async def test_a_set_that_was_changed_on_the_way_is_refused(trained: Trained, pl
         assert caught.value.lasting
         victim.unlink()
         victim.symlink_to(secret)  # a link could lead to any file of this machine
-        with pytest.raises(BackendError, match="cannot be copied"):
+        with pytest.raises(BackendError, match="symbolic link"):
             await ray.fetch(trained.run_id, tmp_path / "store")
-    assert not any((tmp_path / "store" / "incoming").iterdir())
-    assert [path.name for path in (tmp_path / "store").iterdir()] == ["incoming"]
+    assert os.listdir(tmp_path / "store") == ["incoming"]
+    assert not os.listdir(tmp_path / "store" / "incoming")
 
 
 async def test_a_done_job_whose_result_is_not_seen_here_has_failed_and_says_where_it_was_looked_for(
@@ -233,14 +235,18 @@ async def test_a_canceled_job_ends_with_all_it_started(place: Place) -> None:
           "the canceled job lives on")  # fmt: skip
 
 
-async def test_a_job_that_fails_says_why(place: Place) -> None:
+async def test_a_job_whose_files_were_changed_on_the_way_fails_and_says_which(place: Place) -> None:
     run_id = "20261124t160000-0003"
+    job = place.job(run_id)
+    with (job / "inputs" / "funding.parquet").open("ab") as file:
+        file.write(b"more")
     async with backend(place.config()) as ray:
-        await ray.submit(place.job(run_id, "name: tiny\nsplit: {}\n"))
+        await ray.submit(job)
         status = await ended(ray, run_id)
+        with pytest.raises(BackendError, match="made no set: it ended as failed"):
+            await ray.fetch(run_id, place.folder / "store")
     assert status.phase is Phase.FAILED
-    assert "exit code 4" in status.text
-    assert "split" in status.text
+    assert "funding.parquet: its SHA-256 is" in status.text
 
 
 async def test_a_python_that_is_not_there_fails_the_job_with_the_reason(place: Place) -> None:
@@ -252,12 +258,29 @@ async def test_a_python_that_is_not_there_fails_the_job_with_the_reason(place: P
     assert "/nowhere/bin/python" in status.text
 
 
-async def test_the_doctor_is_told_version_token_and_machines(place: Place) -> None:
+async def test_the_doctor_is_told_what_the_cluster_has(place: Place, tmp_path: Path) -> None:
     async with backend(place.config()) as ray:
         line = await ray.probe()
+        jobs = await ray._ray.told("/api/jobs/")
     assert line.startswith("Ray 2.")
     assert "asks for a token" in line
-    assert str(place.folder / "here") in line
+    assert "its head: " in line
+    assert not [job for job in jobs if (job["submission_id"] or "").startswith("probe-")]
+
+
+async def test_the_doctor_is_told_what_the_cluster_lacks(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    wrong = (
+        (
+            place.config(artifacts=Artifacts(here=tmp_path / "other", there=str(tmp_path / "there"), late_s=1)),
+            "the same",
+        ),
+        (place.config(checkout="/nowhere"), "cannot train: .*/nowhere"),
+    )
+    for config, words in wrong:
+        async with backend(config) as ray:
+            with pytest.raises(BackendError, match=words):
+                await ray.probe()
 
 
 async def test_a_wrong_token_is_refused_with_what_to_do(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,7 +294,7 @@ async def test_a_wrong_token_is_refused_with_what_to_do(place: Place, monkeypatc
             assert told.value.lasting
     monkeypatch.delenv("REGIMEN_RAY_TOKEN")
     with pytest.raises(ConfigError, match="REGIMEN_RAY_TOKEN is not set"):
-        Ray(place.config(token_name="REGIMEN_RAY_TOKEN"))
+        RayJobs(place.config(token_name="REGIMEN_RAY_TOKEN"))
 
 
 async def test_a_cluster_that_asks_nobody_for_a_token_gets_no_job(place: Place) -> None:
