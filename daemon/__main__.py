@@ -42,6 +42,7 @@ from daemon.options import (
     rehearsed,
     state_dir,
 )
+from daemon.retraining.command import COMMANDS as RETRAINING
 from daemon.unit_command import COMMANDS as UNIT
 from market import arguments
 from market.instruments import cash_text
@@ -382,7 +383,7 @@ def _end(outcome: Callable[[], int]) -> None:
     sys.exit(code)
 
 
-for added in (*MIGRATING, *BACKING_UP, *DRIFT, *UNIT):
+for added in (*MIGRATING, *BACKING_UP, *RETRAINING, *DRIFT, *UNIT):
     main.add_command(added)
 
 if __name__ == "__main__":
