@@ -69,6 +69,6 @@ def ask(path: Path, verb: str, args: dict[str, Any] | None = None) -> dict[str, 
         raise Told(f"{error}{rehearsed(path)}", NOT_RUNNING) from error
     except control.NoAnswer as error:
         raise Told(str(error), TIMEOUT) from error
-    if "error" in reply:
+    if reply.get("error"):  # a run's row names the error it has not had
         raise Told(str(reply["error"]), FAILURE)
     return reply
