@@ -90,13 +90,14 @@ picture: $(VENV)/.serving ## draw the terminal view for the README
 PREFIX ?= /opt/regimen
 DESTDIR ?=
 EXTRAS ?= $(ACCEL)
-INTERPRETER ?= $(PREFIX)/venv/bin/python
-PLACES = PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" INTERPRETER="$(INTERPRETER)"
+INTERPRETER ?=
+OWN := $(PREFIX)/venv/bin/python
+PLACES = PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" INTERPRETER="$(or $(INTERPRETER),$(OWN))"
 
 install: ## put program and units into PREFIX (/opt/regimen), as root; DESTDIR=, EXTRAS=cpu,train; INTERPRETER= uses that Python as it is
-ifeq ($(INTERPRETER),$(PREFIX)/venv/bin/python)
-	@[ -x "$(DESTDIR)$(INTERPRETER)" ] || { $(PYTHON) -m venv "$(DESTDIR)$(PREFIX)/venv" && touch "$(DESTDIR)$(PREFIX)/venv/.regimen"; }
-	@"$(DESTDIR)$(INTERPRETER)" -m pip install --disable-pip-version-check --quiet --constraint constraints.txt '.[$(EXTRAS)]'
+ifeq ($(INTERPRETER),)
+	@[ -x "$(DESTDIR)$(OWN)" ] || { $(PYTHON) -m venv "$(DESTDIR)$(PREFIX)/venv" && touch "$(DESTDIR)$(PREFIX)/venv/.regimen"; }
+	@"$(DESTDIR)$(OWN)" -m pip install --disable-pip-version-check --quiet --constraint constraints.txt '.[$(EXTRAS)]'
 endif
 	@$(PLACES) systemd/install.sh
 

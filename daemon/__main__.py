@@ -22,7 +22,9 @@ from rich.console import Console
 from rich.table import Table
 
 from configs.schema import schema_is_current, write_schema
+from daemon.backup.command import COMMANDS as BACKING_UP
 from daemon.config import DaemonConfig, Mode
+from daemon.drift.command import COMMANDS as DRIFT
 from daemon.journal import FILE, Journal, JournalError
 from daemon.migrations.command import COMMANDS as MIGRATING
 from daemon.options import (
@@ -382,7 +384,7 @@ def _end(outcome: Callable[[], int]) -> None:
     sys.exit(code)
 
 
-for added in (*MIGRATING, *RETRAINING, *SWAPPING, *UNIT):
+for added in (*MIGRATING, *BACKING_UP, *RETRAINING, *SWAPPING, *DRIFT, *UNIT):
     main.add_command(added)
 
 if __name__ == "__main__":

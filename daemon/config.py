@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 import configs
+from configs import ConfigError
+from daemon.backup.config import Backup
 from daemon.credentials import secret
 from daemon.desk import Foreign
 from daemon.drift.config import Drift
@@ -126,6 +128,7 @@ class DaemonConfig(Section):
     retraining: Retraining | None = Field(None, description="Training of new sets; empty: none.")
     swapping: Swapping = Swapping()
     drift: Drift | None = Field(None, description="Looking for drift; empty: nobody looks.")
+    backup: Backup | None = Field(None, description="Backups of the state directory; empty: only by `backup`.")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     _file: Path | None = PrivateAttr(None)
     _replaced: dict[str, Any] = PrivateAttr(default_factory=dict)
@@ -213,6 +216,7 @@ def load_config(path: Path) -> DaemonConfig:
             "model_sets": (folder / config.model_sets.expanduser()).resolve(),
             "rules": (folder / config.rules.expanduser()).resolve(),
             "state_dir": (folder / config.state_dir.expanduser()).resolve(),
+            "backup": config.backup and config.backup.located(folder),
             "retraining": config.retraining and config.retraining.located(folder),
             "swapping": config.swapping.located(folder),
         }

@@ -20,6 +20,8 @@ from configs import ConfigError
 from daemon import logs
 from daemon.alerts import Alerts, AlertsError
 from daemon.app import Daemon, ShutdownTimeout
+from daemon.backup.archive import BackupError
+from daemon.backup.restoring import finish
 from daemon.boot import BootError, unsubscribed
 from daemon.config import DaemonConfig, Mode, alert_urls
 from daemon.gateway import GatewayError
@@ -57,6 +59,7 @@ CODES: tuple[tuple[type[Exception], int], ...] = (
     (LockError, FAILURE),
     (JournalError, FAILURE),
     (MigrationError, FAILURE),
+    (BackupError, FAILURE),
     (OSError, FAILURE),
 )
 
@@ -220,6 +223,7 @@ async def _attended(
 ) -> int:
     """Run the daemon with somebody looking on, and print what it did."""
     alerts = Alerts(alert_urls(config.alerts), config.alerts.level)
+    finish(config.state_dir)
     upgrade_all(config.state_dir, config.deadlines.journal_s)
     journal = Journal(config.state_dir, config.deadlines.journal_s)
     daemon = Daemon(config, load_rules(config.rules), predictor, journal, alerts, candles, session)

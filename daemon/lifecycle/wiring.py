@@ -11,6 +11,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from daemon.drift.attaching import attached
+from daemon.drift.monitor import Monitor
 from daemon.lifecycle.book import Book
 from daemon.retraining.freshness import Freshness
 from daemon.retraining.retrainer import Retrainer
@@ -41,6 +43,7 @@ class Lifecycle:
     book: Book
     swapper: Swapper
     retrainer: Retrainer | None = None
+    monitor: Monitor | None = None
 
     @classmethod
     async def of(cls, daemon: Daemon, engine: Engine, inference: Inference) -> Lifecycle:
@@ -64,13 +67,18 @@ class Lifecycle:
             )  # fmt: skip
             daemon.verbs |= retrainer.verbs
             daemon.parts["retraining"] = retrainer
-        return cls(book, swapper, retrainer)
+        monitor = attached(daemon, engine, inference, book)
+        if monitor is not None and retrainer is not None:
+            monitor.ask = retrainer.coordinator.ask
+        return cls(book, swapper, retrainer, monitor)
 
     def start(self, spawn: Spawn) -> None:
         """Begin, now that the streams are open."""
         spawn(self.swapper.run(), "swapper")
         if self.retrainer is not None:
             spawn(self.retrainer.run(), "retraining")
+        if self.monitor is not None:
+            spawn(self.monitor.run(), "drift")
 
     def status(self) -> dict[str, Any]:
         """What is under way, for the daemon's status."""

@@ -20,13 +20,17 @@ def migrate(path: Path, as_json: bool, check: bool) -> None:
 
     A database of a newer version is refused, and nothing is touched.
     """
+    from daemon.backup.archive import BackupError
+    from daemon.backup.restoring import finish
     from daemon.migrations.database import MigrationError
     from daemon.migrations.standing import State, look, upgrade_all
 
     folder = state_dir(path)
     try:
+        if not check:
+            finish(folder)
         done = [] if check else upgrade_all(folder)
-    except MigrationError as error:
+    except (MigrationError, BackupError) as error:
         raise Told(str(error), FAILURE) from error
     found = look(folder)
     if as_json:

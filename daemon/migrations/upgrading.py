@@ -7,7 +7,6 @@ new one. Only who holds the state directory's lock upgrades, so that no running 
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from alembic.script import ScriptDirectory
 
 from daemon.lock import Lock, LockError
 from daemon.migrations.database import Database, MigrationError, connect, plain
+from daemon.migrations.settled import settle
 
 log = logging.getLogger("daemon.migrations")
 
@@ -128,15 +128,3 @@ def _copied(path: Path, version: str) -> Path:
         target.execute("PRAGMA journal_mode=DELETE")
     settle(partial, copy)
     return copy
-
-
-def settle(partial: Path, final: Path) -> None:
-    """Give a file its name once its content is on the disk, so that the name never stands for half of it."""
-    for path in (partial, final.parent):
-        if path == final.parent:
-            partial.replace(final)
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -102,7 +102,7 @@ def logs(path: Path, run_id: str, follow: bool) -> None:
         if rows.find(book, run_id) is None:
             raise Told(f"there is no run {run_id}; `python -m daemon runs` names them", DATA)
         log = jobs_folder(folder) / run_id / LOG
-        out = click.get_binary_stream("stdout")
+        out = sys.stdout.buffer
         offset = 0
         while True:
             run = rows.find(book, run_id)
