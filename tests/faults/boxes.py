@@ -19,7 +19,7 @@ from tests.ssh_server import SshServer
 
 SPEC: dict[str, Any] = {
     "name": "tiny",
-    "data": {"bars": 1_200, "venue": "synthetic", "symbol": "BTCUSDT"},
+    "data": {"bars": 3_000, "venue": "synthetic", "symbol": "BTCUSDT"},
     "features": {"max_lookback": 26},
     "labels": {"horizons": [5], "regime_horizon": 12},
     "lightgbm": {"rounds": 10, "patience": 5},
