@@ -247,7 +247,7 @@ class Runs:
     count: int
     state: str
     words: str = ""
-    seconds: float = 2 * WAIT_S
+    seconds: float = 4 * WAIT_S
 
     def __call__(self, stage: Stage) -> None:
         def found() -> list[tuple[Any, ...]]:
@@ -261,6 +261,19 @@ class Runs:
         rows = found()
         if len(rows) != self.count or self.words not in rows[0][1]:
             raise NotSurvived(f"{self.count} runs, {self.state} for {self.words!r}, were expected: {rows}")
+
+
+@dataclass(frozen=True)
+class Noted:
+    """The audit holds a line with these words."""
+
+    words: str
+
+    def __call__(self, stage: Stage) -> None:
+        def there() -> bool:
+            return any(self.words in row[0] for row in _book(stage, "SELECT text FROM audit"))
+
+        until(there, lambda: f"a line of the audit with {self.words!r}; {stage.host.tail()}")
 
 
 def _small(name: str) -> tuple[Manifest, dict[str, bytes]]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.faults.acts import Do, Ends, Holds, Killed, Play, Says, Settled, Start, Terminate
+from tests.faults.acts import Do, Ends, Holds, Killed, Play, Settled, Start, Terminate
 from tests.faults.boxes import Spoiled, Trains
 from tests.faults.scenario import Act, Scenario
 from tests.faults.sets import (
     LONG_ALONE,
     STORE,
     KeepsItsPosition,
+    Noted,
     PastDue,
     Reaches,
     Retrain,
@@ -98,7 +99,8 @@ SCENARIOS = (
         39, PROVIDER, "asked for automatically",
         [
             FIRST, SECOND, Start(), Play(), Swap("second"),
-            Reaches("second", "shadow", "on cpu, golden answers as recorded"), Reaches("second", "watched", bars=4), Serves("second"), Play(2),
+            Reaches("second", "shadow", "on cpu, golden answers as recorded"),
+            Reaches("second", "watched", bars=4), Serves("second"), Play(2),
         ],
         "the network runs on the CPU; golden answers, kept when the set was made, are asked again as it is opened",
         daemon=STORE | {"swapping": SWAPPING, "provider": "auto"},
@@ -112,7 +114,7 @@ SCENARIOS = (
     ),
     trained(
         40, SCHEDULE, "killed across the hour it was due",
-        [FIRST, Trains(), Scheduled(8), Start(), Play(), Killed(), PastDue(), Start(), Says("made up for"), Play(2),
+        [FIRST, Trains(), Scheduled(8), Start(), Play(), Killed(), PastDue(), Start(), Noted("made up for"), Play(2),
          Runs(1, "done"), Play()],
         "what came due while nobody was there is asked for once at the next start",
     ),
