@@ -96,7 +96,7 @@ def make(
         raise ValueError("no outcome is known, so nothing can be said of calibration")
     said, came = (np.column_stack([told[h][known] for h in heads]) for told in (outcomes.said, outcomes.came))
     loss, gap = (said - came) ** 2, came - said
-    scores = Scores(heads, loss - loss.mean(axis=0), gap - gap.mean(axis=0))
+    scores = Scores(heads, loss, gap)
     groups: dict[str, Statistics] = {
         name: _stability(name, rows, columns[name], block)
         for name, rows in (("features", features), ("predictions", predictions))
@@ -193,9 +193,9 @@ def _stability(group: str, rows: Rows, columns: Mapping[str, Column], block: int
     fast = [at for at, name in enumerate(rows.names) if columns[name].memory <= block // PARTS]
     told = [(f"{group}/{rows.names[at]}", columns[rows.names[at]], rows.values[:, at]) for at in fast]
     codes = [stability.binned(values, column.edges) for _, column, values in told]
-    shares = tuple(np.array(column.shares) for _, column, _ in told)
+    bins = tuple(len(column.shares) for _, column, _ in told)
     table = np.column_stack(codes) if codes else np.empty((0, 0), dtype=np.int16)
-    return Stability(tuple(name for name, _, _ in told), table, shares)
+    return Stability(tuple(name for name, _, _ in told), table, bins)
 
 
 def _span(times: Ints) -> Span:
