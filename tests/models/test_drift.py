@@ -202,4 +202,14 @@ def test_volatility_that_doubled_is_seen_within_the_window(world: World) -> None
     end = world.first + 4_000
     shaken_rows = Watched(rows.open_time, rows.close, matrix[end - 2 * WINDOW : end], rows.outputs, rows.own)
     found = world.judged(shaken_rows, window=2 * WINDOW)
-    assert "features/volatility_24" in {f.name for f in found.beyond}
+    moves = ("features/greatest_move_24", "features/return_1", "features/volatility_6", "features/jumps_24")
+    assert {f.name for f in found.beyond} & set(moves)
+
+
+def test_what_remembers_itself_for_long_is_not_judged_by_its_distribution(world: World) -> None:
+    columns = world.reference.features
+    assert columns["volatility_720"].memory > 42 > columns["return_1"].memory
+    limits_of = world.reference.for_window(WINDOW)
+    assert limits_of is not None
+    assert "features/volatility_720" not in limits_of.of
+    assert "unchanged/features/volatility_720" in {f.name for f in world.judged(world.watched(4_000)).findings}
