@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from copy import copy
 from typing import Any, Protocol
 
@@ -25,15 +25,16 @@ from daemon.candle_store import CandleStore
 from daemon.clock import now_ms
 from daemon.commands import Command, RecordDecisions, RecordExposure, Settled
 from daemon.config import DaemonConfig, Deadlines, Mode, OnStop
-from daemon.control import ControlServer
+from daemon.control import Answer, ControlServer
 from daemon.engine import Engine
-from daemon.events import Event, OperatorCommand, Order, RulesChanged
+from daemon.events import Event, ModelSetSwapped, OperatorCommand, Order, RulesChanged
 from daemon.execution import Execution
 from daemon.identity import prefix
 from daemon.inbox import Inbox
-from daemon.inference import Inference
+from daemon.inference import MARGIN_CANDLES, Inference, held
 from daemon.inlet import Inlet
 from daemon.journal import Journal
+from daemon.lifecycle.wiring import Lifecycle
 from daemon.liveness import Liveness
 from daemon.notify import Manager
 from daemon.outbox import Outbox
@@ -45,6 +46,7 @@ from daemon.status import status
 from daemon.streams import MarketStream, PrivateStream
 from daemon.summary import Stopwatch, summary
 from daemon.venues.catalogue import configured
+from market.timeframes import Timeframe
 from models.inference import Predictor
 from strategy.live_config import Rules
 from strategy.phases import tighten
@@ -57,8 +59,6 @@ OPERATORS = (Order.PAUSE, Order.RESUME, Order.FLATTEN)
 ALERTS_DRAIN_S = 5.0
 LAST_S = 5.0
 """How long, once the journal has failed, open positions are still seen to before the daemon ends, seconds."""
-MARGIN_CANDLES = 64
-"""Candles kept beyond the predictor's lookback, so that one that closed a while ago can still be predicted."""
 
 
 class ShutdownTimeout(Exception):
@@ -102,6 +102,9 @@ class Daemon:
         """Symbols that were removed from the configuration with something open: looked after until that is closed."""
         self.config = config.model_copy(update={"symbols": (*config.symbols, *sorted(self.leaving))})
         self.watchers: list[Watcher] = []
+        self.verbs: dict[str, Answer] = {}
+        """What else may be asked for over the control socket: parts add their own."""
+        self.lifecycle: Lifecycle | None = None
         self.settled = 0
         self.stopwatch = Stopwatch()
         self.liveness = Liveness(Manager())
@@ -119,12 +122,13 @@ class Daemon:
         self._market_live = asyncio.Event()
         self._stop_reason = ""
         self._tasks: list[asyncio.Task[Any]] = []
-        self.store = CandleStore(self.config.pairs, predictor.lookback + MARGIN_CANDLES, finer_held(predictor))
+        read = {t: held(predictor, Timeframe.parse(t)) for t in config.timeframes}
+        self.store = CandleStore(self.config.pairs, MARGIN_CANDLES, read)
         self.recorder = Recorder(config.state_dir)
         self.control = ControlServer(config.state_dir, self._answer)
         self.inlet = Inlet(self.inbox.offer, self.stopwatch)
         self.venue = configured(config, self.inlet.frame, session)
-        self._backfill = Backfill(self.venue)
+        self.backfill = Backfill(self.venue)
 
     @property
     def stopping(self) -> bool:
@@ -193,7 +197,7 @@ class Daemon:
         by_symbol = self.venue.instruments
         own = prefix(self.journal.deployment)
         real = self.config.mode is not Mode.SANDBOX
-        inference = Inference(self.predictor, self.store, self._backfill, self.config.decision, by_symbol, expires=real)
+        inference = Inference(self.predictor, self.store, self.backfill, self.config.decision, by_symbol, expires=real)
         reconciliation = Reconciliation(
             self.venue, by_symbol, self.journal.last_fill, lambda: engine.state.known_until, own
         )
@@ -214,12 +218,19 @@ class Daemon:
             loop.call_soon_threadsafe(outbox.look)
 
         self.journal.listen(look)
+        before = engine.state.serving or engine.state.model_set
+        if before not in ("", self.predictor.id):
+            hold = self.predictor.max_hold_bars
+            self.inbox.put(ModelSetSwapped(self.predictor.id, hold, before, "the daemon was started with it"))
+        lifecycle = self.lifecycle = await Lifecycle.of(self, engine, inference)
         try:
-            await boot.check_market(self._backfill, self.config, engine.state)
+            await boot.check_market(self.backfill, self.config, engine.state)
             await self._open_streams(engine, outbox, execution, inference)
+            lifecycle.start(self._spawn)
             await self._loop(engine, outbox, execution)
         finally:
             self.journal.listen(_nobody)
+            await lifecycle.close()
             outbox.close()
             await execution.close()
             inference.close()
@@ -228,7 +239,7 @@ class Daemon:
         """The private stream first, so that nothing is lost between the account's truth and the first event."""
         deadlines = self.config.deadlines
         feed = CandleFeed(
-            self.store, self._backfill, self._candle, deadlines.close_s, self._decided_until, record=self.recorder.take
+            self.store, self.backfill, self._candle, deadlines.close_s, self._decided_until, record=self.recorder.take
         )
 
         async def reconcile() -> None:
@@ -337,6 +348,10 @@ class Daemon:
                 if self.settled == self._candles:
                     self.stop(f"{self._candles} candles are decided")
 
+    def serve(self, predictor: Predictor) -> None:
+        """Another set answers from now on: whoever shows the set in service shows this one."""
+        self.predictor = predictor
+
     def _order_sent(self, at_ns: int) -> None:
         if self.engine is not None and self.engine.state.deciding >= 0:
             self.stopwatch.ordered(self.engine.state.deciding + self.config.decision.ms, at_ns)
@@ -392,7 +407,7 @@ class Daemon:
 
     # around
 
-    def _spawn(self, work: Any, name: str) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         task = asyncio.create_task(work, name=name)
         task.add_done_callback(self._ended)
         self._tasks.append(task)
@@ -404,13 +419,16 @@ class Daemon:
             self.failure = f"{task.get_name()} ended in an error: {error!r}"
             self.stop(self.failure)
 
-    async def _answer(self, verb: str, who: str) -> dict[str, Any]:
+    async def _answer(self, verb: str, who: str, args: dict[str, Any]) -> dict[str, Any]:
         if verb == "status":
             return status(self)
+        if verb in self.verbs:
+            return await self.verbs[verb](verb, who, args)
         if verb == "reload":
             return await self.reload(who)
         if verb not in OPERATORS:
-            return {"error": f"unknown verb {verb!r}; known are status, reload, {', '.join(OPERATORS)}"}
+            known = ", ".join(("status", "reload", *OPERATORS, *self.verbs))
+            return {"error": f"unknown verb {verb!r}; known are {known}"}
         if self.engine is None:
             return {"error": "the exchange is not reached yet: nothing was done; ask again, or act at the exchange"}
         if not self.inbox.offer(OperatorCommand(Order(verb), who)):
@@ -426,14 +444,6 @@ class Daemon:
 def _covered(engine: Engine) -> bool:
     """No order under way, and every open position has a stop that was read back."""
     return all(d.book.order is None and (d.book.lot is None or d.protected()) for d in engine.desks.values())
-
-
-def finer_held(predictor: Predictor) -> dict[str, int]:
-    """How many finer candles are held: what a set reads of them, and as much time more as of the decision's."""
-    finer = predictor.finer_timeframe
-    if finer is None:
-        return {}
-    return {str(finer): predictor.finer_lookback + MARGIN_CANDLES * predictor.timeframe.ratio(finer)}
 
 
 def _nobody() -> None:

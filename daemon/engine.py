@@ -19,6 +19,7 @@ from daemon.events import (
     BalanceUpdated,
     CandleClosed,
     CoinPriced,
+    DriftJudged,
     Event,
     Failed,
     Filled,
@@ -26,6 +27,7 @@ from daemon.events import (
     GapFound,
     InstrumentRead,
     LeverageRead,
+    ModelSetSwapped,
     OperatorCommand,
     Opinion,
     OrderUpdated,
@@ -62,6 +64,7 @@ class Engine:
         self.settings = settings
         self.state = state or DaemonState()
         self.state.reconciled, self.state.waiting = False, {}
+        self.state.max_hold_bars = settings.max_hold_bars
         if self.state.predicting:  # a candle that was not decided yet is told again
             self.state.deciding, self.state.predicting = -1, False
         for i in settings.instruments:
@@ -152,8 +155,14 @@ class Engine:
                 return self._instrument(event)
             case GapFound():
                 return self._gap(event, at)
+            case DriftJudged():
+                return self.trading.drifted(event, at)
             case OperatorCommand():
                 return self.trading.obey(event, self.equity, at)
+            case ModelSetSwapped():
+                self.state.serving, self.state.max_hold_bars = event.model_set, event.max_hold_bars
+                before = f" in the place of {event.previous}" if event.previous else ""
+                return [Alert("info", f"model set {event.model_set} answers{before}: {event.cause}")]
             case RulesChanged():
                 return self._rules_changed(event)
             case StreamStale():
