@@ -45,6 +45,15 @@ class Repeats:
     text: str = ""
 
 
+def channels(urls: Sequence[str]) -> apprise.Apprise:
+    """The channels at apprise's addresses; raises AlertsError if it does not know an address's kind."""
+    made = apprise.Apprise()
+    for number, url in enumerate(urls, start=1):
+        if not made.add(url):  # the URL may hold a token: it is not repeated
+            raise AlertsError(f"alerts.urls: apprise does not know what number {number} is; see its list of services")
+    return made
+
+
 class Alerts:
     """Sends alerts of at least `level` to all channels; every alert is logged, and each kind kept for the view.
 
@@ -64,13 +73,8 @@ class Alerts:
     """
 
     def __init__(self, urls: Sequence[str], level: str, title: str = "Regimen", quiet_s: float = QUIET_S) -> None:
-        self._channels = apprise.Apprise()
-        for number, url in enumerate(urls, start=1):
-            if not self._channels.add(url):  # the URL may hold a token: it is not repeated
-                raise AlertsError(
-                    f"alerts.urls: apprise does not know what number {number} is; see its list of services"
-                )
-        self._least, self._title, self._quiet_s = LEVELS.index(level), title, quiet_s
+        self._title, self._quiet_s = title, quiet_s
+        self.use(channels(urls), level)
         self._queue: asyncio.Queue[tuple[str, str]] = asyncio.Queue(QUEUE)
         self._repeats: dict[str, Repeats] = {}
         self.recent: deque[tuple[str, str]] = deque(maxlen=RECENT)
@@ -78,6 +82,10 @@ class Alerts:
         self.failed = 0
         self.grouped = 0
         """Alerts that were counted with others of their kind."""
+
+    def use(self, channels: apprise.Apprise, level: str) -> None:
+        """From now on send through these, what is at least of that level."""
+        self._channels, self._least = channels, LEVELS.index(level)
 
     def tell(self, level: str, text: str) -> None:
         """Log an alert and queue it, or count it with others of its kind; what finds the queue full is counted too."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from copy import copy
 from typing import Any, Protocol
 
@@ -19,28 +19,34 @@ import aiohttp
 from daemon import boot, chores
 from daemon.alerts import Alerts
 from daemon.backfill import Backfill
+from daemon.backup.schedule import back_up
 from daemon.candle_feed import CandleFeed, Told
 from daemon.candle_store import CandleStore
 from daemon.clock import now_ms
 from daemon.commands import Command, RecordDecisions, RecordExposure, Settled
-from daemon.config import DaemonConfig, Mode, OnStop
-from daemon.control import ControlServer
+from daemon.config import DaemonConfig, Deadlines, Mode, OnStop
+from daemon.control import Answer, ControlServer
 from daemon.engine import Engine
-from daemon.events import Event, OperatorCommand, Order
+from daemon.events import Event, ModelSetSwapped, OperatorCommand, Order, RulesChanged
 from daemon.execution import Execution
 from daemon.identity import prefix
 from daemon.inbox import Inbox
-from daemon.inference import Inference
+from daemon.inference import MARGIN_CANDLES, Inference, held
 from daemon.inlet import Inlet
 from daemon.journal import Journal
+from daemon.lifecycle.wiring import Lifecycle
+from daemon.liveness import Liveness
+from daemon.notify import Manager
 from daemon.outbox import Outbox
 from daemon.reconciliation import Reconciliation
 from daemon.recorder import Recorder
+from daemon.reload import Offer, Part, Reload, ReloadRefused
 from daemon.state import DaemonState
 from daemon.status import status
 from daemon.streams import MarketStream, PrivateStream
 from daemon.summary import Stopwatch, summary
 from daemon.venues.catalogue import configured
+from market.timeframes import Timeframe
 from models.inference import Predictor
 from strategy.live_config import Rules
 from strategy.phases import tighten
@@ -53,8 +59,6 @@ OPERATORS = (Order.PAUSE, Order.RESUME, Order.FLATTEN)
 ALERTS_DRAIN_S = 5.0
 LAST_S = 5.0
 """How long, once the journal has failed, open positions are still seen to before the daemon ends, seconds."""
-MARGIN_CANDLES = 64
-"""Candles kept beyond the predictor's lookback, so that one that closed a while ago can still be predicted."""
 
 
 class ShutdownTimeout(Exception):
@@ -98,27 +102,43 @@ class Daemon:
         """Symbols that were removed from the configuration with something open: looked after until that is closed."""
         self.config = config.model_copy(update={"symbols": (*config.symbols, *sorted(self.leaving))})
         self.watchers: list[Watcher] = []
+        self.verbs: dict[str, Answer] = {}
+        """What else may be asked for over the control socket: parts add their own."""
+        self.lifecycle: Lifecycle | None = None
         self.settled = 0
         self.stopwatch = Stopwatch()
+        self.liveness = Liveness(Manager())
         self.engine: Engine | None = None
         self.failure = ""
+        self.written = config
+        self.parts: dict[str, Part] = {}
+        self.offer: Offer | None = None
+        self._reload = Reload(self)
+        self._wait: Callable[[Deadlines], None] | None = None
         self._candles = candles
         self.inbox = Inbox()
         self.outbox: Outbox | None = None
         self._stopping = asyncio.Event()
+        self._market_live = asyncio.Event()
         self._stop_reason = ""
         self._tasks: list[asyncio.Task[Any]] = []
-        self.store = CandleStore(self.config.pairs, predictor.lookback + MARGIN_CANDLES, finer_held(predictor))
+        read = {t: held(predictor, Timeframe.parse(t)) for t in config.timeframes}
+        self.store = CandleStore(self.config.pairs, MARGIN_CANDLES, read)
         self.recorder = Recorder(config.state_dir)
         self.control = ControlServer(config.state_dir, self._answer)
         self.inlet = Inlet(self.inbox.offer, self.stopwatch)
         self.venue = configured(config, self.inlet.frame, session)
-        self._backfill = Backfill(self.venue)
+        self.backfill = Backfill(self.venue)
 
     @property
     def stopping(self) -> bool:
         """Whether it was told to stop."""
         return self._stopping.is_set()
+
+    @property
+    def in_service(self) -> str:
+        """Id of the set that predicts."""
+        return self.predictor.id
 
     def stop(self, reason: str) -> None:
         """Begin to stop; positions are protected or flattened, as configured."""
@@ -144,6 +164,7 @@ class Daemon:
         control = self.control
         await control.open()
         self._spawn(self.alerts.run(), "alerts")
+        self._spawn(self.liveness.start(), "start")
         try:
             boot.check_features(self.predictor, self.venue.profile, self._state, self.alerts)
             instruments = await boot.reach(
@@ -176,7 +197,7 @@ class Daemon:
         by_symbol = self.venue.instruments
         own = prefix(self.journal.deployment)
         real = self.config.mode is not Mode.SANDBOX
-        inference = Inference(self.predictor, self.store, self._backfill, self.config.decision, by_symbol, expires=real)
+        inference = Inference(self.predictor, self.store, self.backfill, self.config.decision, by_symbol, expires=real)
         reconciliation = Reconciliation(
             self.venue, by_symbol, self.journal.last_fill, lambda: engine.state.known_until, own
         )
@@ -197,21 +218,28 @@ class Daemon:
             loop.call_soon_threadsafe(outbox.look)
 
         self.journal.listen(look)
+        before = engine.state.serving or engine.state.model_set
+        if before not in ("", self.predictor.id):
+            hold = self.predictor.max_hold_bars
+            self.inbox.put(ModelSetSwapped(self.predictor.id, hold, before, "the daemon was started with it"))
+        lifecycle = self.lifecycle = await Lifecycle.of(self, engine, inference)
         try:
-            await boot.check_market(self._backfill, self.config, engine.state)
-            await self._open_streams(engine, execution, inference)
+            await boot.check_market(self.backfill, self.config, engine.state)
+            await self._open_streams(engine, outbox, execution, inference)
+            lifecycle.start(self._spawn)
             await self._loop(engine, outbox, execution)
         finally:
             self.journal.listen(_nobody)
+            await lifecycle.close()
             outbox.close()
             await execution.close()
             inference.close()
 
-    async def _open_streams(self, engine: Engine, execution: Execution, inference: Inference) -> None:
+    async def _open_streams(self, engine: Engine, outbox: Outbox, execution: Execution, inference: Inference) -> None:
         """The private stream first, so that nothing is lost between the account's truth and the first event."""
         deadlines = self.config.deadlines
         feed = CandleFeed(
-            self.store, self._backfill, self._candle, deadlines.close_s, self._decided_until, record=self.recorder.take
+            self.store, self.backfill, self._candle, deadlines.close_s, self._decided_until, record=self.recorder.take
         )
 
         async def reconcile() -> None:
@@ -233,7 +261,15 @@ class Daemon:
             first_data_s=deadlines.first_data_s,
             data_s=deadlines.data_s,
         )
+        self._market_live = market.live
         self.inlet.open(feed, market, private, self.venue)
+
+        def wait(deadlines: Deadlines) -> None:
+            market.expect(first_data_s=deadlines.first_data_s, data_s=deadlines.data_s)
+            private.expect(first_data_s=deadlines.first_data_s, told_s=deadlines.told_s)
+            feed.close_s, outbox.patience_s = deadlines.close_s, deadlines.record_s
+
+        self._wait = wait
         self._spawn(self.inlet.run(), "inlet")
         self._spawn(private.run(), "private")
         self._spawn(self._after(private.live, market.run()), "market")
@@ -242,6 +278,8 @@ class Daemon:
         self._spawn(chores.tick(self.inbox, self.journal, self.alerts), "tick")
         self._spawn(chores.sync_clock(self.venue), "clock")
         self._spawn(chores.read_instruments(self.venue, self.inbox, deadlines.instruments_s), "instruments")
+        if (backup := self.config.backup) is not None:
+            self._spawn(back_up(backup, self.config.state_dir, self.journal.deployment, self.alerts), "backup")
 
     async def _after(self, ready: asyncio.Event, work: Any) -> None:
         try:
@@ -269,6 +307,7 @@ class Daemon:
                     f"stops rest at the exchange, and the next start takes over from there"
                 )
             self._step(engine, outbox, await self.inbox.get())
+            self.liveness.turned(self, self._market_live.is_set())
             if len(self.inbox):
                 await asyncio.sleep(0)  # a burst of events does not keep a command from starting
 
@@ -309,6 +348,10 @@ class Daemon:
                 if self.settled == self._candles:
                     self.stop(f"{self._candles} candles are decided")
 
+    def serve(self, predictor: Predictor) -> None:
+        """Another set answers from now on: whoever shows the set in service shows this one."""
+        self.predictor = predictor
+
     def _order_sent(self, at_ns: int) -> None:
         if self.engine is not None and self.engine.state.deciding >= 0:
             self.stopwatch.ordered(self.engine.state.deciding + self.config.decision.ms, at_ns)
@@ -330,9 +373,41 @@ class Daemon:
         flat = all(d.book.lot is None for d in desks) or self.config.on_stop is OnStop.PROTECT
         return flat and not len(self.inbox) and engine.state.deciding < 0 and all(d.at_rest for d in desks)
 
+    # another configuration
+
+    def hang_up(self) -> None:
+        """Read the configuration again, as SIGHUP asks."""
+        self._spawn(self.reload("SIGHUP"), "reload")
+
+    async def reload(self, who: str) -> dict[str, Any]:
+        """Put what the configuration's file says now in force, as a whole or not at all."""
+        if self._wait is None or self.stopping:
+            return {"error": f"it {'stops' if self.stopping else 'is starting'}: nothing was read again"}
+        self.liveness.reloading()
+        try:
+            return {"changed": list(await self._reload.run(who))}
+        except ReloadRefused as error:
+            return {"refused": error.lines}
+        finally:
+            self.liveness.reloaded()
+
+    def adopt(self, config: DaemonConfig, rules: Rules, tightened: tuple[str, ...], who: str) -> None:
+        """Go by another configuration: the engine from its next decision on, all else at once."""
+        assert self.engine is not None
+        assert self._wait is not None
+        self.written, self.rules, self.tightened = config, rules, tightened
+        self.config = config.model_copy(update={"symbols": self.config.symbols})
+        self._wait(config.deadlines)
+        settings = self.engine.settings
+        new = boot.settings(
+            self.config, rules, settings.deployment, settings.instruments, settings.max_hold_bars, self.leaving
+        )
+        waits = (new.batch_ms, new.patience.answer_ms, new.patience.protect_ms, new.patience.reconcile_ms)
+        self.inbox.put(RulesChanged(rules, *waits, str(new.foreign), who))
+
     # around
 
-    def _spawn(self, work: Any, name: str) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         task = asyncio.create_task(work, name=name)
         task.add_done_callback(self._ended)
         self._tasks.append(task)
@@ -344,11 +419,16 @@ class Daemon:
             self.failure = f"{task.get_name()} ended in an error: {error!r}"
             self.stop(self.failure)
 
-    async def _answer(self, verb: str, who: str) -> dict[str, Any]:
+    async def _answer(self, verb: str, who: str, args: dict[str, Any]) -> dict[str, Any]:
         if verb == "status":
             return status(self)
+        if verb in self.verbs:
+            return await self.verbs[verb](verb, who, args)
+        if verb == "reload":
+            return await self.reload(who)
         if verb not in OPERATORS:
-            return {"error": f"unknown verb {verb!r}; known are status, {', '.join(OPERATORS)}"}
+            known = ", ".join(("status", "reload", *OPERATORS, *self.verbs))
+            return {"error": f"unknown verb {verb!r}; known are {known}"}
         if self.engine is None:
             return {"error": "the exchange is not reached yet: nothing was done; ask again, or act at the exchange"}
         if not self.inbox.offer(OperatorCommand(Order(verb), who)):
@@ -364,14 +444,6 @@ class Daemon:
 def _covered(engine: Engine) -> bool:
     """No order under way, and every open position has a stop that was read back."""
     return all(d.book.order is None and (d.book.lot is None or d.protected()) for d in engine.desks.values())
-
-
-def finer_held(predictor: Predictor) -> dict[str, int]:
-    """How many finer candles are held: what a set reads of them, and as much time more as of the decision's."""
-    finer = predictor.finer_timeframe
-    if finer is None:
-        return {}
-    return {str(finer): predictor.finer_lookback + MARGIN_CANDLES * predictor.timeframe.ratio(finer)}
 
 
 def _nobody() -> None:

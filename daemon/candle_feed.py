@@ -102,7 +102,7 @@ class CandleFeed:
         record: Record | None = None,
     ) -> None:
         self._store, self._backfill, self._emit, self._record = store, backfill, emit, record
-        self._close_s, self._settled_until = close_s, settled_until
+        self.close_s, self._settled_until = close_s, settled_until
         self.lanes = {pair: Lane(pair, column) for pair, column in store.columns.items()}
 
     def frame(self, frame: KlineFrame) -> None:
@@ -117,7 +117,7 @@ class CandleFeed:
             self._closed(lane, frame.candle)
         elif len(lane.column) and frame.candle.open_time > lane.due and not lane.filling and not lane.overdue:
             loop = asyncio.get_running_loop()
-            lane.overdue = loop.call_later(self._close_s, self._missed_close, lane)
+            lane.overdue = loop.call_later(self.close_s, self._missed_close, lane)
 
     @property
     def warm(self) -> bool:

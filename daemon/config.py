@@ -6,15 +6,16 @@ the sandbox, whose keys open nothing, may write them down.
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 import configs
 from configs import ConfigError
+from daemon.backup.config import Backup
+from daemon.credentials import secret
 from daemon.desk import Foreign
 from daemon.drift.config import Drift
 from daemon.retraining.config import Retraining
@@ -108,6 +109,9 @@ class DaemonConfig(Section):
     model_sets: Path = Field(
         Path("../models"), description="Folder that holds the stores `sets` and `starter`; relative to this file."
     )
+    provider: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where networks run: the GPU if onnxruntime has one, else the CPU; cuda insists on it."
+    )
     rules: Path = Field(Path("live_config.yaml"), description="The trading rules; relative to this file.")
     phase: Phase | None = Field(
         None,
@@ -124,8 +128,10 @@ class DaemonConfig(Section):
     retraining: Retraining | None = Field(None, description="Training of new sets; empty: none.")
     swapping: Swapping = Swapping()
     drift: Drift | None = Field(None, description="Looking for drift; empty: nobody looks.")
+    backup: Backup | None = Field(None, description="Backups of the state directory; empty: only by `backup`.")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     _file: Path | None = PrivateAttr(None)
+    _replaced: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @field_validator("timeframes", "decision_timeframe")
     @classmethod
@@ -150,6 +156,18 @@ class DaemonConfig(Section):
         if self.retraining and (wrong := self.retraining.misfit(self.decision_timeframe, self.exchange.id)):
             raise ValueError(wrong)
         return self
+
+    def replaced(self, **values: Any) -> DaemonConfig:
+        """The same with values that a command puts in the place of the file's; when it is read again they stay."""
+        copy = self.model_copy(update=values)
+        copy._replaced = self._replaced | values
+        return copy
+
+    def read_again(self) -> DaemonConfig:
+        """What its file says now; raises ConfigError as `load_config` does."""
+        if self._file is None:
+            raise ConfigError(["this configuration was read from no file; there is nothing to read again"])
+        return load_config(self._file).replaced(**self._replaced)
 
     @property
     def file(self) -> str:
@@ -198,7 +216,9 @@ def load_config(path: Path) -> DaemonConfig:
             "model_sets": (folder / config.model_sets.expanduser()).resolve(),
             "rules": (folder / config.rules.expanduser()).resolve(),
             "state_dir": (folder / config.state_dir.expanduser()).resolve(),
+            "backup": config.backup and config.backup.located(folder),
             "retraining": config.retraining and config.retraining.located(folder),
+            "swapping": config.swapping.located(folder),
         }
     )
 
@@ -229,11 +249,4 @@ def alert_urls(alerts: Alerts) -> list[str]:
 
 
 def _secret(written: str | None, name: str) -> str:
-    if written:
-        return written
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    if folder and (Path(folder) / name).is_file():
-        return (Path(folder) / name).read_text().strip()
-    if value := os.environ.get(name, "").strip():
-        return value
-    raise ConfigError([f"{name} is not set; export it, or hand it over as a systemd credential of that name"])
+    return written or secret(name)

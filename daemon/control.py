@@ -28,8 +28,8 @@ PATIENCE_S = 10.0
 """How long a client may take to read its reply, or to ask, before it is cut off; it is the operator's own process."""
 LONGEST_PATH = 100
 """A unix socket's path is limited to 107 bytes by the kernel."""
-Answer = Callable[[str, str], Awaitable[dict[str, Any]]]
-"""Takes the verb and who asks; gives the reply."""
+Answer = Callable[[str, str, dict[str, Any]], Awaitable[dict[str, Any]]]
+"""Takes the verb, who asks and the arguments; gives the reply."""
 
 
 class NotRunning(Exception):
@@ -98,18 +98,20 @@ class ControlServer:
     async def _reply(self, line: bytes) -> dict[str, Any]:
         try:
             request = orjson.loads(line)
-            verb, who = str(request["verb"]), str(request.get("who", "unknown"))
+            verb, who, args = str(request["verb"]), str(request.get("who", "unknown")), request.get("args", {})
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-            return {"error": 'send {"verb": ..., "who": ...} on one line'}
+            return {"error": 'send {"verb": ..., "who": ..., "args": {...}} on one line'}
+        if not isinstance(args, dict):
+            return {"error": f"args must be an object, not {args!r}"}
         try:
-            return await self._answer(verb, who)
+            return await self._answer(verb, who, args)
         except Exception as error:  # a request must not end the daemon
             log.exception("control request %s failed", verb)
             return {"error": f"{type(error).__name__}: {error}"}
 
 
-def request(folder: Path, verb: str, timeout_s: float = 10.0) -> dict[str, Any]:
-    """Ask the daemon of a state directory.
+def request(folder: Path, verb: str, timeout_s: float = 10.0, args: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Ask the daemon of a state directory; what a verb needs to know goes with it as `args`.
 
     Raises
     ------
@@ -124,7 +126,7 @@ def request(folder: Path, verb: str, timeout_s: float = 10.0) -> dict[str, Any]:
         with socket.socket(socket.AF_UNIX) as line:
             line.settimeout(timeout_s)
             line.connect(str(path))
-            line.sendall(orjson.dumps({"verb": verb, "who": getpass.getuser()}) + b"\n")
+            line.sendall(orjson.dumps({"verb": verb, "who": getpass.getuser(), "args": args or {}}) + b"\n")
             with line.makefile("rb") as replies:
                 reply = replies.readline()
     except TimeoutError as error:

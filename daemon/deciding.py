@@ -46,8 +46,9 @@ class Deciding:
             symbols=tuple(self._symbol_state(s, opinions.get(s)) for s in known),
             barred=barred,
             account=state.memory,
+            size_bps=state.drift.size_bps,
         )
-        answer = plan(situation, settings.rules, settings.max_hold_bars)
+        answer = plan(situation, settings.rules, state.max_hold_bars)
         for symbol, memory in zip(known, answer.memories, strict=True):
             self.desks[symbol].book.memory = memory
         state.actions = list(answer.actions)
@@ -66,7 +67,8 @@ class Deciding:
         desk, lot = self.desks[symbol], self.desks[symbol].book.lot
         holding = None
         if lot:
-            holding = Holding(lot.side, lot.quantity, lot.cost, lot.margin, lot.entry_bar, lot.stop, lot.stop_bps)
+            terms = (lot.stop, lot.stop_bps, lot.max_hold_bars)
+            holding = Holding(lot.side, lot.quantity, lot.cost, lot.margin, lot.entry_bar, *terms)
         return SymbolState(
             instrument=desk.instrument,
             close=self.state.closes[symbol][1],

@@ -14,11 +14,12 @@ from daemon.account import Account
 from daemon.approval import Standing
 from daemon.commands import Alert, Command, Predict, Reconcile, Settled
 from daemon.deciding import Deciding
-from daemon.desk import Desk
+from daemon.desk import Desk, Foreign
 from daemon.events import (
     BalanceUpdated,
     CandleClosed,
     CoinPriced,
+    DriftJudged,
     Event,
     Failed,
     Filled,
@@ -26,12 +27,14 @@ from daemon.events import (
     GapFound,
     InstrumentRead,
     LeverageRead,
+    ModelSetSwapped,
     OperatorCommand,
     Opinion,
     OrderUpdated,
     PositionUpdated,
     PredictionReady,
     Reconciled,
+    RulesChanged,
     StopUpdated,
     StreamLive,
     StreamStale,
@@ -61,6 +64,7 @@ class Engine:
         self.settings = settings
         self.state = state or DaemonState()
         self.state.reconciled, self.state.waiting = False, {}
+        self.state.max_hold_bars = settings.max_hold_bars
         if self.state.predicting:  # a candle that was not decided yet is told again
             self.state.deciding, self.state.predicting = -1, False
         for i in settings.instruments:
@@ -151,8 +155,16 @@ class Engine:
                 return self._instrument(event)
             case GapFound():
                 return self._gap(event, at)
+            case DriftJudged():
+                return self.trading.drifted(event, at)
             case OperatorCommand():
                 return self.trading.obey(event, self.equity, at)
+            case ModelSetSwapped():
+                self.state.serving, self.state.max_hold_bars = event.model_set, event.max_hold_bars
+                before = f" in the place of {event.previous}" if event.previous else ""
+                return [Alert("info", f"model set {event.model_set} answers{before}: {event.cause}")]
+            case RulesChanged():
+                return self._rules_changed(event)
             case StreamStale():
                 self._hears(event.stream, False)
                 return [Alert("warning", f"{event.stream} stream is stale: {event.reason}")]
@@ -162,6 +174,21 @@ class Engine:
             case Tick():
                 pass
         return []
+
+    def _rules_changed(self, event: RulesChanged) -> list[Command]:
+        """Other rules, from the next decision on; what is open keeps its stop, which a plan can only tighten."""
+        rules, foreign = event.rules, Foreign(event.foreign)
+        patience = replace(
+            self.settings.patience,
+            answer_ms=event.answer_ms,
+            protect_ms=event.protect_ms,
+            reconcile_ms=event.reconcile_ms,
+        )
+        self.settings = replace(self.settings, rules=rules, batch_ms=event.batch_ms, patience=patience, foreign=foreign)
+        for symbol, desk in self.desks.items():
+            self.desks[symbol] = replace(desk, unknown_stop_bps=rules.stop_bps[MID], patience=patience, foreign=foreign)
+        self.deciding = Deciding(self.settings, self.state, self.desks, self.trading)
+        return [Alert("info", f"rules {rules.name} from the next decision on, by {event.who}")]
 
     def _hears(self, stream: str, live: bool) -> None:
         """Note whether a stream delivers; while one does not, nothing is opened."""

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from market.candles import Candle
 from market.instruments import Instrument
+from strategy.live_config import Rules
 from strategy.plan import Outlook
 
 
@@ -318,6 +319,52 @@ class GapFound:
     end: int
 
 
+class DriftLevel(StrEnum):
+    """What is done about drift, each with all before it."""
+
+    NONE = "none"
+    SHRINK = "shrink"
+    """Entries get a share of their size."""
+    STOP = "stop"
+    """No entries."""
+    RETRAIN = "retrain"
+    """Nor that, and a new set has been asked for."""
+
+    @property
+    def rank(self) -> int:
+        """How grave it is, from 0."""
+        return list(DriftLevel).index(self)
+
+    @property
+    def stops(self) -> bool:
+        """Whether it allows no entry."""
+        return self in (DriftLevel.STOP, DriftLevel.RETRAIN)
+
+
+@dataclass(frozen=True, slots=True)
+class DriftJudged:
+    """What is done about drift from now on, and why; `size_bps` is the share (1e-4) of their size that entries get."""
+
+    level: DriftLevel
+    size_bps: int
+    text: str
+    model_set: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSetSwapped:
+    """Another model set answers from the next candle on; it is told of before the next `PredictionReady`.
+
+    `max_hold_bars` is its longest holding, for positions opened from now on; open ones keep the one they came with.
+    `previous` is the set before, `cause` why it was swapped, in words.
+    """
+
+    model_set: str
+    max_hold_bars: int
+    previous: str
+    cause: str
+
+
 class Order(StrEnum):
     """What an operator can ask for."""
 
@@ -336,6 +383,19 @@ class OperatorCommand:
     """A request by a person, or by the daemon as it stops."""
 
     order: Order
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
+class RulesChanged:
+    """The configuration was read again: what holds from the next decision on, as in `Settings`; times in ms."""
+
+    rules: Rules
+    batch_ms: int
+    answer_ms: int
+    protect_ms: int
+    reconcile_ms: int
+    foreign: str
     who: str
 
 
@@ -365,6 +425,9 @@ Event = (
     | GapSeen
     | GapClosed
     | GapFound
+    | DriftJudged
+    | ModelSetSwapped
     | OperatorCommand
+    | RulesChanged
     | Tick
 )

@@ -1,14 +1,18 @@
 """Inference: asks the model set about the stored candles, on a worker thread, so that the loop never waits for it.
 
-A prediction that cannot be made is a refusal with its reason, never a number.
+A prediction that cannot be made is a refusal with its reason, never a number. The set that answers is one reference,
+read once a candle: `swap` replaces it between two, so that no batch is answered by two sets. A shadow is asked the same
+question, on a thread of its own, once the answer that is traded on is out; what it says goes to whoever set it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,20 +20,57 @@ from daemon.backfill import Backfill
 from daemon.candle_store import CandleStore
 from daemon.events import Opinion, PredictionReady
 from daemon.gateway import GatewayError
+from market.candles import Floats
 from market.funding import Funding
 from market.instruments import Instrument
 from market.timeframes import Timeframe
 from models.inference import NotReady, Predictor
 from models.inputs import Inputs
+from models.prediction import Prediction
 from strategy.plan import Outlook
 
 log = logging.getLogger("daemon.inference")
 
+MARGIN_CANDLES = 64
+"""Candles kept beyond a set's lookback, so that one that closed a while ago can still be predicted."""
 EXPIRED = "the model set has expired"
+FAILED = "inference failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was read of a symbol at a close, and said of it: the price, the row of features (F,), the prediction."""
+
+    close: float
+    row: Floats
+    said: Prediction | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one set said of one candle, and how long it took over each symbol at most, ms; `seen` is by symbol."""
+
+    said: PredictionReady
+    taken_ms: float
+    seen: Mapping[str, Seen]
+
+
+Heard = Callable[[Answer], None]
+
+
+Listener = Callable[[str, int, Mapping[str, Seen]], None]
+"""Told of each candle that was predicted: the set's id, the open time (ms), what was seen of each symbol."""
 
 
 class Inference:
-    """One predictor over one store.
+    """One predictor over one store, and at times another one in its shadow.
+
+    Attributes
+    ----------
+    heard : callable, optional
+        Told of every answer that is traded on, with the time it took.
+    listener : callable
+        Told of what each such answer was given on.
 
     Parameters
     ----------
@@ -49,11 +90,22 @@ class Inference:
         expires: bool = True,
     ) -> None:
         self.predictor = predictor
-        self._expires_ms = predictor.expires_ms if expires else None
+        self.heard: Heard | None = None
+        self._expires = expires
         self._store, self._backfill, self._decision, self._instruments = store, backfill, decision, instruments
         self._funding: dict[str, Funding] = {}
         self._without: dict[str, tuple[str, ...]] = {}
+        self.listener: Listener = _nobody
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
+        self._busy = 0
+        self._shadow: tuple[Predictor, Heard] | None = None
+        self._beside: ThreadPoolExecutor | None = None
+        self._asides: set[asyncio.Task[None]] = set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a candle is being predicted now."""
+        return self._busy > 0
 
     async def warm_up(self) -> None:
         """Fetch the funding that the features of the stored candles look back on."""
@@ -62,29 +114,92 @@ class Inference:
 
     async def predict(self, bar: int, symbols: Sequence[str]) -> PredictionReady:
         """What the model set says at the close of the candle that opened at `bar` (ms), symbol by symbol."""
-        opinions = []
-        for symbol in symbols:
-            opinions.append(await self._opinion(symbol, bar))
-        return PredictionReady(bar, tuple(opinions), self.predictor.id)
+        predictor, shadow = self.predictor, self._shadow  # read once: one set answers for the whole batch
+        self._busy += 1
+        try:
+            answer = await self._answer(predictor, self._worker, bar, symbols)
+        finally:
+            self._busy -= 1
+        if self.heard is not None:
+            self.heard(answer)
+        self.listener(predictor.id, bar, answer.seen)
+        if shadow is not None and self._beside is not None:
+            task = asyncio.create_task(self._aside(*shadow, self._beside, bar, symbols), name="shadow")
+            self._asides.add(task)
+            task.add_done_callback(self._asides.discard)
+        return answer.said
+
+    def swap(self, predictor: Predictor) -> Predictor:
+        """Let another set answer from the next candle on; gives the one before.
+
+        Raises
+        ------
+        RuntimeError
+            If a candle is being predicted.
+        """
+        if self.busy:
+            raise RuntimeError("a set is swapped between two candles, and one is being predicted")
+        before, self.predictor = self.predictor, predictor
+        self._without = {}
+        return before
+
+    def cast_shadow(self, predictor: Predictor, heard: Heard) -> None:
+        """Ask another set as well, from the next candle on; `heard` is told what it says, and nobody trades on it."""
+        if self._beside is None:
+            self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shadow")
+        self._shadow = predictor, heard
+
+    def lift_shadow(self) -> None:
+        """Ask nobody else any more; an answer that is under way is dropped."""
+        self._shadow = None
+        for task in self._asides:
+            task.cancel()
+        if self._beside is not None:
+            self._beside.shutdown(wait=False, cancel_futures=True)
+            self._beside = None
 
     def close(self) -> None:
-        """Let the worker thread go."""
+        """Let the worker threads go."""
+        self.lift_shadow()
         self._worker.shutdown(wait=False, cancel_futures=True)
 
-    async def _opinion(self, symbol: str, bar: int) -> Opinion:
-        if self._expires_ms is not None and bar + self._decision.ms > self._expires_ms:
-            return Opinion(symbol, None, EXPIRED)
-        await self._refresh_funding(symbol, bar + self._decision.ms)
-        inputs = self._inputs(symbol, bar + self._decision.ms)
-        if not len(inputs.candles) or inputs.candles.open_time[-1] != bar:
-            return Opinion(symbol, None, "its last candle is missing")
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._worker, self._ask, symbol, inputs)
+    async def _aside(
+        self, predictor: Predictor, heard: Heard, worker: ThreadPoolExecutor, bar: int, symbols: Sequence[str]
+    ) -> None:
+        """Ask the shadow; whatever becomes of it, trading goes on."""
+        try:
+            heard(await self._answer(predictor, worker, bar, symbols))
+        except Exception:
+            log.exception("the shadow %s could not be asked", predictor.id)
 
-    def _inputs(self, symbol: str, close: int) -> Inputs:
+    async def _answer(
+        self, predictor: Predictor, worker: ThreadPoolExecutor, bar: int, symbols: Sequence[str]
+    ) -> Answer:
+        opinions, longest, known = [], 0.0, dict[str, Seen]()
+        for symbol in symbols:
+            opinion, taken_ms, seen = await self._opinion(predictor, worker, symbol, bar)
+            opinions.append(opinion)
+            longest = max(longest, taken_ms)
+            if seen is not None:
+                known[symbol] = seen
+        return Answer(PredictionReady(bar, tuple(opinions), predictor.id), longest, known)
+
+    async def _opinion(
+        self, predictor: Predictor, worker: ThreadPoolExecutor, symbol: str, bar: int
+    ) -> tuple[Opinion, float, Seen | None]:
+        if self._expires and bar + self._decision.ms > predictor.expires_ms:
+            return Opinion(symbol, None, EXPIRED), 0.0, None
+        await self._refresh_funding(symbol, bar + self._decision.ms)
+        inputs = self._inputs(predictor, symbol, bar + self._decision.ms)
+        if not len(inputs.candles) or inputs.candles.open_time[-1] != bar:
+            return Opinion(symbol, None, "its last candle is missing"), 0.0, None
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(worker, self._ask, predictor, symbol, inputs)
+
+    def _inputs(self, predictor: Predictor, symbol: str, close: int) -> Inputs:
         """What the set reads of a symbol's market at a close (ms), as far as it is subscribed to."""
-        decision, finer = str(self._decision), self.predictor.finer_timeframe
-        other = self.predictor.companion_of(symbol)
+        decision, finer = str(self._decision), predictor.finer_timeframe
+        other = predictor.companion_of(symbol)
         candles = self._store.until((symbol, decision), close)
         assert candles is not None, "the decision's timeframe is subscribed to"
         return Inputs(
@@ -94,22 +209,28 @@ class Inference:
             None if other is None else self._store.until((other, decision), close),
         )
 
-    def _ask(self, symbol: str, inputs: Inputs) -> Opinion:
+    def _ask(self, predictor: Predictor, symbol: str, inputs: Inputs) -> tuple[Opinion, float, Seen | None]:
+        began = time.perf_counter()
+        opinion, seen = self._said(predictor, symbol, inputs)
+        return opinion, 1_000 * (time.perf_counter() - began), seen
+
+    def _said(self, predictor: Predictor, symbol: str, inputs: Inputs) -> tuple[Opinion, Seen | None]:
         try:
-            said = self.predictor.predict(
+            answered = predictor.answer(
                 symbol, inputs.candles, inputs.funding, finer=inputs.finer, companion=inputs.companion
             )
-        except NotReady as refusal:
-            return Opinion(symbol, None, refusal.reason)
         except Exception as error:  # whatever a model does, the positions must go on being looked after
-            log.exception("%s: inference failed", symbol)
-            return Opinion(symbol, None, f"inference failed: {error}")
-        if said.without != self._without.get(symbol, ()):
+            log.exception("%s: inference of %s failed", symbol, predictor.id)
+            return Opinion(symbol, None, f"{FAILED}: {error}"), None
+        said, close = answered.said, float(inputs.candles.close[-1])
+        if isinstance(said, NotReady):
+            return Opinion(symbol, None, said.reason), Seen(close, answered.row, None)
+        if predictor is self.predictor and said.without != self._without.get(symbol, ()):
             self._without[symbol] = said.without
             log.warning("%s: predicted %s", symbol, f"without {', '.join(said.without)}" if said.without else "by all")
         horizons = tuple((h, p_long, p_short) for h, (p_long, p_short) in sorted(said.horizons.items()))
         outlook = Outlook(said.p_long, said.p_short, said.regime)
-        return Opinion(symbol, outlook, "", horizons, said.regime_probabilities)
+        return Opinion(symbol, outlook, "", horizons, said.regime_probabilities), Seen(close, answered.row, said)
 
     async def _refresh_funding(self, symbol: str, now: int) -> None:
         """Ask for new rates once the next one has fallen due; without an answer the known ones serve."""
@@ -127,7 +248,31 @@ class Inference:
             found = Funding(np.concatenate([known.time, found.time]), np.concatenate([known.rate, found.rate]))
         self._funding[symbol] = found
 
+    async def reach_back(self) -> None:
+        """Fetch the funding of the whole history that is stored by now, which may have grown at its old end.
+
+        Raises
+        ------
+        GatewayError
+            If the exchange does not tell; what is known stays.
+        """
+        for symbol in self._instruments:
+            candles = self._store[symbol, str(self._decision)].window()
+            if len(candles):
+                self._funding[symbol] = await self._backfill.funding(symbol, int(candles.open_time[0]))
+
+
+def _nobody(model_set: str, bar: int, seen: Mapping[str, Seen]) -> None:
+    """Nobody listens."""
+
 
 def _spacing(funding: Funding) -> int:
     """The time between the last two funding instants, ms; 8 h where there is only one."""
     return int(funding.time[-1] - funding.time[-2]) if len(funding) > 1 else 8 * 3_600_000
+
+
+def held(predictor: Predictor, timeframe: Timeframe) -> int:
+    """How many candles of a timeframe are held for a set: what it reads, and the margin, as long for finer ones."""
+    if timeframe == predictor.finer_timeframe:
+        return predictor.finer_lookback + MARGIN_CANDLES * predictor.timeframe.ratio(timeframe)
+    return predictor.lookback + MARGIN_CANDLES

@@ -79,6 +79,12 @@ def set_up(level: str, to: Path | None = None) -> None:
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """Log what is at least of that level; chatty libraries never below a warning."""
+    root = logging.getLogger()
     root.setLevel(level.upper())
     for noisy in ("asyncio", "aiohttp", "ccxt", "urllib3", "apprise", "numexpr"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))

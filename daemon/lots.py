@@ -50,6 +50,7 @@ def increase(
             entry_bar=decision.floor(fill.time),
             leverage=order.leverage if order else 0,
             stop_bps=order.stop_bps if order else stop_bps,
+            max_hold_bars=order.max_hold_bars if order else 0,
         )
     lot.quantity += fill.quantity
     lot.cost += notional

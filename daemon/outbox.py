@@ -59,7 +59,7 @@ class Outbox:
     """
 
     def __init__(self, journal: Journal, start: Start, emit: Callable[[Event], None], patience_s: float) -> None:
-        self._journal, self._start, self._emit, self._patience_s = journal, start, emit, patience_s
+        self._journal, self._start, self._emit, self.patience_s = journal, start, emit, patience_s
         self._lanes: dict[str, deque[Held]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self.went_ahead = 0
@@ -80,7 +80,7 @@ class Outbox:
             if symbol is None:
                 self._start(command, now)
             else:
-                patience_s = self._patience_s if protects(command) else STALE_S
+                patience_s = self.patience_s if protects(command) else STALE_S
                 self._lanes.setdefault(symbol, deque()).append(Held(seq, command, now, patience_s))
         self.look()
 

@@ -19,20 +19,26 @@ from rich.console import Console
 from configs import ConfigError
 from daemon import logs
 from daemon.alerts import Alerts, AlertsError
-from daemon.app import MARGIN_CANDLES, Daemon, ShutdownTimeout
+from daemon.app import Daemon, ShutdownTimeout
+from daemon.backup.archive import BackupError
+from daemon.backup.restoring import finish
 from daemon.boot import BootError, unsubscribed
 from daemon.config import DaemonConfig, Mode, alert_urls
 from daemon.gateway import GatewayError
+from daemon.inference import MARGIN_CANDLES
 from daemon.journal import FILE, Journal, JournalError
 from daemon.lock import Lock, LockError
+from daemon.migrations.database import MigrationError
+from daemon.migrations.standing import upgrade_all
 from daemon.recorder import FILE as CANDLES
 from daemon.rehearsal import RehearsalError, exchange_options, local_exchange, mirror_options
+from daemon.swapping.naming import named
 from daemon.view import Lines, LiveView
 from market.catalogue import symbol_of
 from market.history import HistoryError
 from market.timeframes import TimeframeError
 from models.inference import Predictor
-from models.modelset import STARTER, ModelSetError, resolve
+from models.modelset import STARTER, ModelSetError
 from strategy.live_config import load_rules
 
 log = logging.getLogger("daemon.runner")
@@ -52,6 +58,8 @@ CODES: tuple[tuple[type[Exception], int], ...] = (
     (ShutdownTimeout, TIMEOUT),
     (LockError, FAILURE),
     (JournalError, FAILURE),
+    (MigrationError, FAILURE),
+    (BackupError, FAILURE),
     (OSError, FAILURE),
 )
 
@@ -90,7 +98,7 @@ def run_rehearsal(
 ) -> int:
     """Run a daemon and a local exchange for it, in a directory of their own: the last rehearsal's journal gives way."""
     symbols = [symbol_of(path) or config.symbols[0] for path in data] or list(config.symbols)
-    config = config.model_copy(update={"state_dir": config.rehearsal_dir, "symbols": tuple(symbols)})
+    config = config.replaced(state_dir=config.rehearsal_dir, symbols=tuple(symbols))
 
     async def work() -> int:
         predictor = _predictor(config)
@@ -101,7 +109,7 @@ def run_rehearsal(
                 for file in config.state_dir.glob(f"{name}*"):
                     file.unlink()
             exchange = config.exchange.model_copy(update={"url": url})
-            return await _attended(config.model_copy(update={"exchange": exchange}), predictor, candles, as_json)
+            return await _attended(config.replaced(exchange=exchange), predictor, candles, as_json)
 
     return _told(config, as_json, work)
 
@@ -113,7 +121,7 @@ def run_paper(config: DaemonConfig, where: str, candles: int | None, as_json: bo
         predictor = _predictor(config)
         async with local_exchange(mirror_options(config, where), config.state_dir / EXCHANGE_LOG) as url:
             exchange = config.exchange.model_copy(update={"url": url})
-            return await _attended(config.model_copy(update={"exchange": exchange}), predictor, candles, as_json)
+            return await _attended(config.replaced(exchange=exchange), predictor, candles, as_json)
 
     return _told(config, as_json, work)
 
@@ -170,14 +178,14 @@ def _predictor(config: DaemonConfig) -> Predictor:
         If it does not fit the configuration.
     """
     try:
-        folder = resolve(config.model_set, config.model_sets)
+        folder = named(config)
     except ModelSetError as error:
         raise ModelSetError(error.what, error.where, f"{error.remedy}\n{_how_to_get_one(config)}") from error
-    predictor = Predictor.load(folder)
+    predictor = Predictor.load(folder, config.provider)
     if predictor.timeframe != config.decision:
         told = f"model set {predictor.id} reads {predictor.timeframe} candles"
         raise ConfigError([f"{told}, decision_timeframe is {config.decision}; make them agree"])
-    needed, missed = unsubscribed(predictor, config)
+    needed, missed = unsubscribed(predictor.manifest, config)
     if needed:
         raise ConfigError([f"{config.file}: {told}" for told in needed])
     if missed and config.mode is Mode.LIVE:
@@ -215,6 +223,8 @@ async def _attended(
 ) -> int:
     """Run the daemon with somebody looking on, and print what it did."""
     alerts = Alerts(alert_urls(config.alerts), config.alerts.level)
+    finish(config.state_dir)
+    upgrade_all(config.state_dir, config.deadlines.journal_s)
     journal = Journal(config.state_dir, config.deadlines.journal_s)
     daemon = Daemon(config, load_rules(config.rules), predictor, journal, alerts, candles, session)
     _listen_to_signals(daemon)
@@ -259,3 +269,7 @@ def _listen_to_signals(daemon: Daemon) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)
+    if sys.stdin is not None and sys.stdin.isatty():  # a terminal that is closed is no wish to reload
+        loop.add_signal_handler(signal.SIGHUP, stop, signal.SIGHUP)
+    else:
+        loop.add_signal_handler(signal.SIGHUP, daemon.hang_up)

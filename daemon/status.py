@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from daemon.alerts import Alerts
 from daemon.config import DaemonConfig
@@ -13,11 +13,15 @@ from daemon.inlet import Inlet
 from daemon.journal import Journal
 from daemon.outbox import Outbox
 from daemon.recorder import Recorder
+from daemon.state import Drifted
 from market.instruments import cash_text
 from market.timeframes import utc_text
 from models.inference import Predictor
 from strategy.live_config import Rules
-from strategy.plan import UNTIL_RESUMED, AccountMemory
+from strategy.plan import FULL_SIZE, UNTIL_RESUMED, AccountMemory
+
+if TYPE_CHECKING:
+    from daemon.lifecycle.wiring import Lifecycle
 
 
 class Observed(Protocol):
@@ -35,6 +39,7 @@ class Observed(Protocol):
     control: ControlServer
     inbox: Inbox
     inlet: Inlet
+    lifecycle: Lifecycle | None
 
     @property
     def stopping(self) -> bool:
@@ -55,6 +60,8 @@ def status(daemon: Observed) -> dict[str, Any]:
         "caps": config.phase_in_force and str(config.phase_in_force),
         "tightened": list(daemon.tightened),
         "model_set": daemon.predictor.id,
+        "drift": _drift(state.drift),
+        **(daemon.lifecycle.status() if daemon.lifecycle else {}),
         "equity": cash_text(engine.equity),
         "cash": cash_text(state.cash),
         "settled": utc_text(state.settled_bar) if state.settled_bar >= 0 else None,
@@ -91,6 +98,17 @@ def _trading(memory: AccountMemory) -> dict[str, Any]:
         "reason": memory.reason and str(memory.reason),
         "since": utc_text(memory.since) if memory.since >= 0 else None,
         "until": utc_text(memory.until) if memory.until != UNTIL_RESUMED else None,
+    }
+
+
+def _drift(drift: Drifted) -> dict[str, Any]:
+    """What is done about drift, the share of their size that entries get, and why."""
+    return {
+        "level": str(drift.level),
+        "size": drift.size_bps / FULL_SIZE,
+        "accepted": drift.accepted,
+        "text": drift.text,
+        "since": utc_text(drift.since) if drift.since >= 0 else None,
     }
 
 

@@ -138,7 +138,7 @@ def _enter(desk: Desk, goal: Enter, close: int, standing: Standing, at: int) -> 
     except approval.Denied as denied:
         book.goal = None
         return [desk.alert("warning", f"entry not approved: {denied}")]
-    return _submit(desk, approved, str(goal.reason), at, goal.leverage, goal.stop_bps)
+    return _submit(desk, approved, goal, at)
 
 
 def _close(desk: Desk, lot: Lot, purpose: Purpose, reason: str, at: int) -> list[Command]:
@@ -154,13 +154,13 @@ def _close(desk: Desk, lot: Lot, purpose: Purpose, reason: str, at: int) -> list
     return _submit(desk, approval.approve_close(order, lot), reason, at)
 
 
-def _submit(
-    desk: Desk, approved: Approved[MarketOrder], reason: str, at: int, leverage: int = 0, stop_bps: int = 0
-) -> list[Command]:
-    order = approved.order
-    desk.book.order = Working(
-        order.client_id, order.purpose, order.side, order.quantity, reason, State.SENT, at, at, leverage, stop_bps
-    )
+def _submit(desk: Desk, approved: Approved[MarketOrder], why: Enter | str, at: int) -> list[Command]:
+    """Send an order: of an entry, whose terms the position will keep, or for a reason to close."""
+    order, reason = approved.order, why if isinstance(why, str) else str(why.reason)
+    working = Working(order.client_id, order.purpose, order.side, order.quantity, reason, State.SENT, at, at)
+    if isinstance(why, Enter):
+        working.leverage, working.stop_bps, working.max_hold_bars = why.leverage, why.stop_bps, why.max_hold_bars
+    desk.book.order = working
     desk.counts.orders += 1
     return [Submit(approved)]
 

@@ -142,6 +142,10 @@ class MarketStream(Stream):
         self._heard: dict[Pair, float] = {}
         self._began = 0.0
 
+    def expect(self, *, first_data_s: float, data_s: float) -> None:
+        """Go by other deadlines, seconds."""
+        self._first_data_s, self._data_s = first_data_s, data_s
+
     def heard(self, pair: Pair) -> None:
         """A frame of a pair arrived."""
         self._heard[pair] = time.monotonic()
@@ -172,6 +176,10 @@ class PrivateStream(Stream):
     def __init__(self, *rest: Any, first_data_s: float, told_s: float) -> None:
         super().__init__("private", *rest)
         self._first_data_s, self._told_s, self._began = first_data_s, told_s, 0.0
+
+    def expect(self, *, first_data_s: float, told_s: float) -> None:
+        """Go by other deadlines, seconds."""
+        self._first_data_s, self._told_s = first_data_s, told_s
 
     def _begin(self) -> None:
         self._began = time.monotonic()

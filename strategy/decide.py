@@ -6,13 +6,14 @@ randomness, no I/O: the daemon and the backtest call this same function.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from market import fills
 from market.instruments import cash_text
 from strategy import halting, regime, risk, signals, sizing
 from strategy.live_config import Rules
 from strategy.plan import (
+    FULL_SIZE,
     AccountMemory,
     Action,
     Decision,
@@ -71,7 +72,8 @@ def plan(situation: Situation, rules: Rules, max_hold_bars: int) -> Plan:
     rules : Rules
         The trading rules.
     max_hold_bars : int
-        The model set's longest holding in decision candles; the rules' own, where given, comes before it.
+        The present model set's longest holding in decision candles. Before it comes that of the set which opened a
+        position, and before both the rules' own, where given.
 
     Returns
     -------
@@ -79,7 +81,6 @@ def plan(situation: Situation, rules: Rules, max_hold_bars: int) -> Plan:
         Equity, actions in the order to be done (exits, tightenings, entries), one decision a symbol (two when it
         reverses) and the memories for the next candle: the symbols' in the situation's order, and the account's.
     """
-    longest = rules.max_hold_bars or max_hold_bars
     states = situation.symbols
     memories = tuple(_remember(s, rules) for s in states)
     views = [_view(s, rules) for s in states]
@@ -100,6 +101,8 @@ def plan(situation: Situation, rules: Rules, max_hold_bars: int) -> Plan:
             else:
                 decisions.append(_nothing(state, Reason.NO_PREDICTION))
             continue
+        # Rule: a position keeps the longest holding it was opened with, whatever set answers by now.
+        longest = rules.max_hold_bars or holding.max_hold_bars or max_hold_bars
         why = _exit_reason(situation, account, rules, longest, holding, view)
         if why is not None:
             exits.append(Exit(state.instrument.symbol, holding.side, holding.quantity, why))
@@ -121,7 +124,7 @@ def plan(situation: Situation, rules: Rules, max_hold_bars: int) -> Plan:
     entries: list[Action] = []
     for state, memory, view in flat:
         entry, decision = _entry(situation, account, rules, budget, state, memory, view)
-        entries.extend(entry)
+        entries.extend(replace(wanted, max_hold_bars=max_hold_bars) for wanted in entry)
         decisions.append(decision)
     return Plan(equity, (*exits, *moves, *entries), tuple(decisions), memories, account)
 
@@ -198,6 +201,7 @@ def _entry(
         instrument.unit,
         instrument.brackets,
     )
+    quantity = sizing.shrunk(quantity, situation.size_bps)
     if not sizing.large_enough(
         quantity, state.close, instrument.unit, instrument.min_quantity, instrument.min_notional
     ):
@@ -213,6 +217,8 @@ def _entry(
     budget.take(margin, at_risk)
     reason = Reason.LONG_SIGNAL if side > 0 else Reason.SHORT_SIGNAL
     detail = f"{view}; {instrument.quantity_text(quantity)} at {leverage}x, stop {stop_bps / 100:g} %"
+    if situation.size_bps < FULL_SIZE:
+        detail += f", shrunk to {situation.size_bps / 100:g} % of its size"
     entry = Enter(instrument.symbol, side, quantity, leverage, stop_bps, reason)
     return (entry,), Decision(instrument.symbol, f"open {_SIDES[side]}", reason, detail)
 

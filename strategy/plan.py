@@ -53,6 +53,7 @@ class Reason(StrEnum):
     DRAWDOWN = "drawdown limit"
     LOSING_STREAK = "too many losing trades in a row"
     OTHER_DEPLOYMENT = "another deployment trades on this account"
+    DRIFT = "drift beyond its limits"
 
 
 class TradingState(StrEnum):
@@ -66,6 +67,8 @@ class TradingState(StrEnum):
 
 
 STRICTNESS = {TradingState.ACTIVE: 0, TradingState.REDUCING: 1, TradingState.HALTED: 2}
+FULL_SIZE = 10_000
+"""Share of their usual size that entries get as long as nothing shrinks them, 1e-4."""
 UNTIL_RESUMED = 0
 """End of a trading state that only an operator ends."""
 
@@ -169,6 +172,8 @@ class Holding:
         Price of the resting stop, ticks.
     stop_bps : int
         Distance the stop was placed at, in 1e-4 of the average fill.
+    max_hold_bars : int
+        Longest holding of the model set that it was opened by, in candles; 0 where that is the present one's.
     """
 
     side: int
@@ -178,6 +183,7 @@ class Holding:
     entry_bar: int
     stop: int
     stop_bps: int
+    max_hold_bars: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +206,7 @@ class Situation:
     """Everything known when the candle that opened at `bar` (ms) has closed; symbols in configuration order.
 
     `cash` is the wallet (cash units); `barred` says why no entry is allowed at this close, None if one is, the trading
-    state in `account` apart.
+    state in `account` apart. `size_bps` is the share (1e-4) of their usual size that entries get.
     """
 
     bar: int
@@ -209,6 +215,7 @@ class Situation:
     symbols: tuple[SymbolState, ...]
     barred: Reason | None = None
     account: AccountMemory = AccountMemory()
+    size_bps: int = FULL_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +239,10 @@ class Tighten:
 
 @dataclass(frozen=True, slots=True)
 class Enter:
-    """Open a position at market; the stop goes in at `stop_bps` from the average fill."""
+    """Open a position at market; the stop goes in at `stop_bps` from the average fill.
+
+    `max_hold_bars` is the longest holding of the model set that wants it, which the position keeps.
+    """
 
     symbol: str
     side: int
@@ -240,6 +250,7 @@ class Enter:
     leverage: int
     stop_bps: int
     reason: Reason
+    max_hold_bars: int = 0
 
 
 Action = Exit | Tighten | Enter

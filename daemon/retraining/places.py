@@ -1,11 +1,14 @@
-"""Places where jobs run: the sections `retraining.local` and `retraining.ssh`, and the backend that is chosen."""
+"""Places where jobs run: the sections `retraining.local`, `.ssh` and `.ray`, and the backend that is chosen."""
 
 from __future__ import annotations
 
+import ipaddress
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from configs import ConfigError
 from daemon.section import Seconds, Section
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
 PathThere = Annotated[str, Field(pattern=r"^[^\x00-\x1f]+$")]
 """A path on another machine; what does not begin with / is taken from where the text says."""
+AbsoluteThere = Annotated[str, Field(pattern=r"^/[^\x00-\x1f]*$")]
 
 
 class Local(Section):
@@ -69,6 +73,54 @@ class Ssh(Section):
         return self.model_copy(update={"known_hosts": (folder / self.known_hosts.expanduser()).resolve(), "key": key})
 
 
+class Artifacts(Section):
+    """A folder that this machine and the cluster's both see, such as an NFS mount; here it is only read."""
+
+    here: Path = Field(description="Its path on this machine; relative to this file.")
+    there: AbsoluteThere = Field(description="Its path on the cluster's machines.")
+    late_s: Seconds = Field(60, description="How much later than there a file may be seen here.")
+
+
+class Ray(Section):
+    """A Ray cluster, whose jobs are asked for over HTTP."""
+
+    address: str = Field(pattern=r"^https?://[^/\s@]+/?$", description="Its dashboard, e.g. http://127.0.0.1:8265.")
+    token_name: str = Field(
+        "REGIMEN_RAY_TOKEN", description="Environment variable, or systemd credential, that holds the cluster's token."
+    )
+    authority: Path | None = Field(
+        None, description="Certificate (PEM) of the authority behind https, if not a public one; relative to this file."
+    )
+    python: AbsoluteThere = Field(description="The python there that this program runs with.")
+    checkout: AbsoluteThere = Field(description="Folder of this program there.")
+    artifacts: Artifacts = Field(description="Where results come from: Ray itself brings no files back.")
+    keep_jobs: int = Field(5, ge=1, le=1_000, description="Finished jobs that stay in the folder of artefacts.")
+    answer_s: Seconds = Field(30, description="An answer of the dashboard, at most.")
+    poll_s: Seconds = Field(2, description="Between two looks at a job's log, which Ray gives whole each time.")
+
+    @field_validator("address")
+    @classmethod
+    def _private(cls, value: str) -> str:
+        parts = urlsplit(value)
+        try:
+            public = parts.scheme == "http" and ipaddress.ip_address(parts.hostname or "").is_global
+        except ValueError:
+            public = False  # a name, which may be private
+        if public:
+            raise ValueError(
+                f"{value} would carry the token in the clear through a public network; use https, or a tunnel by ssh"
+            )
+        return value
+
+    def located(self, folder: Path) -> Ray:
+        """The section with its relative paths of this machine taken from `folder`."""
+        artifacts = self.artifacts.model_copy(
+            update={"here": Path(os.path.normpath(folder / self.artifacts.here.expanduser()))}
+        )
+        authority = None if self.authority is None else (folder / self.authority.expanduser()).resolve()
+        return self.model_copy(update={"artifacts": artifacts, "authority": authority})
+
+
 def backend(config: Retraining, state_dir: Path) -> Backend:
     """The place that `retraining.backend` names.
 
@@ -94,4 +146,8 @@ def backend(config: Retraining, state_dir: Path) -> Backend:
         from daemon.retraining.ssh import SshJobs
 
         return SshJobs(config.ssh)
-    raise ConfigError([f"retraining.backend {config.backend} is not built in; set local or ssh"])
+    if config.ray is None:
+        raise ConfigError(["retraining.ray is missing; say which cluster to reach, or set backend: local"])
+    from daemon.retraining.ray import RayJobs
+
+    return RayJobs(config.ray)

@@ -17,6 +17,7 @@ from models.jobs.running import carry_out
 FAILURE, TIMEOUT, INTERRUPTED = 1, 5, 130
 _CODES = {"done": 0, "failed": FAILURE, "timeout": TIMEOUT, "canceled": INTERRUPTED}
 _folder = click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+_keep = click.option("--keep", type=click.IntRange(1), help="Remove finished jobs beside it, but for so many.")
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 how_option = click.option(
     "--how",
@@ -40,11 +41,14 @@ def group(module: str) -> click.Group:
 
     @job.command()
     @_folder
+    @_keep
     @_json
     @said(module)
-    def run(folder: Path, as_json: bool) -> None:
+    def run(folder: Path, keep: int | None, as_json: bool) -> None:
         """Do what DIR/request.json says, here and now; SIGTERM ends it as canceled."""
         _own(module, folder)
+        if keep is not None:
+            prune(folder.resolve().parent, keep)
         result = carry_out(folder)
         if as_json:  # else nothing: this is written to the log, which is all there when the result is
             _tell(supervision.state(folder), as_json)
@@ -53,7 +57,7 @@ def group(module: str) -> click.Group:
     @job.command()
     @_folder
     @how_option
-    @click.option("--keep", type=click.IntRange(1), help="Remove finished jobs beside it, but for so many.")
+    @_keep
     @_json
     @said(module)
     def start(folder: Path, how: supervision.How, keep: int | None, as_json: bool) -> None:

@@ -169,7 +169,8 @@ class _Work:
             with suppress(subprocess.TimeoutExpired):
                 child.wait(TICK_S)
                 end_group(child.pid, None)  # workers that outlive their parent
-                return None
+                # who asks for the end may tell the work as well, as Ray does, and the work may be first
+                return "canceled" if self._told and child.returncode != 0 else None
             self._least_free = min(self._least_free, shutil.disk_usage(self._folder).free)
             if self._told or time.monotonic() >= deadline:
                 break

@@ -19,12 +19,12 @@ from daemon.lock import Lock, LockError
 from tests.daemon.conftest import until
 
 
-async def echo(verb: str, who: str) -> dict[str, Any]:
+async def echo(verb: str, who: str, args: dict[str, Any]) -> dict[str, Any]:
     if verb == "break":
         raise RuntimeError("broken")
     if verb == "sleep":
         await asyncio.sleep(60)
-    return {"verb": verb, "who": who}
+    return {"verb": verb, "who": who, "args": args}
 
 
 async def ask(folder: Path, verb: str, timeout_s: float = 10) -> dict[str, Any]:
@@ -35,6 +35,20 @@ async def test_a_request_is_answered(tmp_path: Path) -> None:
     server = ControlServer(tmp_path, echo)
     await server.open()
     assert (await ask(tmp_path, "status"))["verb"] == "status"
+    await server.close()
+
+
+async def test_arguments_go_with_a_verb(tmp_path: Path) -> None:
+    server = ControlServer(tmp_path, echo)
+    await server.open()
+    reply = await asyncio.to_thread(request, tmp_path, "swap", 10, {"set": "an id", "force": True})
+    assert reply["args"] == {"set": "an id", "force": True}
+    assert (await ask(tmp_path, "status"))["args"] == {}
+    with socket.socket(socket.AF_UNIX) as line:
+        line.connect(str(socket_path(tmp_path)))
+        line.sendall(b'{"verb": "swap", "args": "an id"}\n')
+        line.setblocking(False)
+        assert b"args must be an object" in await asyncio.get_running_loop().sock_recv(line, 1000)
     await server.close()
 
 

@@ -73,7 +73,7 @@ def reasons(answer: Plan) -> list[Reason]:
 def test_a_long_signal_opens_a_long_sized_by_equity_margin_and_leverage() -> None:
     answer = decide(state(LONG))
     # 10,000 x 10 % x 10 = 10,000 of notional, at 30,000.0: 0.333.
-    assert answer.actions == (Enter("BTCUSDT", 1, 333, 10, 200, Reason.LONG_SIGNAL),)
+    assert answer.actions == (Enter("BTCUSDT", 1, 333, 10, 200, Reason.LONG_SIGNAL, max_hold_bars=12),)
     assert "P(long) 0.6000" in answer.decisions[0].detail
 
 
@@ -276,3 +276,24 @@ def test_a_limit_that_strikes_at_this_close_binds_at_this_close() -> None:
     assert answer.account.state is TradingState.REDUCING
     poor = AccountMemory(peak=13_000 * CASH)
     assert decide(state(LONG, held()), account=poor).actions == (Exit("BTCUSDT", 1, 100, Reason.DRAWDOWN),)
+
+
+def test_a_doubted_model_gets_a_share_of_the_size_at_the_same_leverage() -> None:
+    (whole,) = decide(state(LONG)).actions
+    answer = plan(Situation(BAR, HOUR, 10_000 * CASH, (state(LONG),), size_bps=5_000), RULES, 12)
+    (half,) = answer.actions
+    assert isinstance(whole, Enter)
+    assert half == replace(whole, quantity=166)  # half of 333 steps, down to the step
+    assert "shrunk to 50 % of its size" in answer.decisions[0].detail
+
+
+def test_an_entry_shrunk_below_the_smallest_order_is_not_made() -> None:
+    answer = plan(Situation(BAR, HOUR, 10_000 * CASH, (state(LONG),), size_bps=10), RULES, 12)
+    assert reasons(answer) == [Reason.TOO_SMALL]
+
+
+def test_a_position_keeps_the_longest_holding_it_was_opened_with() -> None:
+    shorter, longer = (replace(held(bars=5), max_hold_bars=bars) for bars in (6, 48))
+    assert reasons(decide(state(LONG, shorter), hold=48)) == [Reason.TIME]
+    assert reasons(decide(state(LONG, longer), hold=6)) == [Reason.HOLD]
+    assert reasons(decide(state(LONG, longer), rules=replace(RULES, max_hold_bars=6))) == [Reason.TIME]

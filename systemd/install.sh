@@ -1,0 +1,95 @@
+#!/bin/sh
+# Puts Regimen into a prefix and its units, configuration and user into place; `make install` calls it.
+#
+#   PREFIX       where program and environment go (/opt/regimen)
+#   DESTDIR      put before every path, for packages and images; nothing is started or enabled then
+#   SYSCONFDIR   the configuration's folder (/etc/regimen)
+#   UNITDIR      the units' folder (/etc/systemd/system)
+#   INTERPRETER  the Python that runs it, with everything installed that it needs
+#
+# A configuration file that was edited is never overwritten: a newer one is put beside it as FILE.new.
+set -eu
+
+SYSCONFDIR=${SYSCONFDIR:-/etc/regimen} UNITDIR=${UNITDIR:-/etc/systemd/system} DESTDIR=${DESTDIR:-}
+SYSUSERSDIR=${SYSUSERSDIR:-/etc/sysusers.d} TMPFILESDIR=${TMPFILESDIR:-/etc/tmpfiles.d}
+STATE=/var/lib/regimen CODE=$PREFIX/lib/regimen PRISTINE=$PREFIX/share/regimen
+HERE=$(cd "$(dirname "$0")" && pwd)
+SOURCE=$(dirname "$HERE")
+
+for path in "$PREFIX" "$SYSCONFDIR" "$UNITDIR" "$INTERPRETER"; do
+    case $path in
+    /*[!A-Za-z0-9/._+-]*) echo "$path: units cannot name a path with such characters; choose another" >&2; exit 2 ;;
+    /*) ;;
+    *) echo "$path: give a path from / on" >&2; exit 2 ;;
+    esac
+done
+
+filled() { # the text of a template, its places filled in
+    sed -e "s|@PYTHON@|$INTERPRETER|g; s|@CODE@|$CODE|g; s|@ETC@|$SYSCONFDIR|g; s|@STATE@|$STATE|g" "$1"
+}
+
+put() { # TEMPLATE TARGET: replaced as a whole, never half written
+    mkdir -p "$(dirname "$DESTDIR$2")"
+    filled "$1" >"$DESTDIR$2.partial"
+    chmod 0644 "$DESTDIR$2.partial"
+    mv -f "$DESTDIR$2.partial" "$DESTDIR$2"
+}
+
+configure() { # TEMPLATE NAME: only over a file that is as the last installation left it
+    target=$SYSCONFDIR/$2 last=$PRISTINE/$2
+    filled "$1" >"$DESTDIR$last.partial"
+    if [ ! -e "$DESTDIR$target" ] || cmp -s "$DESTDIR$target" "$DESTDIR$last"; then
+        put "$1" "$target"
+    elif ! cmp -s "$DESTDIR$target" "$DESTDIR$last.partial" && ! cmp -s "$DESTDIR$last" "$DESTDIR$last.partial"; then
+        put "$1" "$target.new"
+        echo "kept your $target; what this version brings is in $target.new" >&2
+    fi
+    mv -f "$DESTDIR$last.partial" "$DESTDIR$last"
+}
+
+# program: whole and new, or the old one
+mkdir -p "$DESTDIR$PREFIX/lib" "$DESTDIR$PREFIX/bin" "$DESTDIR$PRISTINE"
+rm -rf "$DESTDIR$CODE.partial"
+mkdir "$DESTDIR$CODE.partial"
+for part in configs market models strategy training backtest daemon docs; do
+    (cd "$SOURCE" && tar -c --exclude=__pycache__ --exclude='models/sets' --exclude='models/incoming' "$part") |
+        tar -x --no-same-owner -C "$DESTDIR$CODE.partial"
+done
+chmod -R u=rwX,go=rX "$DESTDIR$CODE.partial"
+if [ -x "$DESTDIR$INTERPRETER" ]; then # nobody could write that later
+    "$DESTDIR$INTERPRETER" -m compileall -q -s "$DESTDIR$CODE.partial" -p "$CODE" "$DESTDIR$CODE.partial"
+fi
+rm -rf "$DESTDIR$CODE"
+mv "$DESTDIR$CODE.partial" "$DESTDIR$CODE"
+put "$HERE/regimen.sh" "$PREFIX/bin/regimen"
+chmod 0755 "$DESTDIR$PREFIX/bin/regimen"
+
+# configuration, and the folder of secrets, which root alone can read
+mkdir -p "$DESTDIR$SYSCONFDIR"
+[ -d "$DESTDIR$SYSCONFDIR/credentials" ] || mkdir -m 0700 "$DESTDIR$SYSCONFDIR/credentials"
+configure "$HERE/daemon.yaml" daemon.yaml
+configure "$HERE/environment" environment
+configure "$SOURCE/configs/live_config.yaml" live_config.yaml
+configure "$SOURCE/configs/demo_config.yaml" demo_config.yaml
+
+# units, user, folders
+for unit in "$HERE"/*.service "$HERE"/*.path "$HERE"/*.slice; do
+    put "$unit" "$UNITDIR/$(basename "$unit")"
+done
+put "$HERE/regimen.sysusers" "$SYSUSERSDIR/regimen.conf"
+put "$HERE/regimen.tmpfiles" "$TMPFILESDIR/regimen.conf"
+if [ -z "$DESTDIR" ] && [ "$(id -u)" = 0 ]; then
+    systemd-sysusers "$SYSUSERSDIR/regimen.conf"
+    systemd-tmpfiles --create "$TMPFILESDIR/regimen.conf"
+    [ ! -d /run/systemd/system ] || systemctl daemon-reload
+fi
+
+cat <<END
+Regimen is installed in $DESTDIR$PREFIX, its configuration in $DESTDIR$SYSCONFDIR. Next:
+  rehearse       systemctl enable --now regimen-exchange regimen
+                 $PREFIX/bin/regimen status
+  credentials    one file each in $SYSCONFDIR/credentials (0600): API_KEY, API_SECRET, ALERT_URL, SSH_KEY, RAY_TOKEN
+  configuration  $SYSCONFDIR/daemon.yaml; check it with $PREFIX/bin/regimen doctor
+  trade          systemctl disable --now regimen-exchange; systemctl enable --now regimen
+  jobs here      systemctl enable --now regimen-retrain.path regimen-backtest.path
+END
