@@ -14,24 +14,25 @@ from sqlalchemy.dialects.sqlite import insert
 
 from daemon.lifecycle import schema
 from daemon.lifecycle.schema import FILE
+from daemon.migrations.database import connect
 
-PATIENCE_MS = 10_000
+PATIENCE_S = 10.0
 
 
 class Book:
-    """The book of one state directory; it is made where there is none."""
+    """The book of one state directory; it is made where there is none.
+
+    Raises
+    ------
+    MigrationError
+        If the file is of a newer version, or cannot be brought up to date.
+    """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE
-        self._engine = sa.create_engine(f"sqlite:///{self.path}")
-
-        def durable(connection: Any, record: object) -> None:
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={PATIENCE_MS}"):
-                connection.execute(f"PRAGMA {pragma}")
-
-        sa.event.listen(self._engine, "connect", durable)
-        schema.metadata.create_all(self._engine)
+        self._engine = connect(self.path, PATIENCE_S)
+        schema.DATABASE.prepare(self._engine, self.path, PATIENCE_S)
 
     def note(
         self, step: str, text: str = "", *, who: str, set_id: str | None = None, run_id: str | None = None,

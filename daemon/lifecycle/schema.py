@@ -1,14 +1,20 @@
 """The lifecycle's file: its tables.
 
 Times are UTC milliseconds. A run is a retraining, a swap the way of one set into service and perhaps out of it again;
-the audit names every step of both, with who asked.
+the audit names every step of both, with who asked. Whoever changes a table adds a revision to
+``daemon/migrations/lifecycle`` and raises `REVISION` to it.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import sqlalchemy as sa
 
+from daemon.migrations.database import Database
+
 FILE = "lifecycle.sqlite"
+REVISION = "0001"
 
 metadata = sa.MetaData()
 runs = sa.Table(
@@ -79,3 +85,14 @@ observed = sa.Table(  # what was read and said at each candle that was decided, 
     sa.Column("features", sa.Text),  # JSON, in the set's order; null where missing
     sa.Column("outputs", sa.Text),  # JSON, in the order of `models.drift.reference.outputs_of`; null: no answer
 )
+
+
+def _told(db: sa.Connection) -> str | None:
+    return "0001" if sa.inspect(db).has_table(runs.name) else None
+
+
+def _mark(db: sa.Connection, path: Path) -> None:
+    """Alembic's stamp says it all."""
+
+
+DATABASE = Database("lifecycle", FILE, metadata, REVISION, _told, _mark)
