@@ -317,22 +317,18 @@ class Swapper:
         swap.body["shadow"] = pulse.kept
         await self._service.make_room(opened)
         self._drain()
-        said: asyncio.Queue[Answer] = asyncio.Queue()
-        self._service.cast_shadow(opened, said.put_nowait)
+        self._service.cast_shadow(opened, self._answers.put_nowait)
         try:
             champions: dict[int, Answer] = {}
             while swap.candles < limits.shadow.candles:
-                answer = await self._answers.get()  # the set in service is heard first
-                champions[answer.said.bar] = answer
-                if len(champions) > limits.shadow.silent:
-                    raise Refused(f"as a shadow it is {len(champions)} candles behind: it is too slow")
-                try:
-                    async with asyncio.timeout(limits.alive.slow_ms / 1_000 * 2 * len(answer.said.opinions)):
-                        shadowed = await said.get()
-                except TimeoutError:
-                    continue  # the next candle's turn may bring both
-                bar = shadowed.said.bar
-                pulse.take(shadowed, champions.get(bar))
+                answer = await self._answers.get()
+                bar = answer.said.bar
+                if answer.said.model_set != swap.set_id:  # the set in service, which is heard first of each candle
+                    champions[bar] = answer
+                    if len(champions) > limits.shadow.silent:
+                        raise Refused(f"as a shadow it is {len(champions)} candles behind: it is too slow")
+                    continue
+                pulse.take(answer, champions.get(bar))
                 champions = {later: said for later, said in champions.items() if later > bar}
                 swap.candles += 1
                 await asyncio.to_thread(self._swaps.keep, swap)

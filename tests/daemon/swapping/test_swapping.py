@@ -1,4 +1,4 @@
-"""A set comes into service on a real exchange: no candle is missed, a position keeps its terms, and it comes back out."""
+"""A set comes into service on a real exchange: no candle is missed, a position keeps its terms, and back it comes."""
 
 from __future__ import annotations
 

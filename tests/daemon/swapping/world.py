@@ -27,9 +27,9 @@ from models.manifest import Manifest, utc
 from models.modelset import CHAMPION, ModelSet, pointed, save
 from models.verdicts import StoredVerdict, gate_sha256
 from strategy.live_config import load_rules
-from tests.daemon.conftest import FEATURES, RULES, until
+from tests.daemon.conftest import RULES, until
 from tests.local_exchange import LocalExchange
-from tests.models.small_sets import Made, Market, make_set
+from tests.models.small_sets import Made
 
 WARMUP = 150
 HOUR_MS = 3_600_000
@@ -43,10 +43,9 @@ def now_ms() -> int:
 class Store:
     """A store of sets made of one small real set by changing its manifest."""
 
-    def __init__(self, root: Path, market: Market) -> None:
+    def __init__(self, root: Path, made: Made) -> None:
         self.root, self.sets = root, root / "sets"
-        self.made = make_set(market, FEATURES)
-        self._market = market
+        self.made = made
         self._count = 0
 
     @property
@@ -64,10 +63,6 @@ class Store:
         manifest = Manifest.model_validate(told)
         manifest = with_golden(manifest, made.files) if golden else manifest
         return ModelSet.load(save(manifest, made.files, self.sets))
-
-    def wide(self, names: tuple[str, ...]) -> ModelSet:
-        """A set on other features, which look further back."""
-        return self.add(made=make_set(self._market, names))
 
     def take(self, other: ModelSet) -> ModelSet:
         """A set from elsewhere."""
@@ -137,12 +132,13 @@ class Life:
 
     async def play(self, bars: int = 1) -> None:
         """Play bars, each once the one before has settled."""
+        engine = self.daemon.engine
+        assert engine is not None
+        state = engine.state
         for _ in range(bars):
-            engine = self.daemon.engine
-            assert engine is not None
             opened = (await asyncio.to_thread(self.place.state))["market_time"]
             await self.place.turn()
-            await until(lambda opened=opened: engine.state.settled_bar >= opened, f"candle {opened} settled")
+            await until(lambda opened=opened: state.settled_bar >= opened, f"candle {opened} settled")
             await asyncio.sleep(0.05)  # what was told of it is dealt with
 
     async def reach(self, stage: str, bars: int = 30) -> Swap:
