@@ -40,6 +40,7 @@ FIXED = {
     "model_sets": "sets under way are in it",
     "state_dir": "the journal in it is open and locked",
     "backup": "the next one is being waited for",
+    "provider": "the set in service was opened with it",
     "deadlines.first_kline_s": "it is about a start",
     "deadlines.request_s": "the connections are made with it",
     "deadlines.instruments_s": "it is being waited for",

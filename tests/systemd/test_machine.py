@@ -56,10 +56,10 @@ def turn(machine: Machine) -> None:
     machine.until(lambda: machine.status()["settled"] != before, "a candle settled")
 
 
-def held(machine: Machine) -> tuple[object, object]:
-    """What the exchange holds of the account: positions and resting stops."""
+def held(machine: Machine) -> tuple[object, set[tuple[str, str, str]]]:
+    """What the exchange holds of the account: positions, and where stops of which size rest."""
     state = machine.exchange("state")
-    return state["positions"], state["stops"]
+    return state["positions"], {(s["side"], s["trigger"], s["quantity"]) for s in state["stops"]}
 
 
 def pid(machine: Machine) -> int:
