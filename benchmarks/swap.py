@@ -8,7 +8,7 @@ other ids. Candles with and without are interleaved, so that a shared machine sl
 
 ``swaps``: candles during a swap (verifying, opening, shadow, reference, first of the watch) against those between
 two. ``memory``: resident memory behind the last swap against before the first. ``retrain``: `python -m training run`
-beside, its own session at nice 19, stopped and let go on by turns. A target that is missed is shown, and is no failure.
+beside, a session of its own, stopped and let go on by turns. A target that is missed is shown, and is no failure.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ BETWEEN = 20
 """Quiet candles between two swaps."""
 STRETCH = 50
 """Candles with the training running, then as many with it stopped."""
+BESIDE = {"nice": ("nice", "-n", "19"), "idle": ("chrt", "--idle", "0")}
+"""How a training runs beside: as a detached process does, and as the unit does (CPUSchedulingPolicy=idle)."""
 PAUSE_S = 0.03
 TARGETS = {"swaps": 1.5, "memory": 1.05, "retrain": 1.1}
 
@@ -141,20 +143,16 @@ async def swapped(season: Season, sets: list[str]) -> tuple[dict[str, Any], dict
     return compared(without, during), memory
 
 
-async def retrained(season: Season, folder: Path, rounds: int) -> dict[str, Any]:
+async def retrained(season: Season, folder: Path, rounds: int, policy: str) -> dict[str, Any]:
     """Latency with and without a training beside, by turns."""
-    command = ["nice", "-n", "19", sys.executable, "-m", "training", "run", "--spec", "configs/training/small.yaml"]
-    command += ["--synthetic", "--out", str(folder / "trained"), "--quiet"]
-    log = (folder / "training.log").open("wb")
-    quiet = os.environ | {"OMP_WAIT_POLICY": "passive"}
-    child = subprocess.Popen(command, cwd=HERE, stdout=log, stderr=log, env=quiet, start_new_session=True)
+    child = beside(folder, policy)
     without: list[int] = []
     during: list[int] = []
     try:
         await asyncio.sleep(8)  # until it fits rather than imports
         for number in range(rounds):
             if child.poll() is not None:
-                raise click.ClickException(f"the training ended early; see {log.name}")
+                raise click.ClickException(f"the training ended early; see {folder / 'training.log'}")
             os.killpg(child.pid, signal.SIGCONT)
             during += await season.stretch(STRETCH)
             os.killpg(child.pid, signal.SIGSTOP)
@@ -164,17 +162,31 @@ async def retrained(season: Season, folder: Path, rounds: int) -> dict[str, Any]
         if child.poll() is None:
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
-        log.close()
     return compared(without, during)
 
 
-async def measure(folder: Path, only: str | None, swaps: int, rounds: int) -> dict[str, Any]:
-    # another process makes the copies: what it needed for that is not this one's memory
+def beside(folder: Path, policy: str) -> subprocess.Popen[bytes]:
+    """A training that has begun, leader of a session of its own."""
+    command = [*BESIDE[policy], sys.executable, "-m", "training", "run", "--spec", "configs/training/small.yaml"]
+    command += ["--synthetic", "--out", str(folder / "trained"), "--quiet"]
+    quiet = os.environ | {"OMP_WAIT_POLICY": "passive"}
+    with (folder / "training.log").open("wb") as log:
+        return subprocess.Popen(command, cwd=HERE, stdout=log, stderr=log, env=quiet, start_new_session=True)
+
+
+def copies(folder: Path, swaps: int) -> list[str]:
+    """The sets, made by another process: what it needs for that is not this one's memory."""
     made = subprocess.run(
         [sys.executable, __file__, "--prepare", str(folder / "models"), "--swaps", str(swaps)],
         cwd=HERE, env=os.environ | {"PYTHONPATH": str(HERE)}, check=True, capture_output=True, text=True,
     )  # fmt: skip
-    sets = json.loads(made.stdout)
+    return list(json.loads(made.stdout))
+
+
+async def measure(
+    folder: Path, sets: list[str], only: str | None, swaps: int, rounds: int, policy: str
+) -> dict[str, Any]:
+    """All figures that are asked for."""
     (folder / "rules.yaml").write_text("name: benchmark\n")
     candles = 3 * BETWEEN + swaps * (BETWEEN + 12) + 2 * STRETCH * rounds
     predictor = Predictor.load(folder / "models" / "sets" / sets[0])
@@ -192,13 +204,13 @@ async def measure(folder: Path, only: str | None, swaps: int, rounds: int) -> di
     task = asyncio.create_task(daemon.run())
     found: dict[str, Any] = {}
     try:
-        while not (await asyncio.to_thread(place.state))["listening"]:
+        while not (await asyncio.to_thread(place.state))["listening"]:  # noqa: ASYNC110 (another process)
             await asyncio.sleep(0.05)
         season = Season(daemon, place)
         if only != "retrain":
             found["swaps"], found["memory"] = await swapped(season, sets[1:])
         if only in (None, "retrain"):
-            found["retrain"] = await retrained(season, folder, rounds)
+            found["retrain"] = await retrained(season, folder, rounds, policy)
         assert daemon.engine is not None
         found["missed_candles"] = daemon.engine.state.counts.missed_candles
     finally:
@@ -212,15 +224,16 @@ async def measure(folder: Path, only: str | None, swaps: int, rounds: int) -> di
 @click.option("--only", type=click.Choice(sorted(TARGETS)), help="One of the three; memory and swaps are one run.")
 @click.option("--swaps", type=click.IntRange(1), default=50, show_default=True)
 @click.option("--rounds", type=click.IntRange(1), default=6, show_default=True, help="Turns with and without training.")
+@click.option("--beside", "policy", type=click.Choice(list(BESIDE)), default="nice", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.option("--prepare", "root", type=click.Path(path_type=Path), hidden=True)
-def main(only: str | None, swaps: int, rounds: int, as_json: bool, root: Path | None) -> None:
+def main(only: str | None, swaps: int, rounds: int, as_json: bool, root: Path | None, policy: str) -> None:
     """Measure, and show each figure beside its target."""
     if root is not None:
         click.echo(json.dumps(prepare(root, swaps)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        found = asyncio.run(measure(Path(folder), only, swaps, rounds))
+        found = asyncio.run(measure(Path(folder), copies(Path(folder), swaps), only, swaps, rounds, policy))
     if as_json:
         click.echo(json.dumps(found))
         return
