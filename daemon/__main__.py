@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+
+from daemon.interruption import INTERRUPTED, leave, quiet
+
+if __name__ == "__main__":  # before the imports that take a moment
+    signal.signal(signal.SIGINT, leave)
+
 import json
 import sys
 import time
@@ -14,11 +21,28 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from configs import ConfigError
 from configs.schema import schema_is_current, write_schema
-from daemon import control
-from daemon.config import DaemonConfig, Mode, load_config
+from daemon.backup.command import COMMANDS as BACKING_UP
+from daemon.config import DaemonConfig, Mode
+from daemon.drift.command import COMMANDS as DRIFT
 from daemon.journal import FILE, Journal, JournalError
+from daemon.migrations.command import COMMANDS as MIGRATING
+from daemon.options import (
+    CONFIGS,
+    CONFIGURATION,
+    DATA,
+    FAILURE,
+    TIMEOUT,
+    Told,
+    ask,
+    config_of,
+    config_option,
+    json_option,
+    rehearsal_option,
+    rehearsed,
+    state_dir,
+)
+from daemon.retraining.command import COMMANDS as RETRAINING
 from daemon.swapping.command import COMMANDS as SWAPPING
 from daemon.unit_command import COMMANDS as UNIT
 from market import arguments
@@ -29,22 +53,11 @@ from strategy.live_config import LiveConfig
 if TYPE_CHECKING:
     from daemon.runner import Connect
 
-CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-FAILURE, NOT_RUNNING, CONFIGURATION, TIMEOUT, DATA = 1, 3, 4, 5, 7
 T = TypeVar("T")
 INSTANT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 REHEARSAL_SPEED = "3600"
 SCHEMAS = ((DaemonConfig, CONFIGS / "daemon.schema.json"), (LiveConfig, CONFIGS / "live_config.schema.json"))
 
-config_option = click.option(
-    "--config", "path", type=click.Path(path_type=Path), default=CONFIGS / "sandbox.yaml", show_default=True,
-    help="Configuration file.",
-)  # fmt: skip
-rehearsal_option = click.option(
-    "--rehearsal", is_flag=True, expose_value=False, callback=lambda context, _, on: context.meta.update(rehearsal=on),
-    help="Of the last rehearsal (make run), which has a state directory of its own.",
-)  # fmt: skip
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 candles_option = click.option("--candles", type=click.IntRange(1), help="End after so many decided candles.")
 
 
@@ -55,19 +68,17 @@ def _pace(context: click.Context, parameter: click.Parameter, text: str) -> str:
     return text
 
 
-class Told(click.ClickException):
-    """A failure that says what, where and what to do, with its exit code."""
+class Commands(click.Group):
+    """The commands; Ctrl-C ends any of them without a word."""
 
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.exit_code = code  # type: ignore[misc]  # click reads it from the instance
-
-    def show(self, file: Any = None) -> None:
-        for line in self.message.splitlines():
-            click.echo(line, err=True)
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Trades a model set, candle by candle."""
 
@@ -80,11 +91,12 @@ def main() -> None:
 @click.pass_obj
 def run(connect: Connect | None, path: Path, candles: int | None, as_json: bool, live: bool) -> None:
     """Trade until told to stop (Ctrl-C, SIGTERM) or the candles are decided."""
-    config = _config(path)
+    config = config_of(path)
     if live != (config.mode is Mode.LIVE):
         told = "mode: live trades on a real account; say so with --live as well"
         raise Told(told if not live else f"--live, but {path} says mode: {config.mode}", CONFIGURATION)
-    from daemon.runner import run_daemon
+    with quiet():
+        from daemon.runner import run_daemon
 
     _end(lambda: run_daemon(config, candles, as_json, connect))
 
@@ -109,10 +121,11 @@ def rehearse(
     rehearsal starts; what `run` recorded in state_dir stays. status, why, gaps, books and the rest find it by
     --rehearsal.
     """
-    config = _config(path)
+    config = config_of(path)
     if config.mode is not Mode.SANDBOX:
         raise Told(f"{path} says mode: {config.mode}; a rehearsal is for mode: sandbox", CONFIGURATION)
-    from daemon.runner import run_rehearsal
+    with quiet():
+        from daemon.runner import run_rehearsal
 
     pace = ["--speed", speed, "--seed", str(seed)]
 
@@ -152,10 +165,11 @@ def paper(path: Path, candles: int | None, as_json: bool, where: str) -> None:
 
     Needs the network. Account and journal are in the state directory, and go on from there at the next start.
     """
-    config = _config(path)
+    config = config_of(path)
     if config.mode is not Mode.PAPER:
         raise Told(f"{path} says mode: {config.mode}; paper trading is mode: paper", CONFIGURATION)
-    from daemon.runner import run_paper
+    with quiet():
+        from daemon.runner import run_paper
 
     _end(lambda: run_paper(config, where, candles, as_json))
 
@@ -166,7 +180,7 @@ def paper(path: Path, candles: int | None, as_json: bool, where: str) -> None:
 @json_option
 def status(path: Path, as_json: bool) -> None:
     """What a running daemon is doing."""
-    reply = _ask(path, "status")
+    reply = ask(path, "status")
     if as_json:
         click.echo(json.dumps(reply))
         return
@@ -283,7 +297,7 @@ def flatten(path: Path, as_json: bool, timeout_s: float) -> None:
     """The kill switch: halt trading and close every position at market, until `resume`; returns once all is flat."""
     _command(path, "flatten", as_json, "halted: nothing is opened until `resume`, and all is being closed at market")
     deadline = time.monotonic() + timeout_s
-    while left := _ask(path, "status").get("positions"):
+    while left := ask(path, "status").get("positions"):
         if time.monotonic() > deadline:
             names = ", ".join(p["symbol"] for p in left)
             raise Told(f"not flat after {timeout_s:g} s: {names}; look at `python -m daemon status`", TIMEOUT)
@@ -334,31 +348,11 @@ def schema(check: bool) -> None:
         raise Told(f"{refusals.FILE} is not current; run `make schema`", FAILURE)
 
 
-def _config(path: Path) -> DaemonConfig:
-    try:
-        return load_config(path)
-    except ConfigError as error:
-        raise Told("\n".join(error.lines), CONFIGURATION) from error
-
-
-def _state_dir(path: Path) -> Path:
-    """The state directory that is asked about: the configuration's, or with --rehearsal the rehearsal's beside it."""
-    config = _config(path)
-    return config.rehearsal_dir if click.get_current_context().meta.get("rehearsal") else config.state_dir
-
-
-def _rehearsed(path: Path) -> str:
-    """A hint, where a rehearsal was beside the state directory."""
-    folder = _config(path).rehearsal_dir
-    asked = click.get_current_context().meta.get("rehearsal")
-    return "" if asked or not (folder / FILE).exists() else f"\n{folder} is a rehearsal's: --rehearsal asks about that"
-
-
 def _from_journal(path: Path, read: Callable[[Journal], T]) -> T:
     """What `read` finds in the journal of a configuration's state directory."""
-    folder = _state_dir(path)
+    folder = state_dir(path)
     if not (folder / FILE).is_file():
-        raise Told(f"{folder} holds no journal; no daemon ever ran there{_rehearsed(path)}", DATA)
+        raise Told(f"{folder} holds no journal; no daemon ever ran there{rehearsed(path)}", DATA)
     try:
         journal = Journal(folder)
         try:
@@ -369,20 +363,8 @@ def _from_journal(path: Path, read: Callable[[Journal], T]) -> T:
         raise Told(str(error), FAILURE) from error
 
 
-def _ask(path: Path, verb: str) -> dict[str, Any]:
-    try:
-        reply = control.request(_state_dir(path), verb)
-    except control.NotRunning as error:
-        raise Told(f"{error}{_rehearsed(path)}", NOT_RUNNING) from error
-    except control.NoAnswer as error:
-        raise Told(str(error), TIMEOUT) from error
-    if "error" in reply:
-        raise Told(str(reply["error"]), FAILURE)
-    return reply
-
-
 def _command(path: Path, verb: str, as_json: bool, consequence: str) -> None:
-    reply = _ask(path, verb)
+    reply = ask(path, verb)
     click.echo(json.dumps(reply) if as_json else consequence)
 
 
@@ -402,8 +384,9 @@ def _end(outcome: Callable[[], int]) -> None:
     sys.exit(code)
 
 
-for added in (*UNIT, *SWAPPING):
+for added in (*MIGRATING, *BACKING_UP, *RETRAINING, *SWAPPING, *DRIFT, *UNIT):
     main.add_command(added)
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main()

@@ -19,6 +19,7 @@ import aiohttp
 from daemon import boot, chores
 from daemon.alerts import Alerts
 from daemon.backfill import Backfill
+from daemon.backup.schedule import back_up
 from daemon.candle_feed import CandleFeed, Told
 from daemon.candle_store import CandleStore
 from daemon.clock import now_ms
@@ -277,6 +278,8 @@ class Daemon:
         self._spawn(chores.tick(self.inbox, self.journal, self.alerts), "tick")
         self._spawn(chores.sync_clock(self.venue), "clock")
         self._spawn(chores.read_instruments(self.venue, self.inbox, deadlines.instruments_s), "instruments")
+        if (backup := self.config.backup) is not None:
+            self._spawn(back_up(backup, self.config.state_dir, self.journal.deployment, self.alerts), "backup")
 
     async def _after(self, ready: asyncio.Event, work: Any) -> None:
         try:

@@ -6,7 +6,6 @@ the sandbox, whose keys open nothing, may write them down.
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,6 +14,8 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 import configs
 from configs import ConfigError
+from daemon.backup.config import Backup
+from daemon.credentials import secret
 from daemon.desk import Foreign
 from daemon.drift.config import Drift
 from daemon.retraining.config import Retraining
@@ -127,6 +128,7 @@ class DaemonConfig(Section):
     retraining: Retraining | None = Field(None, description="Training of new sets; empty: none.")
     swapping: Swapping = Swapping()
     drift: Drift | None = Field(None, description="Looking for drift; empty: nobody looks.")
+    backup: Backup | None = Field(None, description="Backups of the state directory; empty: only by `backup`.")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     _file: Path | None = PrivateAttr(None)
     _replaced: dict[str, Any] = PrivateAttr(default_factory=dict)
@@ -214,6 +216,7 @@ def load_config(path: Path) -> DaemonConfig:
             "model_sets": (folder / config.model_sets.expanduser()).resolve(),
             "rules": (folder / config.rules.expanduser()).resolve(),
             "state_dir": (folder / config.state_dir.expanduser()).resolve(),
+            "backup": config.backup and config.backup.located(folder),
             "retraining": config.retraining and config.retraining.located(folder),
             "swapping": config.swapping.located(folder),
         }
@@ -246,11 +249,4 @@ def alert_urls(alerts: Alerts) -> list[str]:
 
 
 def _secret(written: str | None, name: str) -> str:
-    if written:
-        return written
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    if folder and (Path(folder) / name).is_file():
-        return (Path(folder) / name).read_text().strip()
-    if value := os.environ.get(name, "").strip():
-        return value
-    raise ConfigError([f"{name} is not set; export it, or hand it over as a systemd credential of that name"])
+    return written or secret(name)

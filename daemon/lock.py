@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
+from typing import ClassVar
 
 FILE = "daemon.lock"
 
@@ -21,6 +22,8 @@ class Lock:
     LockError
         If another process holds it.
     """
+
+    _here: ClassVar[set[Path]] = set()
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
@@ -42,10 +45,17 @@ class Lock:
         os.ftruncate(file, 0)
         os.write(file, f"{os.getpid()}\n".encode())
         self._file = file
+        self._here.add(self._path.resolve())
+
+    @classmethod
+    def held_here(cls, folder: Path) -> bool:
+        """Whether this process holds the lock of a state directory."""
+        return (folder / FILE).resolve() in cls._here
 
     def release(self) -> None:
         """Let it go."""
         if self._file is not None:
+            self._here.discard(self._path.resolve())
             os.close(self._file)
             self._file = None
 

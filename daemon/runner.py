@@ -20,12 +20,16 @@ from configs import ConfigError
 from daemon import logs
 from daemon.alerts import Alerts, AlertsError
 from daemon.app import Daemon, ShutdownTimeout
+from daemon.backup.archive import BackupError
+from daemon.backup.restoring import finish
 from daemon.boot import BootError, unsubscribed
 from daemon.config import DaemonConfig, Mode, alert_urls
 from daemon.gateway import GatewayError
 from daemon.inference import MARGIN_CANDLES
 from daemon.journal import FILE, Journal, JournalError
 from daemon.lock import Lock, LockError
+from daemon.migrations.database import MigrationError
+from daemon.migrations.standing import upgrade_all
 from daemon.recorder import FILE as CANDLES
 from daemon.rehearsal import RehearsalError, exchange_options, local_exchange, mirror_options
 from daemon.swapping.naming import named
@@ -54,6 +58,8 @@ CODES: tuple[tuple[type[Exception], int], ...] = (
     (ShutdownTimeout, TIMEOUT),
     (LockError, FAILURE),
     (JournalError, FAILURE),
+    (MigrationError, FAILURE),
+    (BackupError, FAILURE),
     (OSError, FAILURE),
 )
 
@@ -217,6 +223,8 @@ async def _attended(
 ) -> int:
     """Run the daemon with somebody looking on, and print what it did."""
     alerts = Alerts(alert_urls(config.alerts), config.alerts.level)
+    finish(config.state_dir)
+    upgrade_all(config.state_dir, config.deadlines.journal_s)
     journal = Journal(config.state_dir, config.deadlines.journal_s)
     daemon = Daemon(config, load_rules(config.rules), predictor, journal, alerts, candles, session)
     _listen_to_signals(daemon)

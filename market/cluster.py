@@ -37,7 +37,8 @@ def connected(cpus: int | None = None, address: str | None = None) -> Iterator[A
         Cores of a Ray of its own; by default all that this process may use.
     address : str, optional
         A running cluster (``auto``, ``HOST:6379``, ``ray://HOST:10001``), which gets this code with the work. Without
-        it a Ray of its own is started on this machine's loopback, and ended.
+        it the one of `RAY_ADDRESS`, which Ray itself sets in a job of its cluster; without that a Ray of its own is
+        started on this machine's loopback, and ended.
 
     Raises
     ------
@@ -45,6 +46,9 @@ def connected(cpus: int | None = None, address: str | None = None) -> Iterator[A
         If Ray is not installed, or the cluster does not answer.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # A job of a cluster has files of its own; its tasks are to get this code in their stead.
+    os.environ.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")
+    address = address or os.environ.get("RAY_ADDRESS")
     try:
         import ray
     except ImportError as error:

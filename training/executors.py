@@ -84,7 +84,11 @@ def executor_options(command: Callable[..., None]) -> Callable[..., None]:
     @click.option(
         "--workers", type=click.IntRange(1, 4096), help="Processes, or Ray tasks, at once. Default: all cores."
     )
-    @click.option("--address", metavar="ADDRESS", help="A running Ray cluster. Default: one of its own, on loopback.")
+    @click.option(
+        "--address",
+        metavar="ADDRESS",
+        help="A running Ray cluster. Default: $RAY_ADDRESS, or one of its own.",
+    )
     @wraps(command)
     def with_executor(*args: Any, kind: str, workers: int | None, address: str | None, **others: Any) -> None:
         command(*args, executor=Executor(kind, workers, address), **others)

@@ -20,6 +20,7 @@ from daemon.events import Event, Filled, Reconciled
 from daemon.journal import deployment, schema
 from daemon.journal.schema import FILE, JournalError, Told
 from daemon.journal.steps import Ahead, Context, Step, write_ahead, write_state, write_step
+from daemon.migrations.database import connect
 from daemon.state import DaemonState
 from market.trades import Trade
 
@@ -65,9 +66,9 @@ class Journal:
         self._listener: Callable[[], None] = _nobody
         self._error: JournalError | None = None
         folder.mkdir(parents=True, exist_ok=True)
-        self._engine = schema.connect(self.path, patience_s)
+        self._engine = connect(self.path, patience_s)
         with self._told("open"):
-            self.deployment = schema.prepare(self._engine, self.path)
+            self.deployment = schema.prepare(self._engine, self.path, patience_s)
             deployment.keep(folder, self.deployment)
             self._seq = self.durable = self._newest_step()
             self._anchors, self._newer = self._last_fills()

@@ -1,24 +1,26 @@
-"""The journal's file: its tables, how it is opened, and how a file of an older version is brought up to date.
+"""The journal's file: its tables, and how it is opened.
 
-WAL with `synchronous=FULL`: what was committed survives a power cut, and readers never wait for the writer.
+Whoever changes a table adds a revision to ``daemon/migrations/journal`` and raises `REVISION` to it. WAL with
+`synchronous=FULL`: what was committed survives a power cut, and readers never wait for the writer.
 """
 
 from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
 from daemon.journal.deployment import recalled
+from daemon.migrations.database import Database, MigrationError
 from market.trades import Trade
 
 FILE = "journal.sqlite"
-VERSION = 2
+REVISION = "0002"
 HOUR_MS = 3_600_000
 FUNDING = "FUNDING_FEE"
+REFUSED = "refused: nobody has these candles"
 
 metadata = sa.MetaData()
 meta = sa.Table("meta", metadata, sa.Column("key", sa.Text, primary_key=True), sa.Column("value", sa.Text))
@@ -61,7 +63,7 @@ decisions = sa.Table(
     sa.Column("detail", sa.Text),
     sa.Column("equity", sa.BigInteger),
     sa.Column("model_set", sa.Text),
-    sa.Column("refusal", sa.Text, server_default=""),
+    sa.Column("refusal", sa.Text, server_default=sa.text("''")),
 )
 trades = sa.Table(
     "trades",
@@ -138,77 +140,40 @@ class Told:
             raise JournalError(f"cannot {self.what} the journal {self.path}: {error.orig}; {remedy}") from error
 
 
-def connect(path: Path, patience_s: float) -> sa.Engine:
-    """The database; each connection waits so long for somebody else's lock."""
-    engine = sa.create_engine(f"sqlite:///{path}")
-
-    def durable(connection: Any, record: object) -> None:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={round(patience_s * 1000)}"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    sa.event.listen(engine, "connect", durable)
-    return engine
-
-
-def prepare(engine: sa.Engine, path: Path) -> str:
+def prepare(engine: sa.Engine, path: Path, patience_s: float) -> str:
     """Make the tables, or bring an older file's up to date; gives the deployment's id. A current file is only read.
 
     Raises
     ------
     JournalError
-        If the file is of a newer version.
+        If the file is of a newer version, or cannot be brought up to date.
     """
-    known: dict[str, str] = {}
-    if sa.inspect(engine).has_table("meta"):
-        with engine.connect() as db:
-            known = {row.key: row.value for row in db.execute(sa.select(meta.c.key, meta.c.value))}
-    version = int(known.get("version", "0"))
-    if version > VERSION:
-        raise JournalError(
-            f"{path} was written by a newer version ({version}, this one reads {VERSION}); "
-            f"upgrade the program or give another state_dir"
-        )
-    if version == VERSION and "deployment" in known:
-        return known["deployment"]
-    with engine.begin() as db:
-        metadata.create_all(db)
-        if version == 1:
-            _from_1(db)
-        db.execute(insert(meta).values(key="deployment", value=recalled(path.parent)).on_conflict_do_nothing())
-        newest = insert(meta).values(key="version", value=str(VERSION))
-        db.execute(newest.on_conflict_do_update(index_elements=["key"], set_={"value": str(VERSION)}))
-        return str(db.execute(sa.select(meta.c.value).where(meta.c.key == "deployment")).scalar_one())
+    try:
+        DATABASE.prepare(engine, path, patience_s)
+    except MigrationError as error:
+        raise JournalError(str(error)) from error
+    deployment = sa.select(meta.c.value).where(meta.c.key == "deployment")
+    with engine.connect() as db:
+        if (known := db.execute(deployment).scalar()) is None:
+            _mark(db, path)
+            db.commit()
+            known = db.execute(deployment).scalar_one()
+        return str(known)
 
 
-def _from_1(db: sa.Connection) -> None:
-    """Version 1 had neither gaps nor funding but as events, and no refusal, fee currency or grid beside its rows."""
-    for table, column in (
-        ("decisions", "refusal TEXT DEFAULT ''"),
-        ("trades", "grid TEXT"),
-        ("fills", "fee_asset TEXT"),
-        ("fills", "coin_fee BIGINT DEFAULT 0"),
-        ("fills", "grid TEXT"),
-    ):
-        if column.split()[0] not in {c["name"] for c in sa.inspect(db).get_columns(table)}:
-            db.execute(sa.text(f"ALTER TABLE {table} ADD COLUMN {column}"))
-    of = events.c
-
-    def told(name: str) -> sa.Function[Any]:
-        return sa.func.json_extract(of.body, f"$.{name}")
-
-    refused = sa.select(
-        *(told(name) for name in ("symbol", "timeframe", "start", "end")), of.at_ms, of.at_ms, sa.literal(REFUSED)
-    ).where(of.kind == "GapFound")
-    names = ["symbol", "timeframe", "start", "end", "found_ms", "closed_ms", "how"]
-    db.execute(insert(gaps).from_select(names, refused.order_by(of.seq)).on_conflict_do_nothing())
-    when = sa.func.coalesce(sa.func.nullif(told("time"), 0), of.at_ms)
-    streamed = sa.select(told("symbol"), when / HOUR_MS, -told("change"), when).where(
-        of.kind == "BalanceUpdated", told("cause") == FUNDING
-    )
-    asked = sa.select(told("symbol"), when / HOUR_MS, told("amount"), when).where(of.kind == "FundingPaid")
-    for paid in (streamed, asked):
-        names = ["symbol", "hour", "amount", "time"]
-        db.execute(insert(funding).from_select(names, paid.order_by(of.seq)).on_conflict_do_nothing())
+def _told(db: sa.Connection) -> str | None:
+    """The version in `meta`, which every program reads that ever opened a journal."""
+    if not sa.inspect(db).has_table("meta"):
+        return None
+    value = db.execute(sa.select(meta.c.value).where(meta.c.key == "version")).scalar()
+    return None if value is None else f"{int(value):04}"
 
 
-REFUSED = "refused: nobody has these candles"
+def _mark(db: sa.Connection, path: Path) -> None:
+    """Write the version for programs from before Alembic, and the deployment's id where there is none."""
+    db.execute(insert(meta).values(key="deployment", value=recalled(path.parent)).on_conflict_do_nothing())
+    newest = insert(meta).values(key="version", value=str(int(REVISION)))
+    db.execute(newest.on_conflict_do_update(index_elements=["key"], set_={"value": str(int(REVISION))}))
+
+
+DATABASE = Database("journal", FILE, metadata, REVISION, _told, _mark)

@@ -10,27 +10,29 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
 
 from daemon.lifecycle import schema
 from daemon.lifecycle.schema import FILE
+from daemon.migrations.database import connect
 
-PATIENCE_MS = 10_000
+PATIENCE_S = 10.0
 
 
 class Book:
-    """The book of one state directory; it is made where there is none."""
+    """The book of one state directory; it is made where there is none.
+
+    Raises
+    ------
+    MigrationError
+        If the file is of a newer version, or cannot be brought up to date.
+    """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE
-        self._engine = sa.create_engine(f"sqlite:///{self.path}")
-
-        def durable(connection: Any, record: object) -> None:
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={PATIENCE_MS}"):
-                connection.execute(f"PRAGMA {pragma}")
-
-        sa.event.listen(self._engine, "connect", durable)
-        schema.metadata.create_all(self._engine)
+        self._engine = connect(self.path, PATIENCE_S)
+        schema.DATABASE.prepare(self._engine, self.path, PATIENCE_S)
 
     def note(
         self, step: str, text: str = "", *, who: str, set_id: str | None = None, run_id: str | None = None,
@@ -52,6 +54,17 @@ class Book:
         """Change a row by its primary key."""
         with self._engine.begin() as db:
             db.execute(sa.update(table).where(table.c.id == key).values(**values))
+
+    def replace(self, table: sa.Table, key: dict[str, Any], row: dict[str, Any]) -> None:
+        """Write a row under its key, over the one there is."""
+        with self._engine.begin() as db:
+            written = insert(table).values(**key, **row)
+            db.execute(written.on_conflict_do_update(index_elements=list(key), set_=row))
+
+    def delete(self, table: sa.Table, which: sa.ColumnElement[bool]) -> None:
+        """Drop the rows for which a condition holds."""
+        with self._engine.begin() as db:
+            db.execute(sa.delete(table).where(which))
 
     def rows(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
         """What a query finds."""

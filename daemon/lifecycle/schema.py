@@ -1,14 +1,20 @@
 """The lifecycle's file: its tables.
 
 Times are UTC milliseconds. A run is a retraining, a swap the way of one set into service and perhaps out of it again;
-the audit names every step of both, with who asked.
+the audit names every step of both, with who asked. Whoever changes a table adds a revision to
+``daemon/migrations/lifecycle`` and raises `REVISION` to it.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import sqlalchemy as sa
 
+from daemon.migrations.database import Database
+
 FILE = "lifecycle.sqlite"
+REVISION = "0001"
 
 metadata = sa.MetaData()
 runs = sa.Table(
@@ -68,3 +74,25 @@ drift = sa.Table(  # one row a symbol and candle that was looked at
     sa.Column("level", sa.Text),  # none, shrink, stop, retrain
     sa.Column("body", sa.Text),  # JSON: each statistic beside its limit
 )
+observed = sa.Table(  # what was read and said at each candle that was decided, as far back as drift looks
+    "observed",
+    metadata,
+    sa.Column("symbol", sa.Text, primary_key=True),
+    sa.Column("bar", sa.BigInteger, primary_key=True),
+    sa.Column("set_id", sa.Text),
+    sa.Column("schema", sa.Text),  # hash of the features' definitions
+    sa.Column("close", sa.Float),
+    sa.Column("features", sa.Text),  # JSON, in the set's order; null where missing
+    sa.Column("outputs", sa.Text),  # JSON, in the order of `models.drift.reference.outputs_of`; null: no answer
+)
+
+
+def _told(db: sa.Connection) -> str | None:
+    return "0001" if sa.inspect(db).has_table(runs.name) else None
+
+
+def _mark(db: sa.Connection, path: Path) -> None:
+    """Alembic's stamp says it all."""
+
+
+DATABASE = Database("lifecycle", FILE, metadata, REVISION, _told, _mark)

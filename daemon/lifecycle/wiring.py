@@ -11,8 +11,11 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from daemon.drift.attaching import attached
+from daemon.drift.monitor import Monitor
 from daemon.lifecycle.book import Book
 from daemon.retraining.freshness import Freshness
+from daemon.retraining.retrainer import Retrainer
 from daemon.swapping.judging import Judge
 from daemon.swapping.naming import after_a_restart, follows
 from daemon.swapping.service import Service
@@ -39,6 +42,8 @@ class Lifecycle:
 
     book: Book
     swapper: Swapper
+    retrainer: Retrainer | None = None
+    monitor: Monitor | None = None
 
     @classmethod
     async def of(cls, daemon: Daemon, engine: Engine, inference: Inference) -> Lifecycle:
@@ -54,16 +59,34 @@ class Lifecycle:
         daemon.parts["swapping"], daemon.offer = swapper, swapper.offer
         if not follows(config):
             log.info("a set that is swapped in stays until the daemon ends: %s", after_a_restart(config))
-        return cls(book, swapper)
+        retrainer = None
+        if history is not None:
+            retrainer = Retrainer(
+                config, book, history, daemon.alerts, swapper.offer, lambda: daemon.predictor.id,
+                lambda: daemon.predictor.expires_ms,
+            )  # fmt: skip
+            daemon.verbs |= retrainer.verbs
+            daemon.parts["retraining"] = retrainer
+        monitor = attached(daemon, engine, inference, book)
+        if monitor is not None and retrainer is not None:
+            monitor.ask = retrainer.coordinator.ask
+        return cls(book, swapper, retrainer, monitor)
 
     def start(self, spawn: Spawn) -> None:
         """Begin, now that the streams are open."""
         spawn(self.swapper.run(), "swapper")
+        if self.retrainer is not None:
+            spawn(self.retrainer.run(), "retraining")
+        if self.monitor is not None:
+            spawn(self.monitor.run(), "drift")
 
     def status(self) -> dict[str, Any]:
         """What is under way, for the daemon's status."""
-        return {"swap": self.swapper.standing()}
+        told: dict[str, Any] = {"swap": self.swapper.standing()}
+        return told | ({"retraining": self.retrainer.status()} if self.retrainer is not None else {})
 
     async def close(self) -> None:
         """Let go of what is held; every row stands as it was last written, and the next life goes on from there."""
+        if self.retrainer is not None:
+            await self.retrainer.close()
         await asyncio.to_thread(self.book.close)

@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path
 
 from daemon.retraining.backend import BackendError
+from models import trials
 from models.jobs.request import Result
 from models.modelset import MANIFEST, ModelSet, ModelSetError, admit, digest, is_id, verified
 
@@ -72,6 +73,7 @@ def arrive(partial: Path, result: Result, store: Path) -> Path:
         or is none that this version can use.
     """
     try:
+        _count(result, store)
         there = arrived(result, store)
         if there is not None:
             return there
@@ -94,6 +96,14 @@ def _id(result: Result) -> str:
     if not is_id(result.set_id):
         raise BackendError(f"job {result.id} names {result.set_id[:40]!r} as its set, which is no id", lasting=True)
     return result.set_id
+
+
+def _count(result: Result, store: Path) -> None:
+    """Note what was tried for the set before it can be chosen: the ledger where it was trained ends with the job."""
+    known = trials.read(store).trials
+    for trial in result.trials:
+        if trial not in known:
+            trials.add(store, trial)
 
 
 def _agree(found: ModelSet, result: Result) -> None:

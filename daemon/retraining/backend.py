@@ -13,6 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from models.jobs.request import Result
+
 
 class Phase(StrEnum):
     """How far a job is."""
@@ -75,3 +77,14 @@ class Backend(Protocol):
 
     async def close(self) -> None:
         """Let go of connections; jobs go on."""
+
+
+WRONG_SPEC, BAD_DATA = 4, 7
+"""Exit codes of a training that would fail alike again."""
+
+
+def status_of(result: Result) -> JobStatus:
+    """What a job's result says of it."""
+    if result.outcome in ("done", "canceled"):
+        return JobStatus(Phase(result.outcome), result.text)
+    return JobStatus(Phase.FAILED, result.text, result.outcome == "timeout" or result.code in (WRONG_SPEC, BAD_DATA))

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from daemon.retraining.cron import trigger
+from daemon.retraining.places import Local, Ray, Ssh
 from daemon.section import Section
 from market.download.recorded import TOLERATED
 from market.timeframes import Timeframe
@@ -70,6 +71,9 @@ class Retraining(Section):
     )
     history: History = History()
     backend: Literal["local", "ssh", "ray"] = Field("local", description="Where jobs run.")
+    local: Local = Local()
+    ssh: Ssh | None = Field(None, description="The machine that backend: ssh reaches.")
+    ray: Ray | None = Field(None, description="The cluster that backend: ray reaches; executor: ray uses all of it.")
     executor: Literal["serial", "process", "ray"] = Field("process", description="How a job spreads its fits.")
     workers: int | None = Field(None, ge=1, description="Fits at once; empty: as many as the place has cores.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where networks are trained.")
@@ -104,4 +108,6 @@ class Retraining(Section):
     def located(self, folder: Path) -> Retraining:
         """The section with its relative paths taken from `folder`."""
         kept = self.history.model_copy(update={"folder": (folder / self.history.folder.expanduser()).resolve()})
-        return self.model_copy(update={"history": kept, "spec": (folder / self.spec.expanduser()).resolve()})
+        spec, ssh = (folder / self.spec.expanduser()).resolve(), self.ssh and self.ssh.located(folder)
+        ray = self.ray and self.ray.located(folder)
+        return self.model_copy(update={"history": kept, "spec": spec, "ssh": ssh, "ray": ray})

@@ -1,15 +1,13 @@
-"""Job folders: where the folders of training jobs are, what is put into them, and what stays of them.
+"""Job folders: where the folders of training jobs are, how their logs grow here, and what stays of them.
 
-Everything here blocks for a disk: the coordinator calls it in a thread.
+What works on files blocks for a disk: it is called in a thread.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
-from daemon.retraining.setback import Setback
 from models.jobs.request import INPUTS, SETS
 
 
@@ -18,42 +16,21 @@ def jobs_folder(state_dir: Path) -> Path:
     return state_dir / "jobs" / "training"
 
 
+def inputs_folder(state_dir: Path, run_id: str) -> Path:
+    """Where a job's inputs are brought together before its folder is made."""
+    return state_dir / "jobs" / INPUTS / run_id
+
+
 def tidy(jobs: Path, keep: int) -> None:
-    """Remove inputs and results of all but the newest jobs; requests, results' notes and logs stay. Blocks."""
+    """Remove inputs and results of all but the newest jobs; requests, results' notes and logs stay."""
     folders = sorted(path for path in jobs.iterdir() if path.is_dir()) if jobs.is_dir() else []
     for folder in folders[:-keep]:
         for part in (INPUTS, SETS):
             shutil.rmtree(folder / part, ignore_errors=True)
 
 
-def emptied(job: Path) -> None:
-    shutil.rmtree(job / INPUTS, ignore_errors=True)
-    (job / INPUTS).mkdir(parents=True)
-
-
-def copied(spec: Path, folder: Path) -> Path:
-    try:
-        return Path(shutil.copyfile(spec, folder / spec.name))
-    except FileNotFoundError as error:
-        raise Setback(f"{spec}: no such file; see retraining.spec", lasting=True) from error
-    except OSError as error:
-        raise Setback(f"{spec} cannot be copied to {folder}: {error.strerror or error}") from error
-
-
-def written(path: Path, text: str) -> None:
-    """Write a file whole: there or not there, whatever happens."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise Setback(f"{path} cannot be written: {error.strerror or error}") from error
-
-
 def size(path: Path) -> int:
+    """Bytes of a file, 0 for none."""
     return path.stat().st_size if path.is_file() else 0
 
 

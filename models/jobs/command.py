@@ -11,15 +11,15 @@ from typing import Any
 import click
 
 from models.jobs import supervision
-from models.jobs.folder import JobError, request_of
-from models.jobs.request import Result
+from models.jobs.folder import JobError, prune, request_of
 from models.jobs.running import carry_out
 
 FAILURE, TIMEOUT, INTERRUPTED = 1, 5, 130
 _CODES = {"done": 0, "failed": FAILURE, "timeout": TIMEOUT, "canceled": INTERRUPTED}
 _folder = click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+_keep = click.option("--keep", type=click.IntRange(1), help="Remove finished jobs beside it, but for so many.")
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-_how = click.option(
+how_option = click.option(
     "--how",
     type=click.Choice(supervision.WAYS),
     default="process",
@@ -41,30 +41,37 @@ def group(module: str) -> click.Group:
 
     @job.command()
     @_folder
+    @_keep
     @_json
-    @_said(module)
-    def run(folder: Path, as_json: bool) -> None:
+    @said(module)
+    def run(folder: Path, keep: int | None, as_json: bool) -> None:
         """Do what DIR/request.json says, here and now; SIGTERM ends it as canceled."""
         _own(module, folder)
+        if keep is not None:
+            prune(folder.resolve().parent, keep)
         result = carry_out(folder)
-        _tell(supervision.state(folder), as_json)
+        if as_json:  # else nothing: this is written to the log, which is all there when the result is
+            _tell(supervision.state(folder), as_json)
         sys.exit(_CODES[result.outcome])
 
     @job.command()
     @_folder
-    @_how
+    @how_option
+    @_keep
     @_json
-    @_said(module)
-    def start(folder: Path, how: supervision.How, as_json: bool) -> None:
+    @said(module)
+    def start(folder: Path, how: supervision.How, keep: int | None, as_json: bool) -> None:
         """Have it done beside this command, which ends when the work is taken; once is enough."""
         _own(module, folder)
+        if keep is not None:
+            prune(folder.resolve().parent, keep)
         supervision.start(folder, how)
         _tell(supervision.state(folder), as_json)
 
     @job.command()
     @_folder
     @_json
-    @_said(module)
+    @said(module)
     def status(folder: Path, as_json: bool) -> None:
         """How far it is."""
         _tell(supervision.state(folder), as_json)
@@ -72,7 +79,7 @@ def group(module: str) -> click.Group:
     @job.command()
     @_folder
     @_json
-    @_said(module)
+    @said(module)
     def cancel(folder: Path, as_json: bool) -> None:
         """Tell it to end, if it is not over."""
         supervision.cancel(folder)
@@ -80,16 +87,16 @@ def group(module: str) -> click.Group:
 
     @job.command()
     @click.argument("jobs", type=click.Path(path_type=Path), metavar="JOBS")
-    @_said(module)
+    @said(module)
     def pending(jobs: Path) -> None:
         """Do what waits in the folder JOBS, one after another: what the path unit's service runs."""
-        for result in supervision.pending(jobs, module):
-            click.echo(_line(result))
+        for line in supervision.pending(jobs, module):
+            click.echo(line)
 
     return job
 
 
-def _said(module: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def said(module: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Say what went wrong with a job in a line, and end with its code."""
 
     def with_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -115,7 +122,3 @@ def _own(module: str, folder: Path) -> None:
 
 def _tell(state: supervision.State, as_json: bool) -> None:
     click.echo(supervision.as_json(state) if as_json else f"{state.phase}{': ' if state.text else ''}{state.text}")
-
-
-def _line(result: Result) -> str:
-    return f"job {result.id}: {result.outcome}{' ' if result.text else ''}{result.text.partition(chr(10))[0]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -20,11 +21,18 @@ from models.jobs.request import INPUTS, LOG, REQUEST, RESULT, Judging, Request, 
 from models.modelset import replace_file
 from models.parts import Part, UtcText
 
-PROCESS, LOCK, RESERVE = "process.json", "lock", "reserve"
+PROCESS, LOCK, RESERVE, CANCEL = "process.json", "lock", "reserve", "cancel"
+PARTIAL = ".partial"
+"""Ends the name of a folder that is still being filled."""
+_ABANDONED_S = 86_400.0
 WAITING = "waiting"
 """Folder beside the jobs: a file for each that waits for a unit, which a path unit starts while one is there."""
 RESERVED_BYTES = 64 * 2**10
 """Set aside while a job runs, so that how it ended can be written on a disk that it filled."""
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says of a disk that takes no more."""
+FULL_BYTES = 2**20
+"""A disk with less left is called full."""
 WORDS_BYTES = 2_000
 
 
@@ -88,7 +96,7 @@ def prepare(
     JobError
         If there is a job of this name, or a file cannot be copied.
     """
-    folder, partial = jobs / run_id, jobs / f"{run_id}.partial"
+    folder, partial = jobs / run_id, jobs / f"{run_id}{PARTIAL}"
     shutil.rmtree(partial, ignore_errors=True)
     try:
         (partial / INPUTS).mkdir(parents=True)
@@ -236,6 +244,21 @@ def last_words(folder: Path, lines: int = 12) -> str:
     except OSError:
         return ""
     return "\n".join(end.decode(errors="replace").strip().splitlines()[-lines:])
+
+
+def prune(jobs: Path, keep: int) -> list[str]:
+    """Remove all but the newest `keep` jobs that are over, and what was half copied a day ago; gives their names."""
+    over, old = [], []
+    for folder in jobs.iterdir() if jobs.is_dir() else ():
+        with suppress(FileNotFoundError):
+            if (folder / RESULT).exists():
+                over.append(((folder / RESULT).stat().st_mtime, folder))
+            elif folder.suffix == PARTIAL and folder.stat().st_mtime < time.time() - _ABANDONED_S:
+                old.append(folder)
+    old += [folder for _, folder in sorted(over)[: max(0, len(over) - keep)]]
+    for folder in old:
+        shutil.rmtree(folder, ignore_errors=True)
+    return [folder.name for folder in old]
 
 
 Outcome = Literal["done", "failed", "timeout", "canceled"]

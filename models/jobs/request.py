@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from models.parts import FileName, Part, Sha256, UtcText
+from models.trials import Trial
 
 REQUEST, RESULT, LOG, INPUTS, SETS = "request.json", "result.json", "log", "inputs", "sets"
 RunId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
@@ -25,6 +26,7 @@ class Training(Part):
     workers: int | None = Field(None, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     parent: str | None = Field(None, description="Id of the set it is made to replace.")
+    trials: FileName | None = Field(None, description="The store's ledger of trials, which the training counts on.")
 
 
 class Judging(Part):
@@ -64,4 +66,5 @@ class Result(Part):
     ended: UtcText
     set_id: str | None = None
     files: dict[FileName, Sha256] = Field(default_factory=dict)
+    trials: tuple[Trial, ...] = Field((), description="What the store's ledger gains by it.")
     text: str = Field("", description="Why it failed: its last words.")

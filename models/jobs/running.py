@@ -18,8 +18,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from models import verdicts
+from models import trials, verdicts
 from models.jobs.folder import (
+    FULL,
+    FULL_BYTES,
     JobError,
     Outcome,
     Process,
@@ -43,11 +45,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 GRACE_S = 15.0
 """Between asking work to end and ending it."""
 TICK_S = 0.2
-FULL_BYTES = 2**20
-"""A disk with less left is called full."""
 VERDICTS = (0, 6, 7)
 """Exit codes of a judgement that came to a verdict: promote, refuse, not enough evidence."""
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def command(request: Request, folder: Path) -> list[str]:
@@ -138,6 +137,9 @@ class _Work:
         """Verify the inputs, do the work, and look at what it made."""
         if (fault := self._broken_input()) is not None:
             return self._ended("failed", fault)
+        if isinstance(self._request.work, Training) and self._request.work.trials is not None:
+            (self._folder / SETS).mkdir(exist_ok=True)
+            shutil.copyfile(self._folder / INPUTS / self._request.work.trials, self._folder / SETS / trials.FILE)
         with (self._folder / LOG).open("ab", buffering=0) as log:
             asked = self._request
             log.write(f"{now()} job {asked.id}: {asked.work.kind}, asked for by {asked.who}\n".encode())
@@ -167,7 +169,8 @@ class _Work:
             with suppress(subprocess.TimeoutExpired):
                 child.wait(TICK_S)
                 end_group(child.pid, None)  # workers that outlive their parent
-                return None
+                # who asks for the end may tell the work as well, as Ray does, and the work may be first
+                return "canceled" if self._told and child.returncode != 0 else None
             self._least_free = min(self._least_free, shutil.disk_usage(self._folder).free)
             if self._told or time.monotonic() >= deadline:
                 break
@@ -182,7 +185,12 @@ class _Work:
     def _broken_input(self) -> str | None:
         """Why the inputs are not what was sent; None if they are."""
         work = self._request.work
-        named = [*work.data, work.funding, work.companion, *([work.spec] if isinstance(work, Training) else [])]
+        named = [
+            *work.data,
+            work.funding,
+            work.companion,
+            *([work.spec, work.trials] if isinstance(work, Training) else []),
+        ]
         for name in filter(None, named):
             if name not in self._request.inputs:
                 return f"the request names {name}, which is not among its inputs; make it again"
@@ -206,7 +214,8 @@ class _Work:
         except ModelSetError as error:
             return self._failed(code, f"the set it made does not verify: {error}")
         files = {file.name: digest(file.read_bytes()) for file in sorted(made.path.iterdir())}
-        return self._ended("done", "", code).model_copy(update={"set_id": made.id, "files": files})
+        tried = tuple(trial for trial in trials.read(store).trials if trial.set_id == made.id)
+        return self._ended("done", "", code).model_copy(update={"set_id": made.id, "files": files, "trials": tried})
 
     def _judged(self, work: Judging, code: int) -> Result:
         """Done if there is a verdict of now: broken data and too little evidence have the same exit code."""

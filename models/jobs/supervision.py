@@ -16,12 +16,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 from models.jobs.folder import (
+    CANCEL,
+    PARTIAL,
+    WAITING,
     JobError,
     Process,
     await_unit,
@@ -32,10 +34,9 @@ from models.jobs.folder import (
     request_of,
     result_of,
     running,
-    settle,
     write_result,
 )
-from models.jobs.request import LOG, REQUEST, Request, Result
+from models.jobs.request import LOG, REQUEST, RESULT, Request, Result
 from models.jobs.running import CHECKOUT, GRACE_S, carry_out, found_dead
 
 How = Literal["process", "systemd", "unit"]
@@ -137,34 +138,56 @@ def cancel(folder: Path) -> None:
                 text = "it was told to end before it was begun"
                 write_result(folder, Result(id=request.id, outcome="canceled", started=end, ended=end, text=text))
                 return
+        (folder / CANCEL).touch()
         process = process_of(folder)
         if process is not None and _terminate(folder, process):
             return
     raise JobError(f"{folder}: the process that carries the job out does not say who it is; end it by hand")
 
 
-def pending(jobs: Path, module: str) -> Iterator[Result]:
-    """Carry out, one after another, the jobs of `module`'s kind that wait in a folder; each result as it comes.
+def pending(jobs: Path, module: str) -> Iterator[str]:
+    """Carry out, one after another, the jobs of `module`'s kind that wait in a folder; how each ended, in a line.
 
     What cannot be carried out waits no longer, so that the unit that runs this is not started for it again and again.
+    Told to end by another than `cancel`, it begins no further job: the machine is shutting down.
     """
-    while waiting := _waiting(jobs, module):
-        for folder in waiting:
+    tried: set[Path] = set()
+    while fresh := [folder for folder in _waiting(jobs) if _module(folder) == module and folder not in tried]:
+        for folder in fresh:
+            tried.add(folder)
             try:
-                yield carry_out(folder)
-            finally:
-                settle(folder)
-
-
-def _waiting(jobs: Path, module: str) -> list[Path]:
-    found = []
-    for folder in sorted(jobs.iterdir() if jobs.is_dir() else []):
-        with suppress(JobError):
-            if folder.suffix or not (folder / REQUEST).is_file() or running(folder) or result_of(folder) is not None:
+                result = carry_out(folder)
+            except (JobError, OSError) as error:
+                yield f"job {folder.name}: {error}"
                 continue
-            if MODULES[request_of(folder).work.kind] == module:
-                found.append(folder)
-    return found
+            yield f"job {folder.name}: {result.outcome} {result.text.partition(chr(10))[0]}".strip()
+            if result.outcome == "canceled" and not (folder / CANCEL).exists():
+                return
+    left = {folder.name for folder in _waiting(jobs) if _module(folder) not in (module, None)}
+    for note in (jobs / WAITING).iterdir() if (jobs / WAITING).is_dir() else ():
+        if note.name not in left:
+            note.unlink(missing_ok=True)
+
+
+def _waiting(jobs: Path) -> list[Path]:
+    """Jobs that nobody has begun."""
+    folders = sorted(jobs.iterdir()) if jobs.is_dir() else []
+    return [
+        folder
+        for folder in folders
+        if folder.suffix != PARTIAL
+        and (folder / REQUEST).is_file()
+        and not (folder / RESULT).exists()
+        and not running(folder)
+    ]
+
+
+def _module(folder: Path) -> str | None:
+    """Whose work it is, None of a request that cannot be read."""
+    try:
+        return MODULES[request_of(folder).work.kind]
+    except JobError:
+        return None
 
 
 def _over(result: Result) -> State:
@@ -225,7 +248,7 @@ def _as_unit(folder: Path, request: Request, line: list[str]) -> None:
     told = ["systemd-run", "--user", f"--unit={unit}", "--collect", "--quiet", "--no-ask-password"]
     told += [f"--description=regimen {request.work.kind} {request.id}"]
     told += [part for key, value in properties.items() for part in ("--property", f"{key}={value}")]
-    environment = _with_bus()
+    environment = with_bus()
     try:
         asked = subprocess.run([*told, "--", *line], env=environment, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
@@ -245,7 +268,7 @@ def _unit_is_there(unit: str, environment: dict[str, str]) -> bool:
     return asked.returncode == 0
 
 
-def _with_bus() -> dict[str, str]:
+def with_bus() -> dict[str, str]:
     """The environment, in which a command that came over ssh finds the user's systemd."""
     runtime = f"/run/user/{os.getuid()}"
     return {"XDG_RUNTIME_DIR": runtime} | os.environ if os.path.isdir(runtime) else dict(os.environ)

@@ -1,0 +1,90 @@
+"""What a place that shall run jobs has: said in a line, for who asks whether training can be done there."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+
+from models.jobs.folder import FULL_BYTES, JobError
+from models.jobs.running import CHECKOUT
+from models.jobs.supervision import How, with_bus
+
+NEEDED = ("torch", "onnx", "lightgbm")
+"""What training imports and trading does without."""
+PATH_UNIT = "regimen-retrain.path"
+ASKED_S = 10.0
+
+
+def probe(jobs: Path, how: How) -> str:
+    """Python, commit, cores, memory, cards and free disk of this machine, if jobs can be run on it.
+
+    Parameters
+    ----------
+    jobs : Path
+        Folder of jobs; it need not be there yet.
+    how : str
+        How they are supervised.
+
+    Raises
+    ------
+    JobError
+        Naming what is missing and what to do.
+    """
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing and how != "unit":
+        raise JobError(
+            f"{platform.node()}: {', '.join(missing)} is not installed there; run `make setup` in {CHECKOUT}"
+        )
+    there = next(folder for folder in (jobs.resolve(), *jobs.resolve().parents) if folder.is_dir())
+    if not os.access(there, os.W_OK):
+        raise JobError(f"{there} is not this user's to write; name another folder of jobs, or change its owner")
+    free = shutil.disk_usage(there).free
+    if free < FULL_BYTES:
+        raise JobError(f"the disk of {there} is full; free some, remove old jobs there")
+    _supervised(how)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    parts = [
+        f"python {platform.python_version()}", f"{len(os.sched_getaffinity(0))} cores", f"{memory:.0f} GiB",
+        _cards(), f"{free / 2**30:.0f} GiB of disk free", f"commit {_commit()}", f"jobs by {how}",
+    ]  # fmt: skip
+    return ", ".join(parts)
+
+
+def _supervised(how: How) -> None:
+    if how == "process":
+        return
+    if how == "systemd":
+        told = _words(["systemctl", "--user", "show", "--property=Version", "--value"])
+        remedy = "a user's systemd needs libpam-systemd and `loginctl enable-linger`, or supervise jobs by `process`"
+    else:
+        told = _words(["systemctl", "is-active", PATH_UNIT])
+        remedy = f"`systemctl enable --now {PATH_UNIT}`, or supervise jobs by `process`"
+    if told is None:
+        raise JobError(f"{platform.node()}: nobody is there who would start jobs by {how}; {remedy}")
+
+
+def _cards() -> str:
+    if shutil.which("nvidia-smi") is None:
+        return "no graphics card"
+    return (_words(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]) or "no graphics card").replace(
+        "\n", ", "
+    )
+
+
+def _commit() -> str:
+    return (_words(["git", "-C", str(CHECKOUT), "rev-parse", "--short", "HEAD"])) or "unknown"
+
+
+def _words(line: list[str]) -> str | None:
+    """What a command says; None if it fails or is not there."""
+    try:
+        asked = subprocess.run(
+            line, env=with_bus(), capture_output=True, text=True, check=False, timeout=ASKED_S, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return asked.stdout.strip() if asked.returncode == 0 else None
