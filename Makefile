@@ -15,7 +15,7 @@ export ORT_DISABLE_TELEMETRY := 1
 PIP := $(PY) -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run paper test browser setup train lint format schema parity faults crash soak gate quality bench peers starter picture install uninstall clean
+.PHONY: help run paper test browser setup train lint format schema parity faults crash soak gate lifecycle quality bench peers starter picture install uninstall clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -68,6 +68,9 @@ soak: $(VENV)/.full ## N frames (a million) of ten symbols at full speed in a st
 gate: $(VENV)/.full ## judge planted sets on SEEDS (20) markets: what the gate wrongly promotes and misses; writes docs/gate.md and .json
 	@$(PY) -m tests.gate --seeds $(or $(SEEDS),20) $(if $(JSON),--json) $(ARGS)
 
+lifecycle: $(VENV)/.full ## train, judge, swap, refuse and roll back for real, over ssh and Ray, or OVER=ssh|ray: the timeline
+	@$(PY) -m tests.lifecycle $(if $(OVER),--over $(OVER)) $(if $(JSON),--json) $(ARGS)
+
 quality: $(VENV)/.full ## write up what SET (latest) is worth on DATA=klines.parquet: docs/results/model-quality.md, plots, docs/tasks.md
 	@$(PY) -m training quality --model-set $(or $(SET),latest) --data $(DATA) $(if $(FUNDING),--funding $(FUNDING)) \
 	  $(if $(COMPANION),--companion $(COMPANION)) $(if $(ABLATION),--ablation $(ABLATION)) $(ARGS)
@@ -87,13 +90,14 @@ picture: $(VENV)/.serving ## draw the terminal view for the README
 PREFIX ?= /opt/regimen
 DESTDIR ?=
 EXTRAS ?= $(ACCEL)
-INTERPRETER ?= $(PREFIX)/venv/bin/python
-PLACES = PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" INTERPRETER="$(INTERPRETER)"
+INTERPRETER ?=
+OWN := $(PREFIX)/venv/bin/python
+PLACES = PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" INTERPRETER="$(or $(INTERPRETER),$(OWN))"
 
 install: ## put program and units into PREFIX (/opt/regimen), as root; DESTDIR=, EXTRAS=cpu,train; INTERPRETER= uses that Python as it is
-ifeq ($(INTERPRETER),$(PREFIX)/venv/bin/python)
-	@[ -x "$(DESTDIR)$(INTERPRETER)" ] || { $(PYTHON) -m venv "$(DESTDIR)$(PREFIX)/venv" && touch "$(DESTDIR)$(PREFIX)/venv/.regimen"; }
-	@"$(DESTDIR)$(INTERPRETER)" -m pip install --disable-pip-version-check --quiet --constraint constraints.txt '.[$(EXTRAS)]'
+ifeq ($(INTERPRETER),)
+	@[ -x "$(DESTDIR)$(OWN)" ] || { $(PYTHON) -m venv "$(DESTDIR)$(PREFIX)/venv" && touch "$(DESTDIR)$(PREFIX)/venv/.regimen"; }
+	@"$(DESTDIR)$(OWN)" -m pip install --disable-pip-version-check --quiet --constraint constraints.txt '.[$(EXTRAS)]'
 endif
 	@$(PLACES) systemd/install.sh
 

@@ -25,6 +25,7 @@ from rich.table import Table
 from configs.schema import schema_is_current, write_schema
 from daemon.backup.command import COMMANDS as BACKING_UP
 from daemon.config import DaemonConfig, Mode
+from daemon.drift.command import COMMANDS as DRIFT
 from daemon.journal import FILE, Journal, JournalError
 from daemon.migrations.command import COMMANDS as MIGRATING
 from daemon.options import (
@@ -42,6 +43,7 @@ from daemon.options import (
     rehearsed,
     state_dir,
 )
+from daemon.retraining.command import COMMANDS as RETRAINING
 from daemon.unit_command import COMMANDS as UNIT
 from market import arguments
 from market.instruments import cash_text
@@ -391,7 +393,7 @@ def _end(outcome: Callable[[], int]) -> None:
     sys.exit(code)
 
 
-for added in (*MIGRATING, *BACKING_UP, *UNIT):
+for added in (*MIGRATING, *BACKING_UP, *RETRAINING, *DRIFT, *UNIT):
     main.add_command(added)
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ class Deciding:
             symbols=tuple(self._symbol_state(s, opinions.get(s)) for s in known),
             barred=barred,
             account=state.memory,
+            size_bps=state.drift.size_bps,
         )
         answer = plan(situation, settings.rules, state.max_hold_bars)
         for symbol, memory in zip(known, answer.memories, strict=True):

@@ -19,6 +19,7 @@ from daemon.events import (
     BalanceUpdated,
     CandleClosed,
     CoinPriced,
+    DriftJudged,
     Event,
     Failed,
     Filled,
@@ -154,6 +155,8 @@ class Engine:
                 return self._instrument(event)
             case GapFound():
                 return self._gap(event, at)
+            case DriftJudged():
+                return self.trading.drifted(event, at)
             case OperatorCommand():
                 return self.trading.obey(event, self.equity, at)
             case ModelSetSwapped():

@@ -319,6 +319,38 @@ class GapFound:
     end: int
 
 
+class DriftLevel(StrEnum):
+    """What is done about drift, each with all before it."""
+
+    NONE = "none"
+    SHRINK = "shrink"
+    """Entries get a share of their size."""
+    STOP = "stop"
+    """No entries."""
+    RETRAIN = "retrain"
+    """Nor that, and a new set has been asked for."""
+
+    @property
+    def rank(self) -> int:
+        """How grave it is, from 0."""
+        return list(DriftLevel).index(self)
+
+    @property
+    def stops(self) -> bool:
+        """Whether it allows no entry."""
+        return self in (DriftLevel.STOP, DriftLevel.RETRAIN)
+
+
+@dataclass(frozen=True, slots=True)
+class DriftJudged:
+    """What is done about drift from now on, and why; `size_bps` is the share (1e-4) of their size that entries get."""
+
+    level: DriftLevel
+    size_bps: int
+    text: str
+    model_set: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSetSwapped:
     """Another model set answers from the next candle on; it is told of before the next `PredictionReady`.
@@ -393,6 +425,7 @@ Event = (
     | GapSeen
     | GapClosed
     | GapFound
+    | DriftJudged
     | ModelSetSwapped
     | OperatorCommand
     | RulesChanged

@@ -20,11 +20,13 @@ from daemon.backfill import Backfill
 from daemon.candle_store import CandleStore
 from daemon.events import Opinion, PredictionReady
 from daemon.gateway import GatewayError
+from market.candles import Floats
 from market.funding import Funding
 from market.instruments import Instrument
 from market.timeframes import Timeframe
 from models.inference import NotReady, Predictor
 from models.inputs import Inputs
+from models.prediction import Prediction
 from strategy.plan import Outlook
 
 log = logging.getLogger("daemon.inference")
@@ -34,14 +36,28 @@ FAILED = "inference failed"
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What was read of a symbol at a close, and said of it: the price, the row of features (F,), the prediction."""
+
+    close: float
+    row: Floats
+    said: Prediction | None
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """What one set said of one candle, and how long it took over each symbol at most, ms."""
+    """What one set said of one candle, and how long it took over each symbol at most, ms; `seen` is by symbol."""
 
     said: PredictionReady
     taken_ms: float
+    seen: Mapping[str, Seen]
 
 
 Heard = Callable[[Answer], None]
+
+
+Listener = Callable[[str, int, Mapping[str, Seen]], None]
+"""Told of each candle that was predicted: the set's id, the open time (ms), what was seen of each symbol."""
 
 
 class Inference:
@@ -51,6 +67,8 @@ class Inference:
     ----------
     heard : callable, optional
         Told of every answer that is traded on, with the time it took.
+    listener : callable
+        Told of what each such answer was given on.
 
     Parameters
     ----------
@@ -75,6 +93,7 @@ class Inference:
         self._store, self._backfill, self._decision, self._instruments = store, backfill, decision, instruments
         self._funding: dict[str, Funding] = {}
         self._without: dict[str, tuple[str, ...]] = {}
+        self.listener: Listener = _nobody
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
         self._busy = 0
         self._shadow: tuple[Predictor, Heard] | None = None
@@ -101,6 +120,7 @@ class Inference:
             self._busy -= 1
         if self.heard is not None:
             self.heard(answer)
+        self.listener(predictor.id, bar, answer.seen)
         if shadow is not None and self._beside is not None:
             task = asyncio.create_task(self._aside(*shadow, self._beside, bar, symbols), name="shadow")
             self._asides.add(task)
@@ -153,22 +173,24 @@ class Inference:
     async def _answer(
         self, predictor: Predictor, worker: ThreadPoolExecutor, bar: int, symbols: Sequence[str]
     ) -> Answer:
-        opinions, longest = [], 0.0
+        opinions, longest, known = [], 0.0, dict[str, Seen]()
         for symbol in symbols:
-            opinion, taken_ms = await self._opinion(predictor, worker, symbol, bar)
+            opinion, taken_ms, seen = await self._opinion(predictor, worker, symbol, bar)
             opinions.append(opinion)
             longest = max(longest, taken_ms)
-        return Answer(PredictionReady(bar, tuple(opinions), predictor.id), longest)
+            if seen is not None:
+                known[symbol] = seen
+        return Answer(PredictionReady(bar, tuple(opinions), predictor.id), longest, known)
 
     async def _opinion(
         self, predictor: Predictor, worker: ThreadPoolExecutor, symbol: str, bar: int
-    ) -> tuple[Opinion, float]:
+    ) -> tuple[Opinion, float, Seen | None]:
         if self._expires and bar + self._decision.ms > predictor.expires_ms:
-            return Opinion(symbol, None, EXPIRED), 0.0
+            return Opinion(symbol, None, EXPIRED), 0.0, None
         await self._refresh_funding(symbol, bar + self._decision.ms)
         inputs = self._inputs(predictor, symbol, bar + self._decision.ms)
         if not len(inputs.candles) or inputs.candles.open_time[-1] != bar:
-            return Opinion(symbol, None, "its last candle is missing"), 0.0
+            return Opinion(symbol, None, "its last candle is missing"), 0.0, None
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(worker, self._ask, predictor, symbol, inputs)
 
@@ -185,27 +207,28 @@ class Inference:
             None if other is None else self._store.until((other, decision), close),
         )
 
-    def _ask(self, predictor: Predictor, symbol: str, inputs: Inputs) -> tuple[Opinion, float]:
+    def _ask(self, predictor: Predictor, symbol: str, inputs: Inputs) -> tuple[Opinion, float, Seen | None]:
         began = time.perf_counter()
-        opinion = self._said(predictor, symbol, inputs)
-        return opinion, 1_000 * (time.perf_counter() - began)
+        opinion, seen = self._said(predictor, symbol, inputs)
+        return opinion, 1_000 * (time.perf_counter() - began), seen
 
-    def _said(self, predictor: Predictor, symbol: str, inputs: Inputs) -> Opinion:
+    def _said(self, predictor: Predictor, symbol: str, inputs: Inputs) -> tuple[Opinion, Seen | None]:
         try:
-            said = predictor.predict(
+            answered = predictor.answer(
                 symbol, inputs.candles, inputs.funding, finer=inputs.finer, companion=inputs.companion
             )
-        except NotReady as refusal:
-            return Opinion(symbol, None, refusal.reason)
         except Exception as error:  # whatever a model does, the positions must go on being looked after
             log.exception("%s: inference of %s failed", symbol, predictor.id)
-            return Opinion(symbol, None, f"{FAILED}: {error}")
+            return Opinion(symbol, None, f"{FAILED}: {error}"), None
+        said, close = answered.said, float(inputs.candles.close[-1])
+        if isinstance(said, NotReady):
+            return Opinion(symbol, None, said.reason), Seen(close, answered.row, None)
         if predictor is self.predictor and said.without != self._without.get(symbol, ()):
             self._without[symbol] = said.without
             log.warning("%s: predicted %s", symbol, f"without {', '.join(said.without)}" if said.without else "by all")
         horizons = tuple((h, p_long, p_short) for h, (p_long, p_short) in sorted(said.horizons.items()))
         outlook = Outlook(said.p_long, said.p_short, said.regime)
-        return Opinion(symbol, outlook, "", horizons, said.regime_probabilities)
+        return Opinion(symbol, outlook, "", horizons, said.regime_probabilities), Seen(close, answered.row, said)
 
     async def _refresh_funding(self, symbol: str, now: int) -> None:
         """Ask for new rates once the next one has fallen due; without an answer the known ones serve."""
@@ -235,6 +258,10 @@ class Inference:
             candles = self._store[symbol, str(self._decision)].window()
             if len(candles):
                 self._funding[symbol] = await self._backfill.funding(symbol, int(candles.open_time[0]))
+
+
+def _nobody(model_set: str, bar: int, seen: Mapping[str, Seen]) -> None:
+    """Nobody listens."""
 
 
 def _spacing(funding: Funding) -> int:

@@ -53,8 +53,8 @@ class Liveness:
         if daemon.stopping:
             self._stop(now)
         elif not self._ready and trades(daemon, market_live):
-            self._ready = self._manager.ready()
-        if self._healthy(daemon) and self._hungry(now) and self._manager.alive():
+            self._ready, self._looked = self._manager.ready(), 0.0
+        if self._ready and self._healthy(daemon) and self._hungry(now) and self._manager.alive():
             self._fed = now
         if now - self._looked >= STATUS_S:
             self._looked = now

@@ -61,10 +61,10 @@ def rehearsed(path: Path) -> str:
     )
 
 
-def ask(path: Path, verb: str) -> dict[str, Any]:
+def ask(path: Path, verb: str, args: dict[str, Any] | None = None) -> dict[str, Any]:
     """What a running daemon answers; that none runs, or that it refuses, ends the command."""
     try:
-        reply = control.request(state_dir(path), verb)
+        reply = control.request(state_dir(path), verb, args=args)
     except control.NotRunning as error:
         raise Told(f"{error}{rehearsed(path)}", NOT_RUNNING) from error
     except control.NoAnswer as error:

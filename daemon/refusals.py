@@ -92,6 +92,10 @@ REASONS: Mapping[Reason, Note] = {
     Reason.OTHER_DEPLOYMENT: Note(
         "orders of another Regimen deployment were seen on this account", "stop one of the two, then `resume`"
     ),
+    Reason.DRIFT: Note(
+        "the set reads or says, look after look, what it was not made on; ends when that is over, or by a swap",
+        "`python -m daemon drift`; to trade all the same, `resume` or `drift reset`",
+    ),
 }
 
 DENIALS: Mapping[Denial, Note] = {

@@ -12,9 +12,9 @@ from pydantic import TypeAdapter
 from pydantic_core import from_json
 
 from daemon.commands import Purpose
-from daemon.events import Filled, FundingPaid, Opinion
+from daemon.events import DriftLevel, Filled, FundingPaid, Opinion
 from daemon.orders import OVER, State
-from strategy.plan import AccountMemory, Action, Memory, Reason, TradingState
+from strategy.plan import FULL_SIZE, AccountMemory, Action, Memory, Reason, TradingState
 
 
 @dataclass(slots=True)
@@ -181,6 +181,26 @@ class Arrivals:
 
 
 @dataclass(slots=True)
+class Drifted:
+    """What is done about drift, why, of which set, since when (ms, -1 for never).
+
+    `accepted` says that an operator resumed while entries were stopped for it: they stay allowed at this level.
+    """
+
+    level: DriftLevel = DriftLevel.NONE
+    size_bps: int = FULL_SIZE
+    text: str = ""
+    model_set: str = ""
+    since: int = -1
+    accepted: bool = False
+
+    @property
+    def stops(self) -> bool:
+        """Whether no entry is allowed."""
+        return self.level.stops and not self.accepted
+
+
+@dataclass(slots=True)
 class DaemonState:
     """The whole state of an engine.
 
@@ -194,7 +214,7 @@ class DaemonState:
     account holds a position, `trouble` says which of the account's modes is none that can be traded. `memory` is what
     the strategy remembers of the whole account, the trading state in it.
     `deaf` is whether the private stream is down, `blind` whether market data is stale; `sent` is what was sent lately,
-    and `grids` are the tick and step that each symbol's integers count.
+    `grids` are the tick and step that each symbol's integers count, and `drift` is what is done about that.
     `deciding` is the decision candle (open time) under way or -1, since `began_at`; `actions` what is left to do of its
     plan and `pursuing` the symbol whose action is under way. `waiting` maps a close time to what arrived for it.
     `model_set` is the set that the last decision asked, `serving` the one that the next will, and `max_hold_bars` the
@@ -221,6 +241,7 @@ class DaemonState:
     blind: bool = False
     sent: Sent = field(default_factory=Sent)
     grids: dict[str, str] = field(default_factory=dict)
+    drift: Drifted = field(default_factory=Drifted)
     model_set: str = ""
     serving: str = ""
     max_hold_bars: int = 0

@@ -13,11 +13,12 @@ from daemon.inlet import Inlet
 from daemon.journal import Journal
 from daemon.outbox import Outbox
 from daemon.recorder import Recorder
+from daemon.state import Drifted
 from market.instruments import cash_text
 from market.timeframes import utc_text
 from models.inference import Predictor
 from strategy.live_config import Rules
-from strategy.plan import UNTIL_RESUMED, AccountMemory
+from strategy.plan import FULL_SIZE, UNTIL_RESUMED, AccountMemory
 
 
 class Observed(Protocol):
@@ -55,6 +56,7 @@ def status(daemon: Observed) -> dict[str, Any]:
         "caps": config.phase_in_force and str(config.phase_in_force),
         "tightened": list(daemon.tightened),
         "model_set": daemon.predictor.id,
+        "drift": _drift(state.drift),
         "equity": cash_text(engine.equity),
         "cash": cash_text(state.cash),
         "settled": utc_text(state.settled_bar) if state.settled_bar >= 0 else None,
@@ -91,6 +93,17 @@ def _trading(memory: AccountMemory) -> dict[str, Any]:
         "reason": memory.reason and str(memory.reason),
         "since": utc_text(memory.since) if memory.since >= 0 else None,
         "until": utc_text(memory.until) if memory.until != UNTIL_RESUMED else None,
+    }
+
+
+def _drift(drift: Drifted) -> dict[str, Any]:
+    """What is done about drift, the share of their size that entries get, and why."""
+    return {
+        "level": str(drift.level),
+        "size": drift.size_bps / FULL_SIZE,
+        "accepted": drift.accepted,
+        "text": drift.text,
+        "since": utc_text(drift.since) if drift.since >= 0 else None,
     }
 
 

@@ -14,6 +14,7 @@ from daemon.commands import Alert, Command, PlaceStop, Purpose, RecordState, Rec
 from daemon.desk import Desk
 from daemon.events import (
     BalanceUpdated,
+    DriftJudged,
     Event,
     Filled,
     OperatorCommand,
@@ -24,7 +25,7 @@ from daemon.events import (
     Transferred,
 )
 from daemon.identity import of_another
-from daemon.state import DaemonState
+from daemon.state import DaemonState, Drifted
 from market.timeframes import utc_text
 from market.trades import FLATTENED
 from strategy import halting
@@ -51,13 +52,12 @@ class Trading:
 
     def obey(self, event: OperatorCommand, equity: int, at: int) -> list[Command]:
         """Do what an operator asks for."""
-        told, before = Alert("warning", f"{event.order} by {event.who}"), self.state.memory
+        told = Alert("warning", f"{event.order} by {event.who}")
         match event.order:
             case Order.PAUSE:
                 return [told, *self.restrict(TradingState.REDUCING, Reason.PAUSED, at)]
             case Order.RESUME:
-                self.state.memory = halting.resume(before, at, equity)
-                return [told, *self._told(before)]
+                return [told, *self._resume(equity, at)]
             case Order.FLATTEN:
                 return [told, *self.restrict(TradingState.HALTED, Reason.FLATTENED, at)]
             case Order.LEAVE:
@@ -77,6 +77,30 @@ class Trading:
         else:
             self.drop_entries()
         return self._told(before)
+
+    def _resume(self, equity: int, at: int) -> list[Command]:
+        """End the state in force; who ends the one for drift accepts it, who ends another still has that to look at."""
+        before, drift = self.state.memory, self.state.drift
+        self.state.memory = halting.resume(before, at, equity)
+        if before.reason is Reason.DRIFT:
+            drift.accepted = True
+        elif drift.stops:
+            self.state.memory = halting.restrict(self.state.memory, TradingState.REDUCING, Reason.DRIFT, at)
+        return self._told(before)
+
+    def drifted(self, event: DriftJudged, at: int) -> list[Command]:
+        """Shrink or stop entries for drift, or allow them again."""
+        before, known = self.state.memory, self.state.drift
+        since = known.since if event.level is known.level else at
+        accepted = known.accepted and event.level.stops and event.model_set == known.model_set
+        self.state.drift = drift = Drifted(event.level, event.size_bps, event.text, event.model_set, since, accepted)
+        told = Alert(
+            "warning" if event.level.rank > known.level.rank else "info", f"drift: {event.level}: {event.text}"
+        )
+        if drift.stops:
+            return [told, *self.restrict(TradingState.REDUCING, Reason.DRIFT, at)]
+        self.state.memory = halting.lift(before, Reason.DRIFT, at)
+        return [told, *self._told(before)]
 
     def assessed(self, account: AccountMemory) -> list[Command]:
         """Take over what a candle's plan made of the account; its exits are in the plan."""

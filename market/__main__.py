@@ -16,6 +16,7 @@ from market.aggregate import AggregationError
 from market.agreement import agreement
 from market.candles import Candles
 from market.download.command import download
+from market.download.gather_command import gather_command
 from market.download.recorded import TOLERATED
 from market.exchange.faults.scenario import Scenario
 from market.funding import Funding
@@ -37,6 +38,7 @@ def market() -> None:
 
 
 market.add_command(download)
+market.add_command(gather_command)
 
 
 @market.command()

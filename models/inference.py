@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,22 @@ class NotReady(Exception):
     def __init__(self, symbol: str, reason: str) -> None:
         self.symbol, self.reason = symbol, reason
         super().__init__(f"{symbol}: no prediction: {reason}")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What was read at the close of a candle, and what was said of it.
+
+    Attributes
+    ----------
+    row : (F,) float64
+        The last row of the feature matrix, NaN where a value cannot be known.
+    said : Prediction or NotReady
+        The outlook, or why there is none.
+    """
+
+    row: Floats
+    said: Prediction | NotReady
 
 
 class Predictor:
@@ -146,20 +163,39 @@ class Predictor:
         NotReady
             If no prediction can be made; nothing is filled in or guessed.
         """
+        said = self.answer(symbol, candles, funding, finer=finer, companion=companion).said
+        if isinstance(said, NotReady):
+            raise said
+        return said
+
+    def answer(
+        self,
+        symbol: str,
+        candles: Candles,
+        funding: Funding | None = None,
+        *,
+        finer: Candles | None = None,
+        companion: Candles | None = None,
+    ) -> Answered:
+        """As `predict`, with the row of features that was read; why there is no prediction is told, not raised."""
         self._check_timeframe(candles)
         window = candles[-self.lookback :]
         if not len(window):
-            raise NotReady(symbol, _too_few(self.lookback))
+            nothing = np.full(len(self.manifest.features.names), np.nan)
+            return Answered(nothing, NotReady(symbol, _too_few(self.lookback)))
         matrix = self.matrix(window, funding, companion)
         last = len(window) - 1
-        if self.ready(window, matrix)[last]:
-            row = np.array([last], dtype=np.int64)
-            near = self._near(window[last:], finer)
-            answers = ask(self.manifest, self._members, matrix, row, self.finer_rows(window, near, funding))
-            if answers.finite[0]:
-                return self._prediction(symbol, int(window.open_time[-1]), answers)
-            raise NotReady(symbol, next(iter(self.unanswered(answers))))
-        raise NotReady(symbol, next(iter(self.reasons(window, matrix, np.array([last])))))
+        if not self.ready(window, matrix)[last]:
+            refusal = NotReady(symbol, next(iter(self.reasons(window, matrix, np.array([last])))))
+            return Answered(matrix[last], refusal)
+        near = self._near(window[last:], finer)
+        answers = ask(
+            self.manifest, self._members, matrix, np.array([last], dtype=np.int64),
+            self.finer_rows(window, near, funding),
+        )  # fmt: skip
+        if not answers.finite[0]:
+            return Answered(matrix[last], NotReady(symbol, next(iter(self.unanswered(answers)))))
+        return Answered(matrix[last], self._prediction(symbol, int(window.open_time[-1]), answers))
 
     def predict_history(
         self,

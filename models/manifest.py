@@ -370,8 +370,9 @@ class Manifest(Part):
         None, description="What the recipe said of rows it had not seen: `models.walkforward`."
     )
     stages: Recorded | None = Field(None, description="A few rows as they were at every stage: `models.stages`.")
+    drift: Recorded | None = Field(None, description="What later windows are compared with: `models.drift`.")
     expires: UtcText = Field(description="Entries with this set stop at this instant.")
-    later: ClassVar[tuple[str, ...]] = ("finer", "stages")
+    later: ClassVar[tuple[str, ...]] = ("finer", "stages", "drift")
 
     @model_validator(mode="after")
     def _holds_together(self) -> Manifest:
@@ -438,7 +439,7 @@ class Manifest(Part):
     @property
     def records(self) -> tuple[Recorded, ...]:
         """The files that hold records rather than models."""
-        return tuple(record for record in (self.walkforward, self.stages) if record is not None)
+        return tuple(record for record in (self.walkforward, self.stages, self.drift) if record is not None)
 
     @property
     def window(self) -> int:

@@ -13,6 +13,7 @@ from market.instruments import cash_text
 from strategy import halting, regime, risk, signals, sizing
 from strategy.live_config import Rules
 from strategy.plan import (
+    FULL_SIZE,
     AccountMemory,
     Action,
     Decision,
@@ -200,6 +201,7 @@ def _entry(
         instrument.unit,
         instrument.brackets,
     )
+    quantity = sizing.shrunk(quantity, situation.size_bps)
     if not sizing.large_enough(
         quantity, state.close, instrument.unit, instrument.min_quantity, instrument.min_notional
     ):
@@ -215,6 +217,8 @@ def _entry(
     budget.take(margin, at_risk)
     reason = Reason.LONG_SIGNAL if side > 0 else Reason.SHORT_SIGNAL
     detail = f"{view}; {instrument.quantity_text(quantity)} at {leverage}x, stop {stop_bps / 100:g} %"
+    if situation.size_bps < FULL_SIZE:
+        detail += f", shrunk to {situation.size_bps / 100:g} % of its size"
     entry = Enter(instrument.symbol, side, quantity, leverage, stop_bps, reason)
     return (entry,), Decision(instrument.symbol, f"open {_SIDES[side]}", reason, detail)
 

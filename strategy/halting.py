@@ -51,6 +51,11 @@ def resume(account: AccountMemory, at: int, equity: int) -> AccountMemory:
     return _active(account, at, equity)
 
 
+def lift(account: AccountMemory, reason: Reason, at: int) -> AccountMemory:
+    """End the state that is in force for `reason`, whose cause is gone; one for another reason stays."""
+    return _active(account, at, account.equity) if account.reason is reason else account
+
+
 def after_trade(account: AccountMemory, profit: int) -> AccountMemory:
     """Count a closed trade; `profit` in cash units, net of fees and funding."""
     return replace(account, losses=risk.losing_streak(account.losses, profit))

@@ -53,6 +53,7 @@ class Reason(StrEnum):
     DRAWDOWN = "drawdown limit"
     LOSING_STREAK = "too many losing trades in a row"
     OTHER_DEPLOYMENT = "another deployment trades on this account"
+    DRIFT = "drift beyond its limits"
 
 
 class TradingState(StrEnum):
@@ -66,6 +67,8 @@ class TradingState(StrEnum):
 
 
 STRICTNESS = {TradingState.ACTIVE: 0, TradingState.REDUCING: 1, TradingState.HALTED: 2}
+FULL_SIZE = 10_000
+"""Share of their usual size that entries get as long as nothing shrinks them, 1e-4."""
 UNTIL_RESUMED = 0
 """End of a trading state that only an operator ends."""
 
@@ -203,7 +206,7 @@ class Situation:
     """Everything known when the candle that opened at `bar` (ms) has closed; symbols in configuration order.
 
     `cash` is the wallet (cash units); `barred` says why no entry is allowed at this close, None if one is, the trading
-    state in `account` apart.
+    state in `account` apart. `size_bps` is the share (1e-4) of their usual size that entries get.
     """
 
     bar: int
@@ -212,6 +215,7 @@ class Situation:
     symbols: tuple[SymbolState, ...]
     barred: Reason | None = None
     account: AccountMemory = AccountMemory()
+    size_bps: int = FULL_SIZE
 
 
 @dataclass(frozen=True, slots=True)

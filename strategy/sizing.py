@@ -60,6 +60,14 @@ def entry_terms(
             return leverage, quantity
 
 
+def shrunk(quantity: int, size_bps: int) -> int:
+    """Rule: while the models are doubted, an entry gets a share (1e-4) of its usual size, down to the step.
+
+    Leverage stays the regime's. A whole share (10,000) changes nothing.
+    """
+    return share(quantity, min(size_bps, BPS))
+
+
 def large_enough(quantity: int, price: int, unit: int, min_quantity: int, min_notional: int) -> bool:
     """Rule: an entry has at least the exchange's smallest quantity and notional, at the closing price."""
     return quantity > 0 and quantity >= min_quantity and price * quantity * unit >= min_notional

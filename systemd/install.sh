@@ -56,6 +56,9 @@ for part in configs market models strategy training backtest daemon docs; do
         tar -x --no-same-owner -C "$DESTDIR$CODE.partial"
 done
 chmod -R u=rwX,go=rX "$DESTDIR$CODE.partial"
+if [ -x "$DESTDIR$INTERPRETER" ]; then # nobody could write that later
+    "$DESTDIR$INTERPRETER" -m compileall -q -s "$DESTDIR$CODE.partial" -p "$CODE" "$DESTDIR$CODE.partial"
+fi
 rm -rf "$DESTDIR$CODE"
 mv "$DESTDIR$CODE.partial" "$DESTDIR$CODE"
 put "$HERE/regimen.sh" "$PREFIX/bin/regimen"

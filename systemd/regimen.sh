@@ -9,4 +9,6 @@ daemon | models | backtest | training | market) package=$1; shift ;;
 esac
 [ "$(id -un)" = regimen ] && exec @PYTHON@ -m "$package" "$@"
 [ "$(id -u)" = 0 ] || { echo "regimen: run it as root, or as the user regimen" >&2; exit 1; }
-exec runuser -u regimen -- @PYTHON@ -m "$package" "$@"
+# who asked, for the audit
+export LOGNAME="${SUDO_USER:-$(id -un)}" HOME=@STATE@
+exec setpriv --reuid=regimen --regid=regimen --init-groups @PYTHON@ -m "$package" "$@"

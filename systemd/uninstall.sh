@@ -27,8 +27,8 @@ rm -f "$DESTDIR$SYSUSERSDIR/regimen.conf" "$DESTDIR$TMPFILESDIR/regimen.conf" "$
 rm -rf "$DESTDIR$PREFIX/lib/regimen" "$DESTDIR$PREFIX/share/regimen"
 # an environment of ours alone: one that was there before carries no such mark
 [ ! -e "$DESTDIR$PREFIX/venv/.regimen" ] || rm -rf "$DESTDIR$PREFIX/venv"
-for folder in bin lib share .; do
-    rmdir "$DESTDIR$PREFIX/$folder" 2>/dev/null || true
+for folder in "$PREFIX/bin" "$PREFIX/lib" "$PREFIX/share" "$PREFIX"; do
+    rmdir "$DESTDIR$folder" 2>/dev/null || true # something of somebody else's is in it
 done
 if [ "${PURGE:-}" = yes ]; then
     rm -rf "$DESTDIR$SYSCONFDIR" "$DESTDIR$STATE" "$DESTDIR/var/cache/regimen"

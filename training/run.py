@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from market.progress import Step, Steps
 from models import stages, trials, walkforward
+from models.drift import reference as drift
 from models.inference import with_golden
 from models.inputs import Inputs
 from models.manifest import Manifest, Member, Recorded, identify
@@ -27,12 +28,13 @@ from training.modes import ALL, DISTILL
 from training.plan import Workshop, taught, units_of
 from training.problem import Problem, pose
 from training.recording import finer_rows, walk_forward
+from training.reference import reference
 from training.regime import finish as finish_regime
 from training.spec import TrainingSpec
 from training.splits import SplitError
 from training.units import Answers, Context, Fits, Unit
 
-STEPS = 7
+STEPS = 8
 """Steps of every run, beside the units it fits."""
 
 
@@ -165,6 +167,10 @@ class _Run:
             found = evidence.gathered(context, members, fused, regime, fitted, record, fits, 1 + self.tried)
             found["heads"] = evidence.of_heads(problem, members, fused, record, spec, step)
             step.note(f"test AUC {_summary(found['heads'])}")
+        with steps.step("reference for drift") as step:
+            contents[drift.FILE] = compared = drift.to_bytes(reference(problem, manifest, contents, record, spec))
+            manifest = manifest.model_copy(update={"drift": drift.recorded(compared, len(problem.rows))})
+            step.note(f"{len(compared)} bytes")
         if spec.evidence.canary:
             with steps.step("canary on shuffled labels") as step:
                 found["canary"] = quiet = canary(problem, folds, spec, context.threads)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
 
 from daemon.lifecycle import schema
 from daemon.lifecycle.schema import FILE
@@ -53,6 +54,17 @@ class Book:
         """Change a row by its primary key."""
         with self._engine.begin() as db:
             db.execute(sa.update(table).where(table.c.id == key).values(**values))
+
+    def replace(self, table: sa.Table, key: dict[str, Any], row: dict[str, Any]) -> None:
+        """Write a row under its key, over the one there is."""
+        with self._engine.begin() as db:
+            written = insert(table).values(**key, **row)
+            db.execute(written.on_conflict_do_update(index_elements=list(key), set_=row))
+
+    def delete(self, table: sa.Table, which: sa.ColumnElement[bool]) -> None:
+        """Drop the rows for which a condition holds."""
+        with self._engine.begin() as db:
+            db.execute(sa.delete(table).where(which))
 
     def rows(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
         """What a query finds."""

@@ -74,6 +74,17 @@ drift = sa.Table(  # one row a symbol and candle that was looked at
     sa.Column("level", sa.Text),  # none, shrink, stop, retrain
     sa.Column("body", sa.Text),  # JSON: each statistic beside its limit
 )
+observed = sa.Table(  # what was read and said at each candle that was decided, as far back as drift looks
+    "observed",
+    metadata,
+    sa.Column("symbol", sa.Text, primary_key=True),
+    sa.Column("bar", sa.BigInteger, primary_key=True),
+    sa.Column("set_id", sa.Text),
+    sa.Column("schema", sa.Text),  # hash of the features' definitions
+    sa.Column("close", sa.Float),
+    sa.Column("features", sa.Text),  # JSON, in the set's order; null where missing
+    sa.Column("outputs", sa.Text),  # JSON, in the order of `models.drift.reference.outputs_of`; null: no answer
+)
 
 
 def _told(db: sa.Connection) -> str | None:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from daemon.drift.attaching import attached
+from daemon.drift.monitor import Monitor
 from daemon.lifecycle.book import Book
 
 if TYPE_CHECKING:
@@ -29,14 +31,18 @@ class Lifecycle:
     """
 
     book: Book
+    monitor: Monitor | None = None
 
     @classmethod
     async def of(cls, daemon: Daemon, engine: Engine, inference: Inference) -> Lifecycle:
         """The parts of a daemon, its engine and its inference; nothing runs yet."""
-        return cls(await asyncio.to_thread(Book, daemon.config.state_dir))
+        book = await asyncio.to_thread(Book, daemon.config.state_dir)
+        return cls(book, attached(daemon, engine, inference, book))
 
     def start(self, spawn: Spawn) -> None:
         """Begin, now that the streams are open."""
+        if self.monitor is not None:
+            spawn(self.monitor.run(), "drift")
 
     async def close(self) -> None:
         """Let go of what is held; every row stands as it was last written, and the next life goes on from there."""

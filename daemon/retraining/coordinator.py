@@ -194,7 +194,7 @@ class Coordinator:
         if run.state not in TRIED or run.next_try_ms is not None:
             return run
         if run.attempt >= self.config.attempts:
-            return await self._give_up(run, f"cut off while {run.state}, by the daemon's end", lasting=False)
+            return await self._give_up(run, Setback(f"cut off while {run.state}, by the daemon's end"))
         return await self.runs.set(run.id, attempt=run.attempt + 1)
 
     async def _again(self, run: Run) -> Run:
@@ -211,10 +211,10 @@ class Coordinator:
             return run
         attempt = run.attempt + 1
         if setback.lasting or attempt > self.config.attempts:
-            return await self._give_up(run, text, setback.lasting)
+            return await self._give_up(run, setback)
         pause = self._pause_s(run.attempt)
         next_try_ms = now_ms() + round(pause * 1_000)
-        told = f"{_line(text)}; attempt {attempt} of {self.config.attempts} in {pause:.0f} s"
+        told = f"{_line(setback)}; attempt {attempt} of {self.config.attempts} in {pause:.0f} s"
         self._alerts.tell("warning", f"run {run.id} was set back while {run.state}: {told}")
         await self.runs.note("run set back", text, run.id)
         if run.state is State.CANCELING:
@@ -227,9 +227,10 @@ class Coordinator:
             await self.runs.add(repeat, "run asked", f"repeats {run.id}, attempt {attempt}")
         return await self.runs.move(run.id, State.FAILED, text, error=text)
 
-    async def _give_up(self, run: Run, text: str, lasting: bool) -> Run:
-        why = "trying again cannot help" if lasting else f"{run.attempt} attempts are spent"
-        self._alerts.tell("warning", f"run {run.id} failed while {run.state}: {_line(text)}; {why}")
+    async def _give_up(self, run: Run, setback: Setback) -> Run:
+        text, why = str(setback), f"{run.attempt} attempts are spent"
+        why = "trying again cannot help" if setback.lasting else why
+        self._alerts.tell("warning", f"run {run.id} failed while {run.state}: {_line(setback)}; {why}")
         if run.state is State.CANCELING:
             told = f"{run.error}; the job could not be told, and ends by its own time-out: {text}"
             return await self.runs.move(run.id, State.CANCELED, told, error=told)
@@ -241,6 +242,7 @@ class Coordinator:
         return [backoff.next() for _ in range(attempt)][-1]
 
 
-def _line(text: str) -> str:
-    """The last line that says something: an error's own words come at the end of what led to it."""
-    return next((line for line in reversed(text.splitlines()) if line.strip()), text)
+def _line(setback: Setback) -> str:
+    """The line that says most: an error's first, a job's last words."""
+    lines = [line for line in str(setback).splitlines() if line.strip()] or [""]
+    return lines[-1 if setback.job else 0]

@@ -9,28 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
+import secrets
 import shlex
 import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
-
-from pydantic import ValidationError
+from typing import Any, BinaryIO
 
 from daemon.credentials import secret
-from daemon.retraining.arrival import arrive, arrived, place
 from daemon.retraining.backend import BackendError, JobStatus, Phase, status_of
 from daemon.retraining.places import Ray
+from daemon.retraining.ray_artifacts import Shared
 from daemon.retraining.ray_http import LARGEST_PACKAGE, Dashboard, TooLong
-from models.jobs.folder import FULL
-from models.jobs.request import INPUTS, LOG, REQUEST, RESULT, SETS, Result
+from models.jobs.request import INPUTS, LOG, REQUEST, RESULT
 
-T = TypeVar("T")
 _PHASES = {
     "PENDING": Phase.WAITING,
     "RUNNING": Phase.RUNNING,
@@ -43,9 +38,9 @@ _ENVIRONMENT = {
     "OMP_WAIT_POLICY": "passive",
     "ORT_DISABLE_TELEMETRY": "1",
 }
-_LONGEST_RESULT = 2**20
-_COPY_S = 600.0
-_STOP_S = 20.0
+_PROBED = "probed"
+"""File that a probe writes into the folder of artefacts."""
+_PACK_S, _STOP_S, _PROBE_S = 600.0, 20.0, 90.0
 
 
 class RayJobs:
@@ -63,8 +58,7 @@ class RayJobs:
         self._config = config
         token = secret(config.token_name)
         self._ray = Dashboard(config.address, token, config.token_name, config.answer_s, config.authority)
-        # A network disk that hangs takes its thread with it: these, and not those the daemon writes its journal with.
-        self._disk = ThreadPoolExecutor(2, "ray-artifacts")
+        self._shared = Shared(config.artifacts, config.answer_s)
         self._guarded = False
         self._missing_since: dict[str, float] = {}
 
@@ -72,9 +66,9 @@ class RayJobs:
         """As `Backend.submit`: the folder goes up as a package, and a job of the run's id is started of it."""
         run_id = job.name
         await self._guard()
-        if await self._result(run_id) is not None or await self._info(run_id) is not None:
+        if await self._shared.result(run_id) is not None or await self._info(run_id) is not None:
             return
-        package, name, size = await self._on_disk(lambda: _packed(job), _COPY_S)
+        package, name, size = await self._shared.on_disk(lambda: _packed(job), _PACK_S)
         with package:
             await self._ray.upload(name, package, size)
         told = await self._ray.ask("POST", "/api/jobs/", self._wish(run_id, name))
@@ -86,7 +80,7 @@ class RayJobs:
 
     async def status(self, run_id: str) -> JobStatus:
         """As `Backend.status`: what the job wrote of its end holds, and until there is that, what Ray says."""
-        result = await self._result(run_id)
+        result = await self._shared.result(run_id)
         if result is not None:
             self._missing_since.pop(run_id, None)
             return status_of(result)
@@ -103,7 +97,7 @@ class RayJobs:
         while True:
             told = await self._info(run_id)
             if told is None:
-                if await self._result(run_id) is not None:
+                if await self._shared.result(run_id) is not None:
                     return  # over, and the cluster has forgotten it
                 raise BackendError(f"Ray at {self._ray.address} knows no job {run_id}, so it has no log")
             over = _phase(told).over  # asked before the log, which is whole then
@@ -131,28 +125,28 @@ class RayJobs:
 
     async def fetch(self, run_id: str, store: Path) -> Path:
         """As `Backend.fetch`, from the folder of artefacts."""
-        result = await self._result(run_id)
+        result = await self._shared.result(run_id)
         if result is None:
             raise BackendError(f"the job {run_id} has no result in {self._config.artifacts.here} (yet)")
-        return await self._on_disk(lambda: self._bring(result, store), _COPY_S)
+        return await self._shared.bring(result, store)
 
     async def probe(self) -> str:
-        """As `Backend.probe`: the version, that a token is asked for, what machines there are, and the artefacts."""
+        """As `Backend.probe`: a job of the cluster says what its head has, and leaves a word that must be seen here."""
         await self._guard()
+        await self._shared.look()
         version = (await self._ray.told("/api/version"))["ray_version"]
         machines = (await self._ray.told("/api/v0/nodes"))["data"]["result"]["result"]
         alive = [machine["resources_total"] for machine in machines if machine["state"] == "ALIVE"]
         cores, cards = (sum(machine.get(kind, 0) for machine in alive) for kind in ("CPU", "GPU"))
-        await self._on_disk(self._look)
         return (
             f"Ray {version} at {self._ray.address} asks for a token; {len(alive)} machines, {cores:g} cores, "
-            f"{cards:g} graphics cards; artefacts in {self._config.artifacts.here}"
+            f"{cards:g} graphics cards; its head: {await self._head()}"
         )
 
     async def close(self) -> None:
         """As `Backend.close`."""
         await self._ray.close()
-        self._disk.shutdown(wait=False, cancel_futures=True)
+        self._shared.close()
 
     def _wish(self, run_id: str, package: str) -> dict[str, Any]:
         """The job as Ray is asked for it.
@@ -173,6 +167,37 @@ class RayJobs:
             "runtime_env": {"working_dir": f"gcs://{package}", "env_vars": _ENVIRONMENT},
             "metadata": {"run": run_id},
         }
+
+    async def _head(self) -> str:
+        """What the head says of itself, in a job that is removed afterwards."""
+        word, there = secrets.token_hex(8), self._config.artifacts.there
+        name, folder, checkout = f"probe-{word}", shlex.quote(there), shlex.quote(self._config.checkout)
+        entry = (
+            f"mkdir -p {folder} && echo {word} > {folder}/{_PROBED} && cd {checkout} && "
+            f"exec {shlex.quote(self._config.python)} -m training job probe {folder}"
+        )
+        started = await self._ray.ask("POST", "/api/jobs/", {"submission_id": name, "entrypoint": entry})
+        if not started.good:
+            raise BackendError(f"Ray at {self._ray.address} starts no job: {started.words}")
+        deadline = time.monotonic() + _PROBE_S
+        while not (phase := _phase(told := await self._info(name) or {"status": "FAILED"})).over:
+            if time.monotonic() > deadline:
+                await self.cancel(name)
+                raise BackendError(f"Ray at {self._ray.address} does not get a small job done in {_PROBE_S:.0f} s")
+            await asyncio.sleep(0.3)
+        said = (await self._log(name, over=True)).decode().strip().rpartition("\n")[2]
+        await self._ray.ask("DELETE", f"/api/jobs/{name}")
+        if phase is not Phase.DONE:
+            raise BackendError(f"the head of Ray at {self._ray.address} cannot train: {said or told.get('message')}")
+        deadline = time.monotonic() + self._config.artifacts.late_s
+        while await self._shared.text(_PROBED) != f"{word}\n":
+            if time.monotonic() > deadline:
+                raise BackendError(
+                    f"what the cluster writes into {there} is not seen in {self._config.artifacts.here}: are "
+                    "retraining.ray.artifacts.here and .there the same folder?"
+                )
+            await asyncio.sleep(0.3)
+        return said
 
     async def _guard(self) -> None:
         """Refuse a cluster that asks nobody for a token: whoever reaches it could plant what is brought here."""
@@ -215,61 +240,6 @@ class RayJobs:
             f"{artifacts.here / run_id / RESULT}: is that the folder which is {artifacts.there} there?",
         )
 
-    async def _result(self, run_id: str) -> Result | None:
-        """What the job wrote of its end, None if it is not over."""
-        return await self._on_disk(lambda: self._read_result(run_id))
-
-    def _read_result(self, run_id: str) -> Result | None:
-        self._look()
-        file = self._config.artifacts.here / run_id / RESULT
-        try:
-            with _opened(file) as opened:
-                result = Result.model_validate_json(opened.read(_LONGEST_RESULT))
-        except FileNotFoundError:
-            return None
-        except ValidationError as error:
-            raise BackendError(f"{file} is no job's result: {error.errors()[0]['msg']}", lasting=True) from error
-        if result.id != run_id:
-            raise BackendError(f"{file} is the result of another job, {result.id}", lasting=True)
-        return result
-
-    def _look(self) -> None:
-        folder = self._config.artifacts.here
-        if not folder.is_dir():
-            raise BackendError(f"there is no folder {folder} to find the cluster's artefacts in; mount it")
-
-    def _bring(self, result: Result, store: Path) -> Path:
-        there = arrived(result, store)
-        if there is not None:
-            return there
-        partial = place(result, store)
-        shutil.rmtree(partial, ignore_errors=True)
-        came_from = self._config.artifacts.here / result.id / SETS / str(result.set_id)
-        try:
-            partial.mkdir(parents=True)
-            for name in result.files:
-                with _opened(came_from / name) as read, (partial / name).open("wb") as written:
-                    shutil.copyfileobj(read, written, 2**20)
-        except OSError as error:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise BackendError(
-                f"{came_from} cannot be copied to {partial}: {error}", lasting=error.errno in FULL
-            ) from error
-        return arrive(partial, result, store)
-
-    async def _on_disk(self, work: Callable[[], T], patience_s: float | None = None) -> T:
-        """Do what waits for a disk in a thread of the backend's own."""
-        patience_s = patience_s or self._config.answer_s
-        try:
-            return await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(self._disk, work), patience_s)
-        except TimeoutError as error:
-            here = self._config.artifacts.here
-            raise BackendError(f"{here} does not answer within {patience_s:.0f} s; is its disk there?") from error
-        except OSError as error:
-            raise BackendError(
-                f"the job's files cannot be read or written: {error}", lasting=error.errno in FULL
-            ) from error
-
 
 def _phase(told: dict[str, Any]) -> Phase:
     """How far a job is by what Ray knows of it."""
@@ -305,8 +275,3 @@ def _packed(job: Path) -> tuple[BinaryIO, str, int]:
         content.update(piece)
     package.seek(0)
     return package, f"regimen_{content.hexdigest()[:32]}.zip", size
-
-
-def _opened(file: Path) -> BinaryIO:
-    """A plain file of the other side, opened; a link is refused, for it might lead to a file of this side."""
-    return open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")

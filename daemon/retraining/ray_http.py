@@ -155,6 +155,13 @@ class Dashboard:
 
     def _connection(self) -> aiohttp.ClientSession:
         if self._session is None:
-            trusted = ssl.create_default_context(cafile=self._authority) if self._authority else True
+            trusted: ssl.SSLContext | bool = True
+            if self._authority is not None:
+                try:
+                    trusted = ssl.create_default_context(cafile=self._authority)
+                except OSError as error:
+                    raise BackendError(
+                        f"{self._authority}: no certificate can be read: {error}", lasting=True
+                    ) from error
             self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusted))
         return self._session

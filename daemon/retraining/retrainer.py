@@ -17,12 +17,17 @@ from daemon.retraining.runs import TransitionError
 from daemon.retraining.schedule import Expires, Schedule
 from daemon.retraining.steps import Offer
 
+PLACES = ("backend", "local", "ssh", "ray")
+"""Keys that say where jobs run."""
+
 
 class Retrainer:
     """Coordinator and schedule of a configuration that has a section `retraining`.
 
     Parameters
     ----------
+    freshness : Freshness
+        Of the section's history.
     offer : callable
         Takes each set that was made: its id, who asked, and the run.
     champion, expires : callable
@@ -35,13 +40,13 @@ class Retrainer:
     """
 
     def __init__(
-        self, config: DaemonConfig, book: Book, alerts: Alerts, offer: Offer, champion: Callable[[], str | None],
-        expires: Expires,
+        self, config: DaemonConfig, book: Book, freshness: Freshness, alerts: Alerts, offer: Offer,
+        champion: Callable[[], str | None], expires: Expires,
     ) -> None:  # fmt: skip
         assert config.retraining is not None
-        self.freshness = Freshness(config, config.retraining.history)
-        self.backend = backend(config.retraining, config.state_dir)
-        self.coordinator = Coordinator(config, book, self.backend, self.freshness, alerts, offer, champion)
+        self._freshness = freshness
+        place = backend(config.retraining, config.state_dir)
+        self.coordinator = Coordinator(config, book, place, freshness, alerts, offer, champion)
         self.schedule = Schedule(config.retraining, self.coordinator.runs, self.coordinator.ask, expires, alerts)
         self.verbs: dict[str, Answer] = {"retrain": self._retrain, "cancel-run": self._cancel}
         """What may be asked over the control socket."""
@@ -55,6 +60,24 @@ class Retrainer:
     async def close(self) -> None:
         """Let go of connections; jobs go on."""
         await self.coordinator.close()
+
+    def refuses(self, config: DaemonConfig) -> list[str]:
+        """What of another section cannot be taken up without a restart."""
+        held = self.coordinator.config
+        if config.retraining is None:
+            return ["retraining: the section cannot go while the daemon runs; restart it, or leave out the schedule"]
+        return [
+            f"retraining.{key}: jobs may be under way there; restart the daemon"
+            for key in PLACES
+            if getattr(config.retraining, key) != getattr(held, key)
+        ]
+
+    def take_up(self, config: DaemonConfig) -> None:
+        """Go by another section from the next step on; a job that is under way stays as it was asked for."""
+        if config.retraining is not None:
+            self.coordinator.config = config.retraining
+            self.schedule.take_up(config.retraining)
+            self._freshness.take_up(config, config.retraining.history)
 
     def status(self) -> dict[str, Any]:
         """What is being done, and when the schedule fires next."""

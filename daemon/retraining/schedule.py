@@ -49,34 +49,45 @@ class Schedule:
 
     def __init__(self, config: Retraining, runs: Runs, ask: Ask, expires: Expires, alerts: Alerts) -> None:
         self._config, self._runs, self._ask, self._expires, self._alerts = config, runs, ask, expires, alerts
-        self._cron: CronTrigger | None = trigger(config.schedule) if config.schedule else None
+        self.cron: CronTrigger | None = trigger(config.schedule) if config.schedule else None
+        """When it fires, None for never."""
         self._missed: datetime | None = None
         self._due: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
-        self._scheduler = AsyncIOScheduler(
+        self.scheduler = AsyncIOScheduler(
             timezone=UTC,
             job_defaults={"misfire_grace_time": MISFIRE_GRACE_S, "coalesce": True, "max_instances": 1},
         )
 
+    def take_up(self, config: Retraining) -> None:
+        """Go by another section from now on."""
+        self._config = config
+        self.cron = trigger(config.schedule) if config.schedule else None
+        if self.scheduler.running:
+            if self.scheduler.get_job(CRON) is not None:
+                self.scheduler.remove_job(CRON)
+            if self.cron is not None:
+                self.scheduler.add_job(self._fire, self.cron, (CRON,), id=CRON)
+
     @property
     def next(self) -> datetime | None:
         """When it fires next by cron, None for never."""
-        return self._cron.get_next_fire_time(None, datetime.now(UTC)) if self._cron else None
+        return self.cron.get_next_fire_time(None, datetime.now(UTC)) if self.cron else None
 
     async def run(self) -> None:
         """Ask when the hour has come, until cancelled; runs that were asked for go on."""
         await self._insist(self._begin)
-        self._scheduler.add_listener(self._dropped, EVENT_JOB_MISSED)
-        if self._cron is not None:
+        self.scheduler.add_listener(self._dropped, EVENT_JOB_MISSED)
+        if self.cron is not None:
             job = {"next_run_time": self._missed} if self._missed else {}
-            self._scheduler.add_job(self._fire, self._cron, (CRON,), id=CRON, **job)
-        self._scheduler.add_job(self._look, "interval", seconds=LOOK_S, id=EXPIRY, next_run_time=datetime.now(UTC))
-        self._scheduler.start()
+            self.scheduler.add_job(self._fire, self.cron, (CRON,), id=CRON, **job)
+        self.scheduler.add_job(self._look, "interval", seconds=LOOK_S, id=EXPIRY, next_run_time=datetime.now(UTC))
+        self.scheduler.start()
         try:
             while True:
                 work = await self._due.get()
                 await self._insist(work)
         finally:
-            self._scheduler.shutdown(wait=False)
+            self.scheduler.shutdown(wait=False)
 
     async def _insist(self, work: Callable[[], Awaitable[None]]) -> None:
         """A row is all that has to be; until the disk takes it, it is tried again."""
@@ -95,7 +106,7 @@ class Schedule:
     async def _begin(self) -> None:
         """Find out whether it should have fired, within the grace, while nobody was there."""
         since = datetime.now(UTC) - timedelta(seconds=MISFIRE_GRACE_S)
-        due = self._cron.get_next_fire_time(None, since) if self._cron else None
+        due = self.cron.get_next_fire_time(None, since) if self.cron else None
         if due is not None and due <= datetime.now(UTC) and await self._runs.missed(round(due.timestamp() * 1_000)):
             self._missed = due
         told = f"; that of {self._missed:%H:%M} was missed, and is made up for" if self._missed else ""

@@ -16,8 +16,7 @@ from market.catalogue import symbol_of
 from market.download import recorded
 from market.download.api import Api
 from market.download.archive import ARCHIVE, Archive
-from market.download.spans import DAY_MS, Span
-from market.download.update import Outcome, Source, update_candles, update_funding
+from market.download.update import Outcome, Source, update_candles, update_funding, whole_span
 from market.history import HistoryError
 from market.progress import Steps
 from market.timeframes import Timeframe, utc_text
@@ -99,6 +98,8 @@ def download(
         if path is not None and not path.parent.is_dir():
             raise click.UsageError(f"no folder {path.parent}; make it first")
     _check_times(start, end)
+    if source == Source.ARCHIVE and start is None:
+        raise click.UsageError("--source archive needs --from: the archive does not say where it starts")
     steps = Steps()
     try:
         if state_dir is not None:
@@ -106,7 +107,7 @@ def download(
         else:
             api = None if source == Source.ARCHIVE else Api(api_url)
             archive = None if source == Source.API else Archive(archive_url)
-            span = _span(symbol, timeframe, start, end, api)
+            span = whole_span(symbol, timeframe, start, end, api)
             told = _candles_told(out, *update_candles(out, symbol, timeframe, span, api, archive, steps))
             if funding_out is not None:
                 rates, outcome = update_funding(funding_out, symbol, span, api, archive, steps)
@@ -132,23 +133,6 @@ def _check_times(start: int | None, end: int | None) -> None:
         raise click.UsageError(f"--from {utc_text(start)} is not before --to {utc_text(end)}")
     if start > time.time_ns() // 1_000_000:
         raise click.UsageError(f"--from {utc_text(start)} is in the future")
-
-
-def _span(symbol: str, timeframe: Timeframe, start: int | None, end: int | None, api: Api | None) -> Span:
-    """What is wanted, on the grid: never before the exchange's first candle, never the one that is forming."""
-    if api is None:
-        if start is None:
-            raise click.UsageError("--source archive needs --from: the archive does not say where it starts")
-        today = time.time_ns() // 1_000_000 // DAY_MS * DAY_MS
-        first, last = start, today if end is None else min(end, today)
-    else:
-        first, last = api.first(symbol, timeframe), api.newest(symbol, timeframe)
-        first = first if start is None else max(first, start)
-        last = last if end is None else min(last, end)
-    first, last = -(-first // timeframe.ms) * timeframe.ms, -(-last // timeframe.ms) * timeframe.ms
-    if first >= last:
-        raise HistoryError(f"no closed {timeframe} candle of {symbol} from {utc_text(first)} to {utc_text(last)}")
-    return Span(first, last)
 
 
 def _join(state_dir: Path, symbol: str, timeframe: Timeframe, out: Path, tolerate: int, steps: Steps) -> dict[str, Any]:

@@ -93,6 +93,19 @@ def read(state_dir: Path, symbol: str, timeframe: Timeframe) -> tuple[Candles, s
     return candles, {int(row[0]) for row in rows if row[1]}
 
 
+def holds(state_dir: Path, symbol: str, timeframe: Timeframe) -> bool:
+    """Whether a daemon recorded any candle of the kind; raises HistoryError if its file cannot be read."""
+    file = state_dir / FILE
+    if not file.is_file():
+        return False
+    query = "SELECT 1 FROM candles WHERE symbol = ? AND timeframe = ? LIMIT 1"
+    try:
+        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True, timeout=10)) as database:
+            return database.execute(query, (symbol, str(timeframe))).fetchone() is not None
+    except sqlite3.Error as error:
+        raise HistoryError(f"{file}: cannot be read: {error}") from error
+
+
 def join(held: Candles | None, recorded: Candles, live: set[int]) -> Joined:
     """Both together; where both have a candle, every value is compared, with no tolerance."""
     if held is None:

@@ -19,12 +19,12 @@ from market import history
 from market.candles import VALUES, Candles
 from market.download.api import PAGE, Api
 from market.download.archive import Archive
-from market.download.spans import HOUR_MS, MINUTE_MS, Span, days, missing, missing_funding, months
+from market.download.spans import DAY_MS, HOUR_MS, MINUTE_MS, Span, days, missing, missing_funding, months
 from market.funding import Funding
 from market.history import HistoryError
 from market.integrity import check
 from market.progress import Step, Steps
-from market.timeframes import Timeframe
+from market.timeframes import Timeframe, utc_text
 
 SAVE_EVERY_S = 5.0
 STRETCH = 20 * PAGE
@@ -207,6 +207,27 @@ def merged(held: Rows | None, new: Rows) -> Rows:
     times = np.concatenate((held.time, new.time))
     _, first = np.unique(times, return_index=True)
     return Funding(times[first], np.concatenate((held.rate, new.rate))[first])
+
+
+def whole_span(symbol: str, timeframe: Timeframe, start: int | None, end: int | None, api: Api | None) -> Span:
+    """What can be had of the stretch, on the grid: from the first candle there is, never the one that is forming.
+
+    Raises
+    ------
+    HistoryError
+        If the exchange does not answer or refuses, or no closed candle is in the stretch.
+    """
+    if api is None:  # the archive has whole days, and does not say where it starts
+        today = time.time_ns() // 1_000_000 // DAY_MS * DAY_MS
+        first, last = start or 0, today if end is None else min(end, today)
+    else:
+        first, last = api.first(symbol, timeframe), api.newest(symbol, timeframe)
+        first = first if start is None else max(first, start)
+        last = last if end is None else min(last, end)
+    first, last = -(-first // timeframe.ms) * timeframe.ms, -(-last // timeframe.ms) * timeframe.ms
+    if first >= last:
+        raise HistoryError(f"no closed {timeframe} candle of {symbol} from {utc_text(first)} to {utc_text(last)}")
+    return Span(first, last)
 
 
 def update_candles(

@@ -18,9 +18,8 @@ from models.features import REGISTRY, Feature
 from models.features.series import Series
 from models.inference import Predictor
 from models.logits import logit
-from models.manifest import Calibrator
 from models.modelset import ModelSet, digest
-from tests.gate.worlds import FEATURES, MODEST, World, constant_booster, terms, thresholds, with_other_weights
+from tests.gate.worlds import FEATURES, MODEST, World, bent, constant_booster, terms, thresholds, with_other_weights
 
 DRAWS = 300
 """Bootstrap samples, so that many seeds take minutes; every other threshold is the committed one."""
@@ -92,12 +91,7 @@ def leaking(world: World) -> ModelSet:
 def miscalibrated(world: World) -> ModelSet:
     """The good set with calibrators that make it bold and lift every probability."""
     origin = good(world)
-    ensemble = origin.manifest.ensemble
-    wrong = {
-        head: Calibrator(slope=4 * c.slope, intercept=c.intercept + 1.5) for head, c in ensemble.calibrators.items()
-    }
-    changed = ensemble.model_copy(update={"calibrators": wrong})
-    return world.derive("miscalibrated", origin, origin.manifest.model_copy(update={"ensemble": changed}))
+    return world.derive("miscalibrated", origin, bent(origin.manifest))
 
 
 def dead(world: World) -> ModelSet:

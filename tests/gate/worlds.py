@@ -25,7 +25,7 @@ from market.instruments import cash
 from market.progress import Steps
 from market.timeframes import Timeframe
 from models.inference import with_golden
-from models.manifest import Manifest, Member
+from models.manifest import Calibrator, Manifest, Member
 from models.modelset import ModelSet, digest, save
 from strategy.live_config import Rules, load_rules
 from training.data import Bars
@@ -116,18 +116,31 @@ class World:
     def derive(
         self, name: str, origin: ModelSet, manifest: Manifest, files: Mapping[str, bytes] | None = None
     ) -> ModelSet:
-        """A set made of another by changing its manifest or files; golden answers are asked anew, as a maker would."""
-        contents = {**origin.contents, **(files or {})}
-        models = tuple(_of_content(m, contents[m.file]) for m in manifest.models)
-        changed = Manifest.model_validate(manifest.model_dump() | {"models": [m.model_dump() for m in models]})
-        assert changed.golden is not None
-        fresh = with_golden(changed, contents, changed.golden.seed, changed.golden.count).golden
-        assert fresh is not None
-        golden = fresh.model_copy(update={"trained": changed.golden.trained})
-        store = self.store(name)
-        path = save(changed.model_copy(update={"golden": golden, "id": ""}), contents, store)
-        _copy_ledger(origin.path.parent, store)
-        return ModelSet.load(path)
+        """A set made of another, in a store of its own."""
+        return derived(origin, manifest, self.store(name), files)
+
+
+def derived(origin: ModelSet, manifest: Manifest, store: Path, files: Mapping[str, bytes] | None = None) -> ModelSet:
+    """A set made of another by changing its manifest or files; golden answers are asked anew, as a maker would."""
+    contents = {**origin.contents, **(files or {})}
+    models = tuple(_of_content(m, contents[m.file]) for m in manifest.models)
+    changed = Manifest.model_validate(manifest.model_dump() | {"models": [m.model_dump() for m in models]})
+    assert changed.golden is not None
+    fresh = with_golden(changed, contents, changed.golden.seed, changed.golden.count).golden
+    assert fresh is not None
+    golden = fresh.model_copy(update={"trained": changed.golden.trained})
+    path = save(changed.model_copy(update={"golden": golden, "id": ""}), contents, store)
+    _copy_ledger(origin.path.parent, store)
+    return ModelSet.load(path)
+
+
+def bent(manifest: Manifest) -> Manifest:
+    """A manifest whose calibrators make the set bold and lift every probability."""
+    ensemble = manifest.ensemble
+    wrong = {
+        head: Calibrator(slope=4 * c.slope, intercept=c.intercept + 1.5) for head, c in ensemble.calibrators.items()
+    }
+    return manifest.model_copy(update={"ensemble": ensemble.model_copy(update={"calibrators": wrong})})
 
 
 def turned(candles: Candles) -> Candles:
@@ -196,5 +209,5 @@ def _of_content(member: Member, content: bytes) -> Member:
 
 def _copy_ledger(origin: Path, store: Path) -> None:
     ledger = origin / "trials.jsonl"
-    if ledger.exists():
+    if ledger.exists() and origin != store:
         (store / "trials.jsonl").write_bytes(ledger.read_bytes())

@@ -278,6 +278,20 @@ def test_a_limit_that_strikes_at_this_close_binds_at_this_close() -> None:
     assert decide(state(LONG, held()), account=poor).actions == (Exit("BTCUSDT", 1, 100, Reason.DRAWDOWN),)
 
 
+def test_a_doubted_model_gets_a_share_of_the_size_at_the_same_leverage() -> None:
+    (whole,) = decide(state(LONG)).actions
+    answer = plan(Situation(BAR, HOUR, 10_000 * CASH, (state(LONG),), size_bps=5_000), RULES, 12)
+    (half,) = answer.actions
+    assert isinstance(whole, Enter)
+    assert half == replace(whole, quantity=166)  # half of 333 steps, down to the step
+    assert "shrunk to 50 % of its size" in answer.decisions[0].detail
+
+
+def test_an_entry_shrunk_below_the_smallest_order_is_not_made() -> None:
+    answer = plan(Situation(BAR, HOUR, 10_000 * CASH, (state(LONG),), size_bps=10), RULES, 12)
+    assert reasons(answer) == [Reason.TOO_SMALL]
+
+
 def test_a_position_keeps_the_longest_holding_it_was_opened_with() -> None:
     shorter, longer = (replace(held(bars=5), max_hold_bars=bars) for bars in (6, 48))
     assert reasons(decide(state(LONG, shorter), hold=48)) == [Reason.TIME]

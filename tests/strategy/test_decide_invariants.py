@@ -157,3 +157,11 @@ def test_every_plan_is_in_order_and_accounts_for_every_symbol(situation: Situati
     entries = [order.index(a.symbol) for a in answer.actions if isinstance(a, Enter)]
     assert entries == sorted(entries), "entries in configuration order"
     assert answer == plan(situation, rules, hold), "the same question has the same answer"
+
+
+@given(st.integers(0, 2**62), st.integers(1, 10_000))
+def test_shrinking_never_enlarges_and_a_whole_share_changes_nothing(quantity: int, size_bps: int) -> None:
+    small = sizing.shrunk(quantity, size_bps)
+    assert 0 <= small <= quantity
+    assert abs(small - quantity * size_bps // 10_000) <= 0
+    assert sizing.shrunk(quantity, 10_000) == quantity

@@ -39,3 +39,11 @@ def upgrade() -> None:
         *(sa.Column(name, sa.Text) for name in ("symbol", "set_id", "level", "body")),
     )
     op.create_index("ix_drift_bar", "drift", ["bar"])
+    op.create_table(
+        "observed",
+        sa.Column("symbol", sa.Text, primary_key=True),
+        sa.Column("bar", sa.BigInteger, primary_key=True),
+        *(sa.Column(name, sa.Text) for name in ("set_id", "schema")),
+        sa.Column("close", sa.Float),
+        *(sa.Column(name, sa.Text) for name in ("features", "outputs")),
+    )

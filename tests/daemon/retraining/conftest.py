@@ -15,8 +15,9 @@ from daemon.config import DaemonConfig
 from daemon.lifecycle.book import Book
 from daemon.retraining.backend import Backend
 from daemon.retraining.coordinator import Coordinator
-from daemon.retraining.freshness import Freshness, FreshnessError, Prepared, sha256
+from daemon.retraining.freshness import Freshness, FreshnessError, Prepared
 from daemon.retraining.runs import Run, State, find, newest
+from models.jobs.folder import sha256
 from tests.daemon.conftest import until
 from tests.daemon.retraining.place import Place
 

@@ -11,9 +11,10 @@ import pytest
 import sqlalchemy as sa
 
 from daemon.lifecycle import schema
-from daemon.retraining.freshness import FreshnessError, sha256
+from daemon.retraining.freshness import FreshnessError
 from daemon.retraining.job_folders import inputs_folder
 from daemon.retraining.runs import TRANSITIONS, Runs, State, TransitionError, asked
+from models.jobs.folder import sha256
 from models.jobs.request import Request, Training
 from tests.daemon.conftest import until
 from tests.daemon.retraining.conftest import Lives

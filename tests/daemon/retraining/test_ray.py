@@ -197,7 +197,7 @@ async def test_a_set_that_was_changed_on_the_way_is_refused(trained: Trained, pl
         assert caught.value.lasting
         victim.unlink()
         victim.symlink_to(secret)  # a link could lead to any file of this machine
-        with pytest.raises(BackendError, match="cannot be copied"):
+        with pytest.raises(BackendError, match="symbolic link"):
             await ray.fetch(trained.run_id, tmp_path / "store")
     assert os.listdir(tmp_path / "store") == ["incoming"]
     assert not os.listdir(tmp_path / "store" / "incoming")
@@ -235,14 +235,18 @@ async def test_a_canceled_job_ends_with_all_it_started(place: Place) -> None:
           "the canceled job lives on")  # fmt: skip
 
 
-async def test_a_job_that_fails_says_why(place: Place) -> None:
+async def test_a_job_whose_files_were_changed_on_the_way_fails_and_says_which(place: Place) -> None:
     run_id = "20261124t160000-0003"
+    job = place.job(run_id)
+    with (job / "inputs" / "funding.parquet").open("ab") as file:
+        file.write(b"more")
     async with backend(place.config()) as ray:
-        await ray.submit(place.job(run_id, "name: tiny\nsplit: {}\n"))
+        await ray.submit(job)
         status = await ended(ray, run_id)
+        with pytest.raises(BackendError, match="made no set: it ended as failed"):
+            await ray.fetch(run_id, place.folder / "store")
     assert status.phase is Phase.FAILED
-    assert "exit code 4" in status.text
-    assert "split" in status.text
+    assert "funding.parquet: its SHA-256 is" in status.text
 
 
 async def test_a_python_that_is_not_there_fails_the_job_with_the_reason(place: Place) -> None:
@@ -254,12 +258,29 @@ async def test_a_python_that_is_not_there_fails_the_job_with_the_reason(place: P
     assert "/nowhere/bin/python" in status.text
 
 
-async def test_the_doctor_is_told_version_token_and_machines(place: Place) -> None:
+async def test_the_doctor_is_told_what_the_cluster_has(place: Place, tmp_path: Path) -> None:
     async with backend(place.config()) as ray:
         line = await ray.probe()
+        jobs = await ray._ray.told("/api/jobs/")
     assert line.startswith("Ray 2.")
     assert "asks for a token" in line
-    assert str(place.folder / "here") in line
+    assert "its head: " in line
+    assert not [job for job in jobs if (job["submission_id"] or "").startswith("probe-")]
+
+
+async def test_the_doctor_is_told_what_the_cluster_lacks(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    wrong = (
+        (
+            place.config(artifacts=Artifacts(here=tmp_path / "other", there=str(tmp_path / "there"), late_s=1)),
+            "the same",
+        ),
+        (place.config(checkout="/nowhere"), "cannot train: .*/nowhere"),
+    )
+    for config, words in wrong:
+        async with backend(config) as ray:
+            with pytest.raises(BackendError, match=words):
+                await ray.probe()
 
 
 async def test_a_wrong_token_is_refused_with_what_to_do(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,120 @@
+"""``python -m daemon drift``: what the last look found, and what is done about it; ``drift reset`` begins anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from daemon import control
+from daemon.options import (
+    DATA,
+    FAILURE,
+    NOT_RUNNING,
+    TIMEOUT,
+    Told,
+    config_option,
+    json_option,
+    rehearsal_option,
+    rehearsed,
+    state_dir,
+)
+from market.timeframes import utc_text
+
+SHOWN = 6
+"""Statistics shown of a symbol: those farthest beyond their limits, or nearest to them."""
+
+
+@click.group(invoke_without_command=True)
+@config_option
+@rehearsal_option
+@json_option
+@click.option("-n", "count", type=click.IntRange(1), default=1, show_default=True, help="How many looks, newest first.")
+@click.pass_context
+def drift(context: click.Context, path: Path, as_json: bool, count: int) -> None:
+    """What the last look for drift found, and what is done about it; works without a running daemon."""
+    given = context.get_parameter_source("path") is not ParameterSource.DEFAULT
+    context.obj = path if given else None
+    if context.invoked_subcommand is not None:
+        return
+    from daemon.drift import rows
+    from daemon.lifecycle.book import Book
+    from daemon.lifecycle.schema import FILE
+
+    folder = state_dir(path)
+    if not (folder / FILE).is_file():
+        raise Told(f"{folder} holds no book of a lifecycle; no daemon ever ran there{rehearsed(path)}", DATA)
+    book = Book(folder)
+    try:
+        looks = rows.newest(book, count)
+    finally:
+        book.close()
+    now = _now(folder)
+    if as_json:
+        click.echo(json.dumps({"now": now, "looks": looks}))
+        return
+    click.echo(_standing(now))
+    for look in looks:
+        click.echo(_look(look))
+    if not looks:
+        click.echo("nothing was looked at yet")
+
+
+@drift.command()
+@config_option
+@rehearsal_option
+@click.pass_context
+def reset(context: click.Context, path: Path) -> None:
+    """Forget what was seen: entries at their full size, looks counted anew; what drifts still is found again."""
+    reply = _asked(state_dir(context.obj or path), "drift-reset")
+    click.echo(f"level {reply['level']}; looks are counted anew")
+
+
+def _asked(folder: Path, verb: str) -> dict[str, Any]:
+    try:
+        reply = control.request(folder, verb)
+    except control.NotRunning as error:
+        raise Told(str(error), NOT_RUNNING) from error
+    except control.NoAnswer as error:
+        raise Told(str(error), TIMEOUT) from error
+    if "error" in reply:
+        told = str(reply["error"])
+        if told.startswith("unknown verb"):
+            told = "this daemon does not look for drift: its configuration has no section drift"
+        raise Told(told, FAILURE)
+    return reply
+
+
+def _now(folder: Path) -> dict[str, Any] | None:
+    """What a running daemon says of it; None where none runs or it does not look."""
+    try:
+        reply = control.request(folder, "drift")
+    except (control.NotRunning, control.NoAnswer):
+        return None
+    return None if "error" in reply else reply
+
+
+def _standing(now: dict[str, Any] | None) -> str:
+    if now is None:
+        return "no daemon is running there that looks for drift; what was found before:"
+    if now["unjudged"]:
+        return f"level {now['level']}; not judged: {now['unjudged']}"
+    alarms = now["false_alarms"]
+    rate = f"; a false alarm in {alarms['rate']:.0%} of {alarms['candles']} candles at most" if alarms else ""
+    rows = f"{now['beyond_in_a_row']} looks in a row beyond a limit, {now['calm_in_a_row']} within"
+    return f"level {now['level']} for {now['model_set']}; {rows}{rate}"
+
+
+def _look(look: dict[str, Any]) -> str:
+    body = look["body"]
+    lines = [f"{utc_text(look['bar']) if look['bar'] >= 0 else '–'} {look['symbol']} {look['level']}: {body['text']}"]
+    for name, (value, limit) in list(body.get("statistics", {}).items())[:SHOWN]:
+        lines.append(f"  {'beyond' if value > limit else 'within'}  {name:40} {value:10.4f}  limit {limit:10.4f}")
+    lines += [f"  waits   {group}: {why}" for group, why in body.get("waiting", {}).items()]
+    return "\n".join(lines)
+
+
+COMMANDS = (drift,)

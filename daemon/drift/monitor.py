@@ -1,0 +1,327 @@
+"""The monitor: told of each candle that was predicted, looks every few of them, and says what shall be done.
+
+It works beside the loop: rows are kept and judged in a thread, and what follows goes to the engine as an event like any
+other. What fails here is told and logged; the daemon trades on as it did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from daemon.alerts import Alerts
+from daemon.commands import Command
+from daemon.drift import rows
+from daemon.drift.config import Drift
+from daemon.drift.ladder import Ladder
+from daemon.events import DriftJudged, DriftLevel, Event, ModelSetSwapped
+from daemon.inference import Seen
+from daemon.lifecycle.book import Book
+from daemon.lifecycle.schema import drift as looks
+from market.timeframes import Timeframe, utc_text
+from models.drift.judging import ABSENT, Finding, Judgement, judge, kept
+from models.drift.reference import Reference, read
+from models.manifest import Manifest
+from models.modelset import ModelSet, ModelSetError
+from strategy.plan import FULL_SIZE
+
+if TYPE_CHECKING:
+    from daemon.config import DaemonConfig
+
+log = logging.getLogger("daemon.drift")
+
+NAMED = 3
+"""How many statistics a text names."""
+QUEUE = 1_000
+WHO = "drift"
+
+
+@dataclass(frozen=True)
+class _Candle:
+    """One predicted candle."""
+
+    model_set: str
+    bar: int
+    seen: Mapping[str, Seen]
+
+
+@dataclass(frozen=True)
+class _Reset:
+    who: str
+    done: asyncio.Future[None]
+
+
+class Monitor:
+    """Looks for drift of one set at a time.
+
+    Parameters
+    ----------
+    decision : Timeframe
+        Of the candles that are decided on.
+    put : callable
+        Takes the event for the engine.
+    in_force : callable
+        The level that the engine goes by now.
+    serving : callable
+        The set that answers now.
+    ask : callable, optional
+        Asks for a new set (cause, who), gives the run's id; without it nobody is asked.
+    """
+
+    def __init__(
+        self,
+        config: Drift,
+        decision: Timeframe,
+        book: Book,
+        alerts: Alerts,
+        put: Callable[[DriftJudged], object],
+        in_force: Callable[[], DriftLevel],
+        serving: Callable[[], ModelSet],
+        ask: Callable[[str, str], Awaitable[str]] | None = None,
+    ) -> None:
+        self.config, self.ask = config, ask
+        self.unjudged = "no set is in service yet"
+        """Why nothing is judged; empty while something is."""
+        self.judgements: dict[str, Judgement] = {}
+        """What the last look found, symbol by symbol."""
+        self.looked_at = -1
+        self.ladder = Ladder()
+        self.asked: int | None = None
+        """The candle (open time, ms) at which a new set was asked for last."""
+        self._decision, self._book, self._alerts = decision, book, alerts
+        self._put, self._in_force, self._serving = put, in_force, serving
+        self._manifest: Manifest | None = None
+        self._reference: Reference | None = None
+        self._queue: asyncio.Queue[_Candle | ModelSet | _Reset] = asyncio.Queue(QUEUE)
+
+    # what it is told
+
+    def seen(self, model_set: str, bar: int, seen: Mapping[str, Seen]) -> None:
+        """A candle was predicted: `daemon.inference.Listener`. Never blocks; what finds the queue full is told."""
+        try:
+            self._queue.put_nowait(_Candle(model_set, bar, dict(seen)))
+        except asyncio.QueueFull:
+            log.warning("drift: the candle of %s was not looked at: the disk does not keep up", utc_text(bar))
+
+    def stepped(self, event: Event, commands: Sequence[Command]) -> None:
+        """As a watcher of the daemon: a swap is told to the engine once the new set answers."""
+        if isinstance(event, ModelSetSwapped):
+            self.swapped(self._serving())
+
+    def refuses(self, config: DaemonConfig) -> list[str]:
+        """What of another configuration cannot be taken up while it runs."""
+        return [] if config.drift else ["drift: whether anybody looks is settled at the start"]
+
+    def take_up(self, config: DaemonConfig) -> None:
+        """Go by another section from the next candle on."""
+        if config.drift is not None:
+            self.config = config.drift
+
+    def swapped(self, model_set: ModelSet) -> None:
+        """A set is in service from now on: it is compared with its own reference."""
+        self._queue.put_nowait(model_set)
+
+    async def reset(self, who: str) -> None:
+        """Forget what was seen so far, as an operator asks: full size, entries, and looks counted anew."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        await self._queue.put(_Reset(who, done))
+        await done
+
+    async def answer(self, verb: str, who: str, args: Mapping[str, Any]) -> dict[str, Any]:
+        """Over the control socket: `drift` tells, `drift-reset` resets."""
+        if verb == "drift-reset":
+            await self.reset(who)
+        return self.status()
+
+    def status(self) -> dict[str, Any]:
+        """What it knows, in plain values."""
+        return {
+            "model_set": self._manifest.id if self._manifest else None,
+            "level": str(self.ladder.level),
+            "unjudged": self.unjudged or None,
+            "false_alarms": _rate(self._reference),
+            "looked_at": utc_text(self.looked_at) if self.looked_at >= 0 else None,
+            "beyond_in_a_row": self.ladder.beyond,
+            "calm_in_a_row": self.ladder.calm,
+            "asked_for_a_set": None if self.asked is None else utc_text(self.asked),
+            "symbols": {symbol: told(found) for symbol, found in self.judgements.items()},
+        }
+
+    # what it does
+
+    async def run(self) -> None:
+        """Work through what it is told, until cancelled."""
+        while True:
+            work = await self._queue.get()
+            try:
+                match work:
+                    case _Candle():
+                        await self._candle(work)
+                    case ModelSet():
+                        await self._take(work)
+                    case _Reset():
+                        await self._start_again(f"reset by {work.who}", work.who)
+                        work.done.set_result(None)
+            except Exception as error:
+                log.exception("looking for drift failed")
+                self._alerts.tell("warning", f"drift could not be looked for: {error}")
+                if isinstance(work, _Reset) and not work.done.done():
+                    work.done.set_exception(error)
+            finally:
+                self._queue.task_done()
+
+    async def idle(self) -> None:
+        """Return once everything that was told so far is worked through."""
+        await self._queue.join()
+
+    async def _take(self, model_set: ModelSet) -> None:
+        """Look at this set from now on; after a restart go on where it was left."""
+        before, self._manifest = self._manifest, model_set.manifest
+        self._reference, self.judgements = None, {}
+        try:
+            self._reference = await asyncio.to_thread(read, model_set)
+        except ModelSetError as error:
+            self.unjudged = str(error)
+        else:
+            self.unjudged = "" if self._reference else _WITHOUT.format(model_set.id)
+        if self.unjudged:
+            self._alerts.tell("warning", f"drift is not judged: {self.unjudged}")
+        last = (await asyncio.to_thread(rows.newest, self._book))[:1]
+        if last and last[0]["set_id"] == model_set.id:
+            self._go_on(last[0])
+            await self._bring_in_line(f"as before the restart: {self.ladder.level}")
+        elif before is None and not last and self._in_force() is DriftLevel.NONE:
+            self.ladder = Ladder()
+        else:
+            self.asked = None
+            await self._start_again(f"{model_set.id} is compared with its own reference", WHO)
+
+    def _go_on(self, row: dict[str, Any]) -> None:
+        body = row["body"]
+        self.ladder = Ladder(DriftLevel(row["level"]), body["beyond"], body["calm"])
+        self.asked = body["asked"]
+
+    async def _start_again(self, text: str, who: str) -> None:
+        self.ladder, self.judgements = Ladder(), {}
+        await asyncio.to_thread(self._write, self.looked_at, {"": None}, text)
+        await self._note(f"drift: {DriftLevel.NONE}", text, who)
+        await self._bring_in_line(text)
+
+    async def _bring_in_line(self, text: str) -> None:
+        """Let the engine go by our level, where it does not."""
+        if self._in_force() is not self.ladder.level:
+            self._say(text)
+
+    async def _candle(self, candle: _Candle) -> None:
+        manifest = self._manifest
+        if manifest is None or candle.model_set != manifest.id:
+            return  # said by a set that has left meanwhile
+        await asyncio.to_thread(rows.keep, self._book, manifest, candle.bar, candle.seen)
+        if self._reference is None:
+            return
+        every = max(self.config.every, self._reference.every)
+        if candle.bar // self._decision.ms % every:
+            return
+        self.judgements = await asyncio.to_thread(self._judged, manifest, self._reference, candle)
+        self.looked_at = candle.bar
+        await self._conclude(candle.bar)
+
+    def _judged(self, manifest: Manifest, reference: Reference, candle: _Candle) -> dict[str, Judgement]:
+        """What each symbol's window says; rows too old to matter are dropped."""
+        many = kept(self.config.window, manifest)
+        since = candle.bar - many * self._decision.ms
+        rows.forget(self._book, since)
+        return {
+            symbol: judge(reference, manifest, rows.load(self._book, manifest, symbol, many, since), self.config.window)
+            for symbol in candle.seen
+        }
+
+    async def _conclude(self, bar: int) -> None:
+        """One more look: where we stand, what is done, and all of it written down."""
+        config, before = self.config, self.ladder
+        counted = [f for found in self.judgements.values() for f in found.findings if f.group in config.statistics]
+        beyond = [f for f in counted if f.beyond]
+        cured = [f for f in beyond if f.name != ABSENT]  # a new set does not bring missing candles back
+        if counted:
+            top = DriftLevel.RETRAIN if config.retrain and self.ask and (cured or not beyond) else DriftLevel.STOP
+            self.ladder = before.look(bool(beyond), config.in_a_row, config.calm_in_a_row, top)
+        text = self._text(beyond)
+        if self.ladder.level is not before.level:
+            await self._note(f"drift: {self.ladder.level}", text, WHO)
+            self._say(text)
+        if self.ladder.level is DriftLevel.RETRAIN and cured:
+            await self._ask_for_a_set(bar, text)
+        await asyncio.to_thread(self._write, bar, dict(self.judgements), text)
+
+    def _text(self, beyond: list[Finding]) -> str:
+        if not beyond:
+            return "within all limits"
+        named = []
+        for symbol, found in self.judgements.items():
+            of_it = [f for f in found.beyond if f in beyond]
+            if of_it:
+                more = f" and {len(of_it) - NAMED} more" if len(of_it) > NAMED else ""
+                named.append(f"{symbol} {', '.join(map(str, of_it[:NAMED]))}{more}")
+        return "; ".join(named)
+
+    async def _ask_for_a_set(self, bar: int, text: str) -> None:
+        pause = self.config.retrain_again * self._decision.ms
+        if not self.config.retrain or self.ask is None or (self.asked is not None and bar - self.asked < pause):
+            return
+        try:
+            run = await self.ask("drift", WHO)
+        except Exception as error:
+            log.exception("asking for a new set failed")
+            self._alerts.tell("warning", f"drift: a new set could not be asked for: {error}")
+            return
+        self.asked = bar
+        await self._note("drift: a new set is asked for", text, WHO, run)
+
+    def _say(self, text: str) -> None:
+        assert self._manifest is not None, "a set was taken before anything is said of it"
+        level = self.ladder.level
+        size = FULL_SIZE if level is DriftLevel.NONE else self.config.size_bps
+        self._put(DriftJudged(level, size, text, self._manifest.id))
+
+    async def _note(self, step: str, text: str, who: str, run_id: str | None = None) -> None:
+        set_id = self._manifest.id if self._manifest else None
+        await asyncio.to_thread(self._book.note, step, text, who=who, set_id=set_id, run_id=run_id)
+
+    def _write(self, bar: int, judgements: Mapping[str, Judgement | None], text: str) -> None:
+        counts = {"beyond": self.ladder.beyond, "calm": self.ladder.calm, "asked": self.asked, "text": text}
+        for symbol, found in judgements.items():
+            self._book.insert(
+                looks,
+                bar=bar,
+                at_ms=time.time_ns() // 1_000_000,
+                symbol=symbol,
+                set_id=self._manifest.id if self._manifest else None,
+                level=str(self.ladder.level),
+                body=json.dumps(counts | (told(found) if found else {})),
+            )
+
+
+_WITHOUT = (
+    "set {} was made without a reference for drift (an earlier version made it); train one with this version, and it "
+    "carries its own"
+)
+
+
+def told(found: Judgement) -> dict[str, Any]:
+    """A judgement in plain values: each statistic beside its limit."""
+    return {
+        "beyond_limits": [f.name for f in found.beyond],
+        "statistics": {f.name: [round(f.value, 4), round(f.limit, 4)] for f in found.findings},
+        "windows": found.windows,
+        "waiting": found.waiting,
+    }
+
+
+def _rate(reference: Reference | None) -> dict[str, Any] | None:
+    """How often an alarm is false, as the set states it."""
+    return None if reference is None else {"rate": reference.rate, "candles": reference.period}

@@ -1,0 +1,83 @@
+"""What drift is judged on, in the lifecycle's book: rows of features and answers, candle by candle, across restarts.
+
+Blocking: called in a thread.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import numpy as np
+import sqlalchemy as sa
+
+from daemon.inference import Seen
+from daemon.lifecycle.book import Book
+from daemon.lifecycle.schema import drift, observed
+from market.candles import Floats
+from models.drift.judging import Watched
+from models.drift.reference import outputs_of, stacked
+from models.manifest import Manifest
+
+Listed = list[float | None]
+
+
+def keep(book: Book, manifest: Manifest, bar: int, seen: Mapping[str, Seen]) -> None:
+    """Write what was read and said at one candle; told again, it is written over."""
+    for symbol, each in seen.items():
+        outputs: Listed = [None] * len(outputs_of(manifest))
+        if (said := each.said) is not None:
+            sides = said.p_long, said.p_short
+            outputs = _listed(stacked(manifest, said.horizons, sides, said.regime_probabilities))
+        row = {
+            "set_id": manifest.id,
+            "schema": manifest.features.schema_hash,
+            "close": each.close,
+            "features": json.dumps(_listed(each.row)),
+            "outputs": json.dumps(outputs),
+        }
+        book.replace(observed, {"symbol": symbol, "bar": bar}, row)
+
+
+def load(book: Book, manifest: Manifest, symbol: str, count: int, since: int) -> Watched:
+    """The last `count` rows of a symbol that the set's features can be judged on, none older than `since` (ms)."""
+    of = observed.c
+    query = (
+        sa.select(of.bar, of.set_id, of.close, of.features, of.outputs)
+        .where(of.symbol == symbol, of.schema == manifest.features.schema_hash, of.bar >= since)
+        .order_by(of.bar.desc())
+        .limit(count)
+    )
+    rows = book.rows(query)[::-1]
+    own = 0
+    while own < len(rows) and rows[-1 - own]["set_id"] == manifest.id:
+        own += 1
+    width = len(outputs_of(manifest))
+    silent: Listed = [None] * width  # what another set said is not asked about
+    outputs = [json.loads(r["outputs"]) if at >= len(rows) - own else silent for at, r in enumerate(rows)]
+    return Watched(
+        open_time=np.array([r["bar"] for r in rows], dtype=np.int64),
+        close=np.array([r["close"] for r in rows], dtype=np.float64),
+        features=_table([json.loads(r["features"]) for r in rows], len(manifest.features.names)),
+        outputs=_table(outputs, width),
+        own=own,
+    )
+
+
+def forget(book: Book, before: int) -> None:
+    """Drop rows of candles that opened before `before` (ms)."""
+    book.delete(observed, observed.c.bar < before)
+
+
+def newest(book: Book, count: int = 1) -> list[dict[str, object]]:
+    """The newest looks, newest first, their bodies read."""
+    query = sa.select(drift).order_by(drift.c.id.desc()).limit(count)
+    return [row | {"body": json.loads(row["body"])} for row in book.rows(query)]
+
+
+def _listed(values: Floats) -> Listed:
+    return [float(v) if np.isfinite(v) else None for v in values]
+
+
+def _table(rows: list[Listed], width: int) -> Floats:
+    return np.array(rows, dtype=np.float64).reshape(len(rows), width)

@@ -1,0 +1,237 @@
+"""The monitor: a real set, a real book, and a market that stays, shifts, falls silent or is swapped away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from daemon.alerts import Alerts
+from daemon.drift import rows
+from daemon.drift.config import Drift
+from daemon.drift.monitor import Monitor
+from daemon.events import DriftJudged, DriftLevel
+from daemon.inference import Seen
+from daemon.lifecycle.book import Book
+from models.modelset import ModelSet, save
+from models.prediction import Prediction
+from tests.models.drift_world import HOUR, World
+
+CONFIG = Drift(window=168, in_a_row=2, calm_in_a_row=3, retrain_again=48)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World().ready(tmp_path_factory.mktemp("sets"))
+
+
+@pytest.fixture(scope="module")
+def model_set(world: World, tmp_path_factory: pytest.TempPathFactory) -> ModelSet:
+    return world.saved(tmp_path_factory.mktemp("made"))
+
+
+class Watch:
+    """A monitor in one life, and what it has said; the engine is whoever keeps the last level."""
+
+    def __init__(self, world: World, model_set: ModelSet, folder: Path, config: Drift, ask: object = None) -> None:
+        self.world, self.model_set = world, model_set
+        self.book = Book(folder)
+        self.alerts = Alerts((), "info")
+        self.said: list[DriftJudged] = []
+        self.level = DriftLevel.NONE
+        self.monitor = Monitor(
+            config, HOUR, self.book, self.alerts, self.take, lambda: self.level, lambda: self.model_set, ask  # type: ignore[arg-type]
+        )  # fmt: skip
+        self.at = world.first + 3_200
+
+    def take(self, event: DriftJudged) -> None:
+        self.said.append(event)
+        self.level = event.level
+
+    async def candles(self, many: int, change: Callable[[np.ndarray, np.ndarray], None] | None = None) -> None:
+        """Tell it of the next candles, as inference does, and wait until they are worked through."""
+        for at in range(self.at, self.at + many):
+            row, outputs = self.world.matrix[at].copy(), self.world.outputs[at].copy()
+            if change is not None:
+                change(row, outputs)
+            said = None if np.isnan(outputs).any() else self.prediction(at, outputs)
+            seen = Seen(float(self.world.candles.close[at]), row, said)
+            self.monitor.seen(self.model_set.id, int(self.world.candles.open_time[at]), {"BTCUSDT": seen})
+        self.at += many
+        await self.done()
+
+    def prediction(self, at: int, outputs: np.ndarray) -> Prediction:
+        told = dict(zip(self.world.names, map(float, outputs), strict=True))
+        low, high = told["regime/low"], told["regime/high"]
+        horizons = {h: (told[f"{h}/long"], told[f"{h}/short"]) for h in self.world.manifest.horizons}
+        at_ms = int(self.world.candles.open_time[at])
+        sides = told["p_long"], told["p_short"]
+        return Prediction("BTCUSDT", at_ms, *sides, 1, (low, 1 - low - high, high), horizons, {})
+
+    async def done(self) -> None:
+        async with asyncio.timeout(60):
+            await self.monitor.idle()
+
+
+@asynccontextmanager
+async def watching(
+    world: World, model_set: ModelSet, folder: Path, config: Drift = CONFIG,
+    ask: Callable[[str, str], Awaitable[str]] | None = None, level: DriftLevel = DriftLevel.NONE,
+) -> AsyncIterator[Watch]:  # fmt: skip
+    watch = Watch(world, model_set, folder, config, ask)
+    watch.level = level
+    task = asyncio.create_task(watch.monitor.run())
+    watch.monitor.swapped(model_set)
+    await watch.done()
+    yield watch
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    watch.book.close()
+
+
+def stuck(row: np.ndarray, outputs: np.ndarray) -> None:
+    outputs[:] = 0.4
+
+
+def silent(row: np.ndarray, outputs: np.ndarray) -> None:
+    outputs[:] = np.nan
+
+
+async def test_a_market_that_stays_raises_nothing_and_leaves_a_row_a_look(
+    world: World, model_set: ModelSet, tmp_path: Path
+) -> None:
+    async with watching(world, model_set, tmp_path) as watch:
+        await watch.candles(240)
+        assert not watch.said
+        (look,) = rows.newest(watch.book)
+        assert look["level"] == "none"
+        assert look["body"]["windows"]["features"] == 168
+        value, limit = look["body"]["statistics"]["features/return_1"]
+        assert 0 <= value <= limit
+        assert watch.monitor.status()["false_alarms"] == {"rate": 0.10, "candles": 2160}
+
+
+async def test_constant_answers_shrink_then_stop_then_ask_once(
+    world: World, model_set: ModelSet, tmp_path: Path
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    async def ask(cause: str, who: str) -> str:
+        asked.append((cause, who))
+        return "20261124t000000-0000"
+
+    async with watching(world, model_set, tmp_path, ask=ask) as watch:
+        await watch.candles(24)
+        await watch.candles(60, stuck)
+        assert [event.level for event in watch.said] == [DriftLevel.SHRINK, DriftLevel.STOP, DriftLevel.RETRAIN]
+        assert [event.size_bps for event in watch.said] == [5_000] * 3
+        assert "unchanged/predictions" in watch.said[0].text
+        assert asked == [("drift", "drift")]
+        await watch.candles(48, stuck)
+        assert len(asked) == 2, "again once the pause is over"
+        steps = [row["step"] for row in watch.book.audited()]
+        assert steps.count("drift: a new set is asked for") == 2
+        assert {"drift: shrink", "drift: stop", "drift: retrain"} <= set(steps)
+
+
+async def test_missing_answers_stop_entries_and_ask_for_no_set(
+    world: World, model_set: ModelSet, tmp_path: Path
+) -> None:
+    async def ask(cause: str, who: str) -> str:
+        raise AssertionError("a new set does not bring candles back")
+
+    config = CONFIG.model_copy(update={"statistics": ("dead",)})
+    async with watching(world, model_set, tmp_path, config, ask) as watch:
+        await watch.candles(24)
+        await watch.candles(72, silent)
+        assert watch.level is DriftLevel.STOP
+
+
+async def test_it_comes_back_down_by_itself(world: World, model_set: ModelSet, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"statistics": ("dead",)})
+    async with watching(world, model_set, tmp_path, config) as watch:
+        await watch.candles(24)
+        await watch.candles(36, stuck)
+        assert watch.level is DriftLevel.STOP, "nobody trains here"
+        await watch.candles(48)
+        assert [event.level for event in watch.said][-2:] == [DriftLevel.SHRINK, DriftLevel.NONE]
+        assert watch.said[-1].size_bps == 10_000
+
+
+async def test_a_restart_goes_on_where_it_was(world: World, model_set: ModelSet, tmp_path: Path) -> None:
+    async with watching(world, model_set, tmp_path) as watch:
+        await watch.candles(200)
+        await watch.candles(24, stuck)
+        ladder, at = watch.monitor.ladder, watch.at
+        assert ladder.level is DriftLevel.SHRINK
+    async with watching(world, model_set, tmp_path) as again:
+        assert again.monitor.ladder == ladder
+        assert [event.level for event in again.said] == [DriftLevel.SHRINK], "the engine is brought in line"
+        again.at = at
+        await again.candles(6)
+        assert again.monitor.judgements["BTCUSDT"].windows["features"] == 168, "its rows were kept"
+
+
+async def test_a_reset_gives_full_size_back_and_is_audited(world: World, model_set: ModelSet, tmp_path: Path) -> None:
+    async with watching(world, model_set, tmp_path) as watch:
+        await watch.candles(24)
+        await watch.candles(24, stuck)
+        assert watch.level is DriftLevel.SHRINK
+        reply = await watch.monitor.answer("drift-reset", "anna", {})
+        assert reply["level"] == "none"
+        assert (watch.said[-1].level, watch.said[-1].text) == (DriftLevel.NONE, "reset by anna")
+        assert watch.book.audited(1)[0]["who"] == "anna"
+
+
+async def test_a_swap_compares_with_the_new_sets_own_reference(
+    world: World, model_set: ModelSet, tmp_path: Path
+) -> None:
+    other = world.manifest.model_copy(
+        update={"identity": world.manifest.identity.model_copy(update={"name": "other"}), "drift": None}
+    )
+    second = ModelSet.load(save(other, world.files, tmp_path / "sets"))
+    async with watching(world, model_set, tmp_path / "state") as watch:
+        await watch.candles(24)
+        await watch.candles(24, stuck)
+        assert watch.level is DriftLevel.SHRINK
+        watch.monitor.swapped(second)
+        await watch.done()
+        assert watch.level is DriftLevel.NONE
+        assert "made without a reference for drift" in watch.monitor.status()["unjudged"]
+        assert any("drift is not judged" in text for _, text in watch.alerts.recent)
+        watch.model_set = second
+        await watch.candles(12)
+        watch.monitor.swapped(model_set)
+        await watch.done()
+        assert watch.level is DriftLevel.NONE, "a set that comes back begins anew"
+
+
+async def test_rows_of_a_set_with_the_same_features_fill_the_next_ones_window(
+    world: World, model_set: ModelSet, tmp_path: Path
+) -> None:
+    async with watching(world, model_set, tmp_path) as watch:
+        await watch.candles(100)
+        other = model_set.manifest.model_copy(update={"id": "20990101T000000-000000000000"})
+        watched = rows.load(watch.book, other, "BTCUSDT", 500, 0)
+        assert (len(watched), watched.own) == (100, 0)
+        assert np.isnan(watched.outputs).all()
+        assert np.isfinite(watched.features).all()
+
+
+async def test_what_fails_is_told_and_looking_goes_on(world: World, model_set: ModelSet, tmp_path: Path) -> None:
+    async def ask(cause: str, who: str) -> str:
+        raise ConnectionError("nobody there")
+
+    async with watching(world, model_set, tmp_path, ask=ask) as watch:
+        await watch.candles(24)
+        await watch.candles(54, stuck)
+        assert watch.level is DriftLevel.RETRAIN
+        assert any("could not be asked for: nobody there" in text for _, text in watch.alerts.recent)
+        watch.monitor.seen(model_set.id, 0, {"BTCUSDT": Seen(1.0, np.zeros(3), object())})  # type: ignore[arg-type]
+        await watch.candles(6, stuck)
+        assert any("drift could not be looked for" in text for _, text in watch.alerts.recent)
+        assert watch.monitor.looked_at > 0
