@@ -43,6 +43,7 @@ from daemon.options import (
     state_dir,
 )
 from daemon.retraining.command import COMMANDS as RETRAINING
+from daemon.swapping.command import COMMANDS as SWAPPING
 from daemon.unit_command import COMMANDS as UNIT
 from market import arguments
 from market.instruments import cash_text
@@ -383,7 +384,7 @@ def _end(outcome: Callable[[], int]) -> None:
     sys.exit(code)
 
 
-for added in (*MIGRATING, *BACKING_UP, *RETRAINING, *DRIFT, *UNIT):
+for added in (*MIGRATING, *BACKING_UP, *RETRAINING, *SWAPPING, *DRIFT, *UNIT):
     main.add_command(added)
 
 if __name__ == "__main__":

@@ -27,11 +27,11 @@ from daemon.commands import Command, RecordDecisions, RecordExposure, Settled
 from daemon.config import DaemonConfig, Deadlines, Mode, OnStop
 from daemon.control import Answer, ControlServer
 from daemon.engine import Engine
-from daemon.events import Event, OperatorCommand, Order, RulesChanged
+from daemon.events import Event, ModelSetSwapped, OperatorCommand, Order, RulesChanged
 from daemon.execution import Execution
 from daemon.identity import prefix
 from daemon.inbox import Inbox
-from daemon.inference import Inference
+from daemon.inference import MARGIN_CANDLES, Inference, held
 from daemon.inlet import Inlet
 from daemon.journal import Journal
 from daemon.lifecycle.wiring import Lifecycle
@@ -46,6 +46,7 @@ from daemon.status import status
 from daemon.streams import MarketStream, PrivateStream
 from daemon.summary import Stopwatch, summary
 from daemon.venues.catalogue import configured
+from market.timeframes import Timeframe
 from models.inference import Predictor
 from strategy.live_config import Rules
 from strategy.phases import tighten
@@ -58,8 +59,6 @@ OPERATORS = (Order.PAUSE, Order.RESUME, Order.FLATTEN)
 ALERTS_DRAIN_S = 5.0
 LAST_S = 5.0
 """How long, once the journal has failed, open positions are still seen to before the daemon ends, seconds."""
-MARGIN_CANDLES = 64
-"""Candles kept beyond the predictor's lookback, so that one that closed a while ago can still be predicted."""
 
 
 class ShutdownTimeout(Exception):
@@ -123,7 +122,8 @@ class Daemon:
         self._market_live = asyncio.Event()
         self._stop_reason = ""
         self._tasks: list[asyncio.Task[Any]] = []
-        self.store = CandleStore(self.config.pairs, predictor.lookback + MARGIN_CANDLES, finer_held(predictor))
+        read = {t: held(predictor, Timeframe.parse(t)) for t in config.timeframes}
+        self.store = CandleStore(self.config.pairs, MARGIN_CANDLES, read)
         self.recorder = Recorder(config.state_dir)
         self.control = ControlServer(config.state_dir, self._answer)
         self.inlet = Inlet(self.inbox.offer, self.stopwatch)
@@ -218,6 +218,10 @@ class Daemon:
             loop.call_soon_threadsafe(outbox.look)
 
         self.journal.listen(look)
+        before = engine.state.serving or engine.state.model_set
+        if before not in ("", self.predictor.id):
+            hold = self.predictor.max_hold_bars
+            self.inbox.put(ModelSetSwapped(self.predictor.id, hold, before, "the daemon was started with it"))
         lifecycle = self.lifecycle = await Lifecycle.of(self, engine, inference)
         try:
             await boot.check_market(self.backfill, self.config, engine.state)
@@ -344,6 +348,10 @@ class Daemon:
                 if self.settled == self._candles:
                     self.stop(f"{self._candles} candles are decided")
 
+    def serve(self, predictor: Predictor) -> None:
+        """Another set answers from now on: whoever shows the set in service shows this one."""
+        self.predictor = predictor
+
     def _order_sent(self, at_ns: int) -> None:
         if self.engine is not None and self.engine.state.deciding >= 0:
             self.stopwatch.ordered(self.engine.state.deciding + self.config.decision.ms, at_ns)
@@ -436,14 +444,6 @@ class Daemon:
 def _covered(engine: Engine) -> bool:
     """No order under way, and every open position has a stop that was read back."""
     return all(d.book.order is None and (d.book.lot is None or d.protected()) for d in engine.desks.values())
-
-
-def finer_held(predictor: Predictor) -> dict[str, int]:
-    """How many finer candles are held: what a set reads of them, and as much time more as of the decision's."""
-    finer = predictor.finer_timeframe
-    if finer is None:
-        return {}
-    return {str(finer): predictor.finer_lookback + MARGIN_CANDLES * predictor.timeframe.ratio(finer)}
 
 
 def _nobody() -> None:

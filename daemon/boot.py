@@ -24,6 +24,7 @@ from market.instruments import Instrument
 from market.timeframes import Timeframe, utc_text
 from models.features import REGISTRY
 from models.inference import Predictor
+from models.manifest import Manifest
 from strategy.live_config import Rules
 
 log = logging.getLogger("daemon.boot")
@@ -80,7 +81,7 @@ def check_features(predictor: Predictor, profile: Profile, state: DaemonState, a
     BootError
         Unless there is something to look after.
     """
-    if untold := unreadable(predictor, profile):
+    if untold := unreadable(predictor.manifest, profile):
         told = (
             f"{predictor.id} reads trades or taker flow ({', '.join(untold[:3])}{', …' if untold[3:] else ''}), which "
             f"{profile.name} does not tell; train a set on its own klines"
@@ -90,33 +91,32 @@ def check_features(predictor: Predictor, profile: Profile, state: DaemonState, a
         alerts.tell("critical", f"{told}: positions are looked after, and nothing is entered")
 
 
-def unreadable(predictor: Predictor, profile: Profile) -> list[str]:
+def unreadable(manifest: Manifest, profile: Profile) -> list[str]:
     """Features of a set that the exchange's klines do not tell."""
-    manifest = predictor.manifest
     names = (*manifest.features.names, *(manifest.finer.features.names if manifest.finer else ()))
     chosen = REGISTRY.chosen(tuple(dict.fromkeys(names)))
     return [] if profile.taker_flow else [f.name for f in chosen if TAKER_FLOW & set(f.needs)]
 
 
-def unsubscribed(predictor: Predictor, config: DaemonConfig) -> tuple[list[str], list[str]]:
+def unsubscribed(manifest: Manifest, config: DaemonConfig) -> tuple[list[str], list[str]]:
     """What a set reads and the configuration does not subscribe to: what it cannot do without, and what it can.
 
     Each is what to write into the configuration.
     """
     needed: list[str] = []
     missed: list[str] = []
-    manifest, finer = predictor.manifest, predictor.finer_timeframe
+    finer = manifest.finer_timeframe
     if finer is not None and str(finer) not in config.timeframes:
         named = ", ".join(m.name for m in manifest.models if m.timeframe is not None)
         wanted = sorted({*config.timeframes, str(finer)}, key=lambda text: Timeframe.parse(text).ms)
-        told = f"{named} of model set {predictor.id} reads {finer} candles; write timeframes: [{', '.join(wanted)}]"
+        told = f"{named} of model set {manifest.id} reads {finer} candles; write timeframes: [{', '.join(wanted)}]"
         (missed if manifest.ensemble.dead_member == "without" else needed).append(told)
-    others = {symbol: predictor.companion_of(symbol) for symbol in config.symbols}
+    others = {symbol: manifest.companion_of(symbol) for symbol in config.symbols}
     lacking = {symbol: other for symbol, other in others.items() if other is not None and other not in config.symbols}
     if lacking:
         compared = ", ".join(f"{symbol} with {other}" for symbol, other in lacking.items())
         wanted = list(dict.fromkeys((*config.symbols, *lacking.values())))
-        needed.append(f"model set {predictor.id} compares {compared}; write symbols: [{', '.join(wanted)}]")
+        needed.append(f"model set {manifest.id} compares {compared}; write symbols: [{', '.join(wanted)}]")
     return needed, missed
 
 

@@ -57,6 +57,24 @@ class Column:
         self._values[:, self._end] = _values(candle)
         self._end += 1
 
+    def grow(self, capacity: int, older: Iterable[Candle]) -> None:
+        """Hold more from now on, and before the oldest candle that is held those of `older` (in order) that precede it.
+
+        A window that was handed out is not touched.
+        """
+        first = int(self._times[0]) if self._end else None
+        before = [c for c in older if first is None or c.open_time < first]
+        held = min(len(before) + self._end, 2 * max(capacity, self.capacity))
+        before = before[max(0, len(before) - (held - self._end)) :]
+        self.capacity = max(capacity, self.capacity)
+        times = np.empty(2 * self.capacity, dtype=np.int64)
+        values = np.empty((len(VALUES), 2 * self.capacity), dtype=np.float64)
+        for at, candle in enumerate(before):
+            times[at], values[:, at] = candle.open_time, _values(candle)
+        start, end = len(before), len(before) + self._end
+        times[start:end], values[:, start:end] = self._times[: self._end], self._values[:, : self._end]
+        self._times, self._values, self._end = times, values, end
+
     def replace(self, candle: Candle) -> bool:
         """Put a revised candle in place of the one of its open time; whether that changed anything."""
         at = int(np.searchsorted(self._times[: self._end], candle.open_time))

@@ -109,6 +109,9 @@ class DaemonConfig(Section):
     model_sets: Path = Field(
         Path("../models"), description="Folder that holds the stores `sets` and `starter`; relative to this file."
     )
+    provider: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where networks run: the GPU if onnxruntime has one, else the CPU; cuda insists on it."
+    )
     rules: Path = Field(Path("live_config.yaml"), description="The trading rules; relative to this file.")
     phase: Phase | None = Field(
         None,
@@ -215,6 +218,7 @@ def load_config(path: Path) -> DaemonConfig:
             "state_dir": (folder / config.state_dir.expanduser()).resolve(),
             "backup": config.backup and config.backup.located(folder),
             "retraining": config.retraining and config.retraining.located(folder),
+            "swapping": config.swapping.located(folder),
         }
     )
 

@@ -17,9 +17,10 @@ from daemon.gateway import GatewayError
 from daemon.identity import PROGRAM
 from daemon.lock import Lock, LockError
 from daemon.selftest import Finding
+from daemon.swapping.naming import named
 from daemon.venues.catalogue import VENUES, configured
 from models.inference import Predictor
-from models.modelset import ModelSetError, resolve
+from models.modelset import ModelSetError
 from strategy.live_config import load_rules
 from strategy.phases import tighten
 
@@ -46,16 +47,16 @@ async def examine(path: Path) -> AsyncIterator[Finding]:
 
 def _model_set(config: DaemonConfig) -> Finding:
     try:
-        predictor = Predictor.load(resolve(config.model_set, config.model_sets))
+        predictor = Predictor.load(named(config), config.provider)
     except ModelSetError as error:
         return Finding("model set", False, str(error))
     if predictor.timeframe != config.decision:
         text = f"{predictor.id} reads {predictor.timeframe} candles, decisions are made at {config.decision}"
         return Finding("model set", False, text)
-    if untold := unreadable(predictor, VENUES[config.exchange.id].profile):
+    if untold := unreadable(predictor.manifest, VENUES[config.exchange.id].profile):
         text = f"{predictor.id} reads {untold[0]}, which {config.exchange.id} does not tell"
         return Finding("model set", False, text)
-    needed, missed = unsubscribed(predictor, config)
+    needed, missed = unsubscribed(predictor.manifest, config)
     if needed:
         return Finding("model set", False, "; ".join(needed))
     left = (predictor.expires_ms - time.time_ns() // 1_000_000) // 86_400_000

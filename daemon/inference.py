@@ -31,6 +31,8 @@ from strategy.plan import Outlook
 
 log = logging.getLogger("daemon.inference")
 
+MARGIN_CANDLES = 64
+"""Candles kept beyond a set's lookback, so that one that closed a while ago can still be predicted."""
 EXPIRED = "the model set has expired"
 FAILED = "inference failed"
 
@@ -267,3 +269,10 @@ def _nobody(model_set: str, bar: int, seen: Mapping[str, Seen]) -> None:
 def _spacing(funding: Funding) -> int:
     """The time between the last two funding instants, ms; 8 h where there is only one."""
     return int(funding.time[-1] - funding.time[-2]) if len(funding) > 1 else 8 * 3_600_000
+
+
+def held(predictor: Predictor, timeframe: Timeframe) -> int:
+    """How many candles of a timeframe are held for a set: what it reads, and the margin, as long for finer ones."""
+    if timeframe == predictor.finer_timeframe:
+        return predictor.finer_lookback + MARGIN_CANDLES * predictor.timeframe.ratio(timeframe)
+    return predictor.lookback + MARGIN_CANDLES

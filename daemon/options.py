@@ -17,7 +17,7 @@ FAILURE, NOT_RUNNING, CONFIGURATION, TIMEOUT, DATA = 1, 3, 4, 5, 7
 
 config_option = click.option(
     "--config", "path", type=click.Path(path_type=Path), default=CONFIGS / "sandbox.yaml", show_default=True,
-    help="Configuration file.",
+    envvar="REGIMEN_CONFIG", help="Configuration file.",
 )  # fmt: skip
 rehearsal_option = click.option(
     "--rehearsal", is_flag=True, expose_value=False, callback=lambda context, _, on: context.meta.update(rehearsal=on),
@@ -69,6 +69,6 @@ def ask(path: Path, verb: str, args: dict[str, Any] | None = None) -> dict[str, 
         raise Told(f"{error}{rehearsed(path)}", NOT_RUNNING) from error
     except control.NoAnswer as error:
         raise Told(str(error), TIMEOUT) from error
-    if "error" in reply:
+    if reply.get("error"):  # a run's row names the error it has not had
         raise Told(str(reply["error"]), FAILURE)
     return reply

@@ -39,6 +39,7 @@ FIXED = {
     "decision_timeframe": "candles under way are counted in it",
     "model_sets": "sets under way are in it",
     "state_dir": "the journal in it is open and locked",
+    "backup": "the next one is being waited for",
     "deadlines.first_kline_s": "it is about a start",
     "deadlines.request_s": "the connections are made with it",
     "deadlines.instruments_s": "it is being waited for",

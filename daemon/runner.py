@@ -19,24 +19,26 @@ from rich.console import Console
 from configs import ConfigError
 from daemon import logs
 from daemon.alerts import Alerts, AlertsError
-from daemon.app import MARGIN_CANDLES, Daemon, ShutdownTimeout
+from daemon.app import Daemon, ShutdownTimeout
 from daemon.backup.archive import BackupError
 from daemon.backup.restoring import finish
 from daemon.boot import BootError, unsubscribed
 from daemon.config import DaemonConfig, Mode, alert_urls
 from daemon.gateway import GatewayError
+from daemon.inference import MARGIN_CANDLES
 from daemon.journal import FILE, Journal, JournalError
 from daemon.lock import Lock, LockError
 from daemon.migrations.database import MigrationError
 from daemon.migrations.standing import upgrade_all
 from daemon.recorder import FILE as CANDLES
 from daemon.rehearsal import RehearsalError, exchange_options, local_exchange, mirror_options
+from daemon.swapping.naming import named
 from daemon.view import Lines, LiveView
 from market.catalogue import symbol_of
 from market.history import HistoryError
 from market.timeframes import TimeframeError
 from models.inference import Predictor
-from models.modelset import STARTER, ModelSetError, resolve
+from models.modelset import STARTER, ModelSetError
 from strategy.live_config import load_rules
 
 log = logging.getLogger("daemon.runner")
@@ -176,14 +178,14 @@ def _predictor(config: DaemonConfig) -> Predictor:
         If it does not fit the configuration.
     """
     try:
-        folder = resolve(config.model_set, config.model_sets)
+        folder = named(config)
     except ModelSetError as error:
         raise ModelSetError(error.what, error.where, f"{error.remedy}\n{_how_to_get_one(config)}") from error
-    predictor = Predictor.load(folder)
+    predictor = Predictor.load(folder, config.provider)
     if predictor.timeframe != config.decision:
         told = f"model set {predictor.id} reads {predictor.timeframe} candles"
         raise ConfigError([f"{told}, decision_timeframe is {config.decision}; make them agree"])
-    needed, missed = unsubscribed(predictor, config)
+    needed, missed = unsubscribed(predictor.manifest, config)
     if needed:
         raise ConfigError([f"{config.file}: {told}" for told in needed])
     if missed and config.mode is Mode.LIVE:

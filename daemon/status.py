@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from daemon.alerts import Alerts
 from daemon.config import DaemonConfig
@@ -20,6 +20,9 @@ from models.inference import Predictor
 from strategy.live_config import Rules
 from strategy.plan import FULL_SIZE, UNTIL_RESUMED, AccountMemory
 
+if TYPE_CHECKING:
+    from daemon.lifecycle.wiring import Lifecycle
+
 
 class Observed(Protocol):
     """What is looked at of a daemon."""
@@ -36,6 +39,7 @@ class Observed(Protocol):
     control: ControlServer
     inbox: Inbox
     inlet: Inlet
+    lifecycle: Lifecycle | None
 
     @property
     def stopping(self) -> bool:
@@ -57,6 +61,7 @@ def status(daemon: Observed) -> dict[str, Any]:
         "tightened": list(daemon.tightened),
         "model_set": daemon.predictor.id,
         "drift": _drift(state.drift),
+        **(daemon.lifecycle.status() if daemon.lifecycle else {}),
         "equity": cash_text(engine.equity),
         "cash": cash_text(state.cash),
         "settled": utc_text(state.settled_bar) if state.settled_bar >= 0 else None,

@@ -10,8 +10,9 @@ from pathlib import Path
 from rich.console import Console
 
 from daemon.alerts import Alerts
-from daemon.app import MARGIN_CANDLES, Daemon
+from daemon.app import Daemon
 from daemon.config import load_config
+from daemon.inference import MARGIN_CANDLES
 from daemon.journal import Journal
 from daemon.rehearsal import exchange_options, local_exchange
 from daemon.view import LiveView

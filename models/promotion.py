@@ -1,5 +1,7 @@
 """Promotion: the only way a set becomes champion, by a passing verdict for these exact hashes or by an audited force.
 
+A rollback gives the pointer back to whom it named before; that set was promoted once, and needs no new verdict.
+
 Every promotion is a line of ``<store>/promotions.jsonl``, on the disk before the pointer moves and never removed.
 """
 
@@ -38,10 +40,10 @@ class Promotion(Part):
     """One line of the log."""
 
     time: UtcText
-    who: str = Field(description="user@host")
-    model_set: str
+    who: str = Field(description="user@host, or who asked the daemon")
+    model_set: str | None = Field(description="null: rolled back to having no champion.")
     previous: str | None = Field(description="The champion before; null: none.")
-    by: Literal["verdict", "force"]
+    by: Literal["verdict", "force", "rollback"]
     verdict: str | None = Field(description="When the verdict it rests on was made; null if forced.")
     gate_sha256: str | None = None
     missing: str | None = Field(None, description="Why a verdict would not have sufficed, if forced.")
@@ -63,6 +65,7 @@ def promote(
     forced: bool = False,
     now_ms: int | None = None,
     gate_file: Path = GATE_FILE,
+    who: str | None = None,
 ) -> Promotion:
     """Let `champion` name the set, if its verdict allows it or it is forced.
 
@@ -76,6 +79,10 @@ def promote(
         Why, for the log; a forced promotion must give one.
     forced : bool
         Whether to do without a verdict.
+    gate_file : Path
+        The thresholds that the verdict must have been reached by.
+    who : str, optional
+        Who asked; user and host of this process without.
 
     Raises
     ------
@@ -95,14 +102,14 @@ def promote(
         previous = pointed(CHAMPION, store)
         verdict, missing = None, None
         try:
-            verdict = _sufficient(candidate, previous, store, now_ms, gate_file)
+            verdict = sufficient(candidate, previous, store, now_ms, gate_file)
         except PromotionRefused as refusal:
             if not forced:
                 raise
             missing = str(refusal)
         made = Promotion(
             time=utc(now_ms),
-            who=_who(),
+            who=who or _who(),
             model_set=candidate.id,
             previous=previous,
             by="force" if verdict is None else "verdict",
@@ -116,6 +123,35 @@ def promote(
     finally:
         os.close(handle)
     return made
+
+
+def roll_back(to: str | None, store: Path, reason: str, who: str | None = None, now_ms: int | None = None) -> Promotion:
+    """Let `champion` name the set `to` again, which it named before; None: no set, as before the first promotion.
+
+    Raises
+    ------
+    PromotionRefused
+        If the pointer never named that set.
+    """
+    handle = os.open(store / LOG, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        made = history(store).promotions
+        if to is not None and to not in {p.model_set for p in made} | {p.previous for p in made}:
+            raise PromotionRefused(f"{to} never was the champion; promote it: python -m models promote {to}")
+        now_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+        line = Promotion(
+            time=utc(now_ms), who=who or _who(), model_set=to, previous=pointed(CHAMPION, store), by="rollback",
+            verdict=None, reason=reason,
+        )  # fmt: skip
+        _append(handle, line)
+        if to is None:
+            (store / CHAMPION).unlink(missing_ok=True)
+        else:
+            point(CHAMPION, to, store)
+    finally:
+        os.close(handle)
+    return line
 
 
 def history(store: Path) -> Log:
@@ -136,8 +172,10 @@ def history(store: Path) -> Log:
     return Log(tuple(found), tuple(unreadable))
 
 
-def _sufficient(candidate: ModelSet, champion: str | None, store: Path, now_ms: int, gate_file: Path) -> StoredVerdict:
-    """The verdict that allows the promotion.
+def sufficient(
+    candidate: ModelSet, champion: str | None, store: Path, now_ms: int, gate_file: Path = GATE_FILE
+) -> StoredVerdict:
+    """The verdict that allows to promote `candidate` in the place of `champion` (None: of nobody).
 
     Raises
     ------

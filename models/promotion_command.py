@@ -65,8 +65,8 @@ def _show(made: tuple[Promotion, ...]) -> None:
     for name in ("when", "set", "in the place of", "by", "who", "reason"):
         table.add_column(name, overflow="fold", no_wrap=name in ("when", "set"))
     for p in made:
-        by = "FORCE" if p.by == "force" else f"verdict of {p.verdict}"
-        table.add_row(p.time, p.model_set, p.previous or "-", by, p.who, p.reason or "")
+        by = {"force": "FORCE", "rollback": "ROLLBACK"}.get(p.by, f"verdict of {p.verdict}")
+        table.add_row(p.time, p.model_set or "-", p.previous or "-", by, p.who, p.reason or "")
     screen().print(table)
 
 

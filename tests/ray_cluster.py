@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
 _PARTS = ("ray", "aiohttp_cors", "colorful", "grpc", "opencensus", "opentelemetry", "smart_open")
 MISSING = [part for part in _PARTS if importlib.util.find_spec(part) is None]
 WHY_NOT = f"Ray with its dashboard is not installed ({', '.join(MISSING)}; extra: cluster)"

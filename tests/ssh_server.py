@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -122,11 +123,22 @@ class SshServer:
 
 
 def _killed(sshd: psutil.Process) -> int:
-    sessions = [child for child in sshd.children(recursive=True) if child.name().startswith("sshd")]
-    for session in sessions:
-        with suppress(psutil.NoSuchProcess):
-            session.kill()
-    return len(sessions)
+    """Kill the sshds below one; what is found in the moment of its birth or end is looked for again."""
+    killed: set[int] = set()
+    while sessions := {child.pid for child in sshd.children(recursive=True) if _serves(child)} - killed:
+        for pid in sessions:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        killed |= sessions
+        time.sleep(0.02)
+    return len(killed)
+
+
+def _serves(process: psutil.Process) -> bool:
+    try:
+        return process.name().startswith("sshd") and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _private(file: Path, key: asyncssh.SSHKey) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from daemon.section import Section
+from models.drift.judging import Finding
 from models.drift.reference import GROUPS, WINDOWS, Group
 
 Looks = Annotated[int, Field(ge=1, le=1_000)]
@@ -29,6 +30,10 @@ class Drift(Section):
         description="What counts: features and predictions (PSI), outcomes (Brier, calibration), dead (unchanged, "
         "missing). The others are recorded all the same.",
     )
+    ignore: tuple[Annotated[str, Field(pattern=r"^[a-z_]+/[\w/]+$")], ...] = Field(
+        (),
+        description="Statistics that do not count, by name, such as features/trades_ratio_24; they are recorded.",
+    )
     shrink: Annotated[float, Field(gt=0, le=1)] = Field(
         0.5, description="Share of their size that entries get from the first level on."
     )
@@ -43,6 +48,10 @@ class Drift(Section):
         if window not in WINDOWS:
             raise ValueError(f"sets have limits for windows of {', '.join(map(str, WINDOWS))} candles, not of {window}")
         return window
+
+    def counts(self, finding: Finding) -> bool:
+        """Whether a statistic counts."""
+        return finding.group in self.statistics and finding.name not in self.ignore
 
     @property
     def size_bps(self) -> int:

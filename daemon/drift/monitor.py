@@ -244,7 +244,7 @@ class Monitor:
     async def _conclude(self, bar: int) -> None:
         """One more look: where we stand, what is done, and all of it written down."""
         config, before = self.config, self.ladder
-        counted = [f for found in self.judgements.values() for f in found.findings if f.group in config.statistics]
+        counted = [f for found in self.judgements.values() for f in found.findings if config.counts(f)]
         beyond = [f for f in counted if f.beyond]
         cured = [f for f in beyond if f.name != ABSENT]  # a new set does not bring missing candles back
         if counted:

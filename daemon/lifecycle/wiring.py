@@ -6,6 +6,7 @@ None of them holds up trading: what blocks runs in threads, and what fails is to
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,20 @@ from typing import TYPE_CHECKING, Any
 from daemon.drift.attaching import attached
 from daemon.drift.monitor import Monitor
 from daemon.lifecycle.book import Book
+from daemon.retraining.freshness import Freshness
+from daemon.retraining.retrainer import Retrainer
+from daemon.swapping.judging import Judge
+from daemon.swapping.naming import after_a_restart, follows
+from daemon.swapping.service import Service
+from daemon.swapping.swapper import Swapper
+from daemon.swapping.verbs import verbs
 
 if TYPE_CHECKING:
     from daemon.app import Daemon
     from daemon.engine import Engine
     from daemon.inference import Inference
+
+log = logging.getLogger("daemon.lifecycle")
 
 Spawn = Callable[[Coroutine[Any, Any, Any], str], None]
 
@@ -31,19 +41,52 @@ class Lifecycle:
     """
 
     book: Book
+    swapper: Swapper
+    retrainer: Retrainer | None = None
     monitor: Monitor | None = None
 
     @classmethod
     async def of(cls, daemon: Daemon, engine: Engine, inference: Inference) -> Lifecycle:
         """The parts of a daemon, its engine and its inference; nothing runs yet."""
-        book = await asyncio.to_thread(Book, daemon.config.state_dir)
-        return cls(book, attached(daemon, engine, inference, book))
+        config = daemon.config
+        book = await asyncio.to_thread(Book, config.state_dir)
+        history = None if config.retraining is None else Freshness(config, config.retraining.history)
+        service = Service(engine, inference, daemon.store, daemon.backfill, daemon.inbox, daemon.serve)
+        judge = Judge(config, None if history is None else history.prepare)
+        swapper = Swapper(config, daemon.venue.profile, book, service, judge, daemon.alerts)
+        daemon.watchers.append(swapper)
+        daemon.verbs |= verbs(swapper, config)
+        daemon.parts["swapping"], daemon.offer = swapper, swapper.offer
+        if not follows(config):
+            log.info("a set that is swapped in stays until the daemon ends: %s", after_a_restart(config))
+        retrainer = None
+        if history is not None:
+            retrainer = Retrainer(
+                config, book, history, daemon.alerts, swapper.offer, lambda: daemon.predictor.id,
+                lambda: daemon.predictor.expires_ms,
+            )  # fmt: skip
+            daemon.verbs |= retrainer.verbs
+            daemon.parts["retraining"] = retrainer
+        monitor = attached(daemon, engine, inference, book)
+        if monitor is not None and retrainer is not None:
+            monitor.ask = retrainer.coordinator.ask
+        return cls(book, swapper, retrainer, monitor)
 
     def start(self, spawn: Spawn) -> None:
         """Begin, now that the streams are open."""
+        spawn(self.swapper.run(), "swapper")
+        if self.retrainer is not None:
+            spawn(self.retrainer.run(), "retraining")
         if self.monitor is not None:
             spawn(self.monitor.run(), "drift")
 
+    def status(self) -> dict[str, Any]:
+        """What is under way, for the daemon's status."""
+        told: dict[str, Any] = {"swap": self.swapper.standing()}
+        return told | ({"retraining": self.retrainer.status()} if self.retrainer is not None else {})
+
     async def close(self) -> None:
         """Let go of what is held; every row stands as it was last written, and the next life goes on from there."""
+        if self.retrainer is not None:
+            await self.retrainer.close()
         await asyncio.to_thread(self.book.close)

@@ -2,7 +2,8 @@
 
 Periods without drift are drawn from training, blocks of a week that keep what hangs together within it. Each is looked
 at as the daemon looks: the same windows, so many candles apart. A statistic's own measure is how far it goes at most in
-a period, but for one period in twenty. How many times its measure any statistic of a group reaches is then taken of
+a period, but for one period in twenty; each period is compared with a reference that is itself drawn anew, since the
+real one is as much a matter of chance. How many times its measure any statistic of a group reaches is then taken of
 each period, and the quantile of that is the factor that makes measures limits. So looks are counted, and statistics,
 though both hang together (as in Westfall and Young 1993); nothing is supposed of how.
 
@@ -20,6 +21,7 @@ from typing import Protocol
 import numpy as np
 
 from market.candles import Floats, Ints
+from models.drift import stability
 from models.drift.stability import Codes
 
 POINT = 0.95
@@ -53,9 +55,15 @@ class Plan:
 
     def periods(self, rows: int) -> Iterator[Ints]:
         """Positions of the rows of each period that is drawn."""
-        length = max(self.windows) + self.period
+        return self._drawn(rows, max(self.windows) + self.period, 0)
+
+    def references(self, rows: int) -> Iterator[Ints]:
+        """Positions of the rows of the reference that each period is compared with, as many as there are."""
+        return self._drawn(rows, rows, 1)
+
+    def _drawn(self, rows: int, length: int, stream: int) -> Iterator[Ints]:
         block = min(self.block, rows)
-        draw, within = np.random.default_rng(self.seed), np.arange(block)
+        draw, within = np.random.default_rng([self.seed, stream]), np.arange(block)
         for _ in range(self.draws):
             starts = draw.integers(0, rows - block + 1, size=-(-length // block))
             yield np.asarray((starts[:, None] + within).reshape(-1)[:length], dtype=np.int64)
@@ -81,8 +89,11 @@ class Statistics(Protocol):
     def chunks(self, period: Ints, every: int) -> Floats:
         """What is summed of each chunk of a period's rows (chunks, K)."""
 
-    def values(self, sums: Floats, window: int) -> Floats:
-        """The statistics (looks, J) of windows' sums (looks, K)."""
+    def values(self, sums: Floats, window: int, base: Floats) -> Floats:
+        """The statistics (looks, J) of windows' sums (looks, K) beside a reference of means (K,)."""
+
+    def base(self, rows: Ints) -> Floats:
+        """The reference's means (K,) if it were of these rows."""
 
     def measures(self, quantiles: Floats) -> Floats:
         """Measures (J,) of the statistics' quantiles (J,), none too small."""
@@ -96,17 +107,17 @@ class Stability:
     ----------
     codes : (N, J) int16
         Bins of the values.
-    shares : tuple of (bins,) float64
-        The reference's, column by column.
+    bins : tuple of int
+        How many there are, column by column.
     """
 
     names: tuple[str, ...]
     codes: Codes
-    shares: tuple[Floats, ...]
+    bins: tuple[int, ...]
     _at: Ints = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_at", np.cumsum([0, *map(len, self.shares)]))
+        object.__setattr__(self, "_at", np.cumsum([0, *self.bins]))
 
     @property
     def rows(self) -> int:
@@ -119,10 +130,13 @@ class Stability:
         counts = np.bincount(flat.reshape(-1), minlength=many * bins)
         return np.asarray(counts.reshape(many, bins), dtype=np.float64)
 
-    def values(self, sums: Floats, window: int) -> Floats:
-        shares = np.concatenate(self.shares)
-        now = (sums + shares) / (window + 1.0)
-        return np.asarray(np.add.reduceat((now - shares) * np.log(now / shares), self._at[:-1], axis=1))
+    def base(self, rows: Ints) -> Floats:
+        counts = self.chunks(rows, len(rows))[0]
+        return np.concatenate([stability.expected(part) for part in np.split(counts, self._at[1:-1])])
+
+    def values(self, sums: Floats, window: int, base: Floats) -> Floats:
+        now = (sums + base) / (window + 1.0)
+        return np.asarray(np.add.reduceat((now - base) * np.log(now / base), self._at[:-1], axis=1))
 
     def measures(self, quantiles: Floats) -> Floats:
         return np.maximum(quantiles, LEAST_PSI)
@@ -135,7 +149,7 @@ class Scores:
     Attributes
     ----------
     loss, gap : (N, H) float64
-        (p - y)² less the reference's mean of it, and y - p less the reference's.
+        (p - y)², and y - p.
     """
 
     heads: tuple[str, ...]
@@ -155,8 +169,11 @@ class Scores:
         many = len(period) // every
         return np.asarray(both[: many * every].reshape(many, every, -1).sum(axis=1))
 
-    def values(self, sums: Floats, window: int) -> Floats:
-        loss, gap = np.hsplit(sums / window, 2)
+    def base(self, rows: Ints) -> Floats:
+        return np.concatenate([self.loss[rows].mean(axis=0), self.gap[rows].mean(axis=0)])
+
+    def values(self, sums: Floats, window: int, base: Floats) -> Floats:
+        loss, gap = np.hsplit(sums / window - base, 2)
         return np.asarray(np.hstack([loss, np.abs(gap)]))
 
     def measures(self, quantiles: Floats) -> Floats:
@@ -174,10 +191,10 @@ def limits(statistics: Statistics, plan: Plan, rate: float) -> dict[int, Floats]
     if not able:
         return {}
     found: dict[int, list[Floats]] = {w: [] for w in able}
-    for period in plan.periods(statistics.rows):
-        chunks = statistics.chunks(period, plan.every)
+    for period, rows in zip(plan.periods(statistics.rows), plan.references(statistics.rows), strict=True):
+        chunks, base = statistics.chunks(period, plan.every), statistics.base(rows)
         for window, drawn in found.items():
-            drawn.append(statistics.values(plan.sliding(chunks, window), window).max(axis=0))
+            drawn.append(statistics.values(plan.sliding(chunks, window), window, base).max(axis=0))
     made: dict[int, Floats] = {}
     for window, drawn in found.items():
         farthest = np.stack(drawn)  # (draws, J)

@@ -16,9 +16,13 @@ from models.manifest import utc
 
 DRAWS = 500
 PARTS = 4
-"""A column must have forgotten itself in such a part of a block. One that is slower has only a few values in all of
-training, each held for weeks; a new one is then no evidence of anything, and shuffled blocks would pretend it were.
+"""A column must forget itself in such a part of a block. One that is slower has only a few values in all of training,
+each held for weeks; a new one is then no evidence of anything, and shuffled blocks would pretend it were.
 """
+FORGOTTEN = 0.05
+"""Autocorrelation that counts as none."""
+CAUTION = 0.5
+"""Share of the stated rate that limits are drawn for: blocks break what lasts longer than they do."""
 SAMPLED = 3
 """Groups whose limits are drawn; each has its part of the rate."""
 DIGITS = 5
@@ -96,13 +100,13 @@ def make(
         raise ValueError("no outcome is known, so nothing can be said of calibration")
     said, came = (np.column_stack([told[h][known] for h in heads]) for told in (outcomes.said, outcomes.came))
     loss, gap = (said - came) ** 2, came - said
-    scores = Scores(heads, loss - loss.mean(axis=0), gap - gap.mean(axis=0))
+    scores = Scores(heads, loss, gap)
     groups: dict[str, Statistics] = {
         name: _stability(name, rows, columns[name], block)
         for name, rows in (("features", features), ("predictions", predictions))
     }
     groups["outcomes"] = scores
-    made = {name: limits(told, plan, rate / SAMPLED) for name, told in groups.items()}
+    made = {name: limits(told, plan, CAUTION * rate / SAMPLED) for name, told in groups.items()}
     return Reference(
         block=block,
         draws=draws,
@@ -141,8 +145,9 @@ def make(
 
 
 def memory(values: Floats) -> int:
-    """Candles after which a column (n,) says little of itself any more: the lag at which its ranks' autocorrelation
-    has fallen below 1/e; n where it never does.
+    """How many candles of a column (n,) are worth one that knows nothing of the others; n where it never forgets.
+
+    Its integrated autocorrelation time, 1 + 2 Σ r, of its ranks, up to the first lag at which r is below 5 %.
     """
     known = np.isfinite(values)
     if known.sum() < 2 or np.ptp(values[known]) == 0:
@@ -153,8 +158,9 @@ def memory(values: Floats) -> int:
     size = 2 ** int(np.ceil(np.log2(2 * len(ranks))))
     spectrum = np.fft.rfft(ranks, size)
     together = np.fft.irfft(spectrum * spectrum.conj(), size)[: len(ranks)]
-    below = np.flatnonzero(together < together[0] / np.e)
-    return int(below[0]) if len(below) else len(values)
+    alike = together / together[0]
+    below = np.flatnonzero(alike < FORGOTTEN)
+    return round(1 + 2 * float(alike[1 : below[0]].sum())) if len(below) else len(values)
 
 
 def unchanged(column: Floats) -> Ints:
@@ -193,9 +199,9 @@ def _stability(group: str, rows: Rows, columns: Mapping[str, Column], block: int
     fast = [at for at, name in enumerate(rows.names) if columns[name].memory <= block // PARTS]
     told = [(f"{group}/{rows.names[at]}", columns[rows.names[at]], rows.values[:, at]) for at in fast]
     codes = [stability.binned(values, column.edges) for _, column, values in told]
-    shares = tuple(np.array(column.shares) for _, column, _ in told)
+    bins = tuple(len(column.shares) for _, column, _ in told)
     table = np.column_stack(codes) if codes else np.empty((0, 0), dtype=np.int16)
-    return Stability(tuple(name for name, _, _ in told), table, shares)
+    return Stability(tuple(name for name, _, _ in told), table, bins)
 
 
 def _span(times: Ints) -> Span:

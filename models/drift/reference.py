@@ -49,7 +49,9 @@ class Column(Part):
     edges: tuple[Finite, ...] = Field(description="Inner edges of its bins: quantiles of training.")
     shares: tuple[Share, ...] = Field(description="Of each bin, the last one that of missing values.")
     longest: Annotated[int, Field(ge=0)] = Field(description="Most candles in a row without a change.")
-    memory: Annotated[int, Field(ge=1)] = Field(description="Candles after which it says nothing of itself any more.")
+    memory: Annotated[int, Field(ge=1)] = Field(
+        description="How many candles are worth one that knows nothing of the others."
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Column:

@@ -163,7 +163,7 @@ def pending(jobs: Path, module: str) -> Iterator[str]:
             yield f"job {folder.name}: {result.outcome} {result.text.partition(chr(10))[0]}".strip()
             if result.outcome == "canceled" and not (folder / CANCEL).exists():
                 return
-    left = {folder.name for folder in _waiting(jobs) if _module(folder) != module}
+    left = {folder.name for folder in _waiting(jobs) if _module(folder) not in (module, None)}
     for note in (jobs / WAITING).iterdir() if (jobs / WAITING).is_dir() else ():
         if note.name not in left:
             note.unlink(missing_ok=True)

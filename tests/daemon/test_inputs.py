@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from daemon.app import finer_held
 from daemon.boot import unsubscribed
 from daemon.candle_store import CandleStore
 from daemon.config import load_config
+from daemon.inference import held
 from daemon.journal import FILE
 from daemon.rehearsal import exchange_options
 from market import history
-from market.timeframes import TimeframeError
+from market.timeframes import Timeframe, TimeframeError
 from models.inference import Predictor
 from models.modelset import resolve, save
 from tests.daemon.test_run import Configure, Exchange, Running, command, until
@@ -110,7 +110,7 @@ def test_a_timeframe_that_is_not_subscribed_to_is_refused_with_the_line_to_write
     assert "lstm15m of model set" in done.output
     assert "reads 15m candles; write timeframes: [15m, 1h]" in done.output
     lenient = load_config(configure("http://127.0.0.1:1", symbols=both, model_sets=str(roots["without"])))
-    needed, missed = unsubscribed(Predictor.load(resolve("latest", roots["without"])), lenient)
+    needed, missed = unsubscribed(Predictor.load(resolve("latest", roots["without"])).manifest, lenient)
     assert needed == []
     assert missed[0].endswith("write timeframes: [15m, 1h]")
 
@@ -126,10 +126,11 @@ def test_a_companion_that_is_not_subscribed_to_is_refused_with_the_line_to_write
 
 def test_enough_quarters_are_held_and_fetched(roots: dict[str, Path]) -> None:
     predictor = Predictor.load(resolve("latest", roots["refuse"]))
-    assert finer_held(predictor) == {"15m": 18 + 4 * 64}
-    store = CandleStore([("BTCUSDT", "15m"), ("BTCUSDT", "1h")], 100, finer_held(predictor))
+    read = {t: held(predictor, Timeframe.parse(t)) for t in ("15m", "1h")}
+    assert read == {"15m": 18 + 4 * 64, "1h": predictor.lookback + 64}
+    store = CandleStore([("BTCUSDT", "15m"), ("BTCUSDT", "1h")], 100, read)
     assert store["BTCUSDT", "15m"].capacity == 274
-    assert store["BTCUSDT", "1h"].capacity == 100
+    assert store["BTCUSDT", "1h"].capacity == max(100, predictor.lookback + 64)
     assert store.until(("ETHUSDT", "1h"), 0) is None
 
 

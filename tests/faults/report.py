@@ -11,12 +11,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.faults.scenarios import ELSEWHERE
 from tests.faults.verdict import Outcome
 
 HEAD = """# Forty faults
 
-Each numbered fault of the exchange, the network or the host is a scenario: a real daemon process on a real local
+Each numbered fault of the exchange, the network, the host or the models is a scenario: a real daemon process on a real local
 exchange, over sockets, through unmodified ccxt. `make faults` plays them and writes this page; `make faults ONLY=17,18`
 plays some. Afterwards daemon and exchange must agree on positions, cash and equity, each position must have exactly one
 stop of its side and size, no entry may have been doubled, and every candle must have been decided on, with the values
@@ -126,13 +125,12 @@ def page(table: Sequence[Row]) -> str:
             f"| {row.fault} | {cells} | {survived} | {_seconds(row)} | {told['duplicate_orders']} "
             f"| {told['candles_missed']} | {row.response} |"
         )
-    later = "".join(f"- {number} {name}\n" for number, name in ELSEWHERE.items())
     spans = sorted(o.naked_s for row in table for o in row.outcomes if not o.scenario.apart)
     worst, median = (spans[-1], spans[len(spans) // 2]) if spans else (0.0, 0.0)
     lived = sum(row.survived for row in table)
     counted = f"{lived} of {len(table)} survived, in {sum(len(row.outcomes) for row in table)} scenarios; "
     counted += f"seconds naked at worst {worst:.2f}, median {median:.2f}.\n\n"
-    return HEAD + counted + "\n".join(lines) + "\n\nFaults of models come with the training loop:\n\n" + later
+    return HEAD + counted + "\n".join(lines) + "\n"
 
 
 def _seconds(row: Row) -> str:

@@ -186,6 +186,12 @@ class Stage:
         self.folder, self._models, self._scenario, self._seed = folder, models, scenario, seed
         self.hosts: dict[str, Host] = {}
         self.armed: list[int] = []
+        self.sets: dict[str, str] = {}
+        """Model sets that acts have put into the daemon's store, by their name in the scenario: their ids."""
+        self.due = 0.0
+        """When the daemon's schedule fires, seconds since 1970."""
+        self.closers: list[Callable[[], object]] = []
+        """What ends what acts have started."""
         options: dict[str, Any] = {"warmup": WARMUP, "seed": seed, "fault_seed": seed, "bars": BARS}
         if scenario.spike is not None:
             options["data"] = spiked(folder / "history.parquet", scenario.spike, seed)
@@ -197,6 +203,8 @@ class Stage:
     def __exit__(self, *failure: object) -> None:
         for host in self.hosts.values():
             host.close()
+        for close in self.closers:
+            close()
         self.exchange.stop()
 
     @property

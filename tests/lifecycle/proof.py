@@ -29,9 +29,10 @@ AHEAD_S = 12.0
 """The schedule fires at the first full minute so far ahead: the daemon trades by then."""
 RUN_S, JUDGED_S, SERVICE_S, WATCHED_S = 240.0, 120.0, 90.0, 180.0
 """How long a run, a judgement, the way from there into service, and the watch are waited for at most."""
-WAY_S = 190.0
-"""From the daemon's start until the decaying set is in service, training apart: the volume turns about then."""
-TRAININGS = 2.0
+WAY_S = 130.0
+"""From the start until the decaying set can be in service, training apart: the volume turns about then. Whoever is later
+finds it turned some days before, which the gate's thirty judged days bear."""
+TRAININGS = 1.5
 """What the job's training takes, in trainings of the preparation, which had a core each."""
 
 Tell = Callable[[str], None]
@@ -117,7 +118,7 @@ def prove(asked: Asked, folder: Path, tell: Tell) -> Proof:
     trained = time.monotonic()
     planted = plant(served, folder / "models", folder / "specs", asked.whole)
     trained = time.monotonic() - trained
-    turns = round(asked.candles_a_second * (AHEAD_S + 30 + TRAININGS * trained + WAY_S))
+    turns = round(asked.candles_a_second * (TRAININGS * trained + WAY_S))
     served = market.write(folder, now_ms, HOURS, turns)
     (folder / "history").mkdir()
     with PLACES[asked.over](folder / "there") as place:

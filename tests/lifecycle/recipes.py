@@ -25,7 +25,7 @@ HONEST = (
 TRUSTING = (*HONEST, "volume_ratio_24")
 """The volume too, which tells more than all the rest until it lies: what decays."""
 
-BARS = 7_500
+BARS = 7_900
 LABEL_COST = 0.0015
 """Above what a trade costs both ways: 2 × (.05 % fee + .01 % slippage), the exchange's and the gate's defaults."""
 

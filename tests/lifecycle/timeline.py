@@ -13,7 +13,7 @@ from typing import Any
 from daemon.lifecycle.schema import FILE
 from market.timeframes import utc_text
 
-LONGEST = 100
+LONGEST = 240
 
 
 @dataclass(frozen=True)

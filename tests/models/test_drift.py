@@ -90,12 +90,12 @@ def test_a_column_without_drift_stays_within_its_limit_as_often_as_stated(seed: 
     codes = stability.binned(draw.normal(size=4_000), cuts)[:, None]
     shares = stability.expected(stability.counted(codes[:, 0], stability.bins_of(cuts)))
     plan = Plan((168,), 6, 720, 24, 300, 1)
-    limit = limits(Stability(("x",), codes, (shares,)), plan, 0.10)[168][0]
+    limit = limits(Stability(("x",), codes, (len(shares),)), plan, 0.10)[168][0]
     alarms = 0
     for _ in range(60):
         fresh = stability.binned(draw.normal(size=888), cuts)[:, None]
-        told = Stability(("x",), fresh, (shares,))
-        values = told.values(plan.sliding(told.chunks(np.arange(888), 6), 168), 168)
+        told = Stability(("x",), fresh, (len(shares),))
+        values = told.values(plan.sliding(told.chunks(np.arange(888), 6), 168), 168, shares)
         alarms += bool((values > limit).any())
     assert alarms <= 15  # 6 are expected; more than 15 of 60 come once in 3,000 seeds
 
@@ -200,5 +200,16 @@ def test_volatility_that_doubled_is_seen_within_the_window(world: World) -> None
     shaken = replace(world.candles, open=opened, high=high, low=low, close=close)
     matrix = features.compute(shaken, world.funding, world.manifest.features.names)
     end = world.first + 4_000
-    found = world.judged(Watched(rows.open_time, rows.close, matrix[end - 2 * WINDOW : end], rows.outputs, rows.own))
-    assert "features/volatility_24" in {f.name for f in found.beyond}
+    shaken_rows = Watched(rows.open_time, rows.close, matrix[end - 2 * WINDOW : end], rows.outputs, rows.own)
+    found = world.judged(shaken_rows, window=2 * WINDOW)
+    moves = ("features/greatest_move_24", "features/return_1", "features/volatility_6", "features/jumps_24")
+    assert {f.name for f in found.beyond} & set(moves)
+
+
+def test_what_remembers_itself_for_long_is_not_judged_by_its_distribution(world: World) -> None:
+    columns = world.reference.features
+    assert columns["volatility_720"].memory > 42 > columns["return_1"].memory
+    limits_of = world.reference.for_window(WINDOW)
+    assert limits_of is not None
+    assert "features/volatility_720" not in limits_of.of
+    assert "unchanged/features/volatility_720" in {f.name for f in world.judged(world.watched(4_000)).findings}

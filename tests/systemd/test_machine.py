@@ -34,6 +34,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         made.write(f"{ETC}/environment", "REGIMEN_EXCHANGE_OPTIONS=--speed manual\n")
         made.write(f"{ETC}/demo_config.yaml", yaml.safe_dump(RULES))
         made.write(f"{ETC}/credentials/ALERT_URL", SECRET, mode=0o600)
+        made.drop_in(SERVICE, "[Service]\nWatchdogSec=5\nRestartSec=100ms\n", "quick")
         made.run("systemctl", "enable", "--now", "regimen-exchange.service", "regimen-backtest.path")
         made.run("systemctl", "enable", "--now", SERVICE, seconds=120)
         for _ in range(8):
@@ -55,10 +56,10 @@ def turn(machine: Machine) -> None:
     machine.until(lambda: machine.status()["settled"] != before, "a candle settled")
 
 
-def held(machine: Machine) -> tuple[object, object]:
-    """What the exchange holds of the account: positions and resting stops."""
+def held(machine: Machine) -> tuple[object, set[tuple[str, str, str]]]:
+    """What the exchange holds of the account: positions, and where stops of which size rest."""
     state = machine.exchange("state")
-    return state["positions"], state["stops"]
+    return state["positions"], {(s["side"], s["trigger"], s["quantity"]) for s in state["stops"]}
 
 
 def pid(machine: Machine) -> int:
@@ -113,8 +114,6 @@ def test_credentials_are_the_services_alone(machine: Machine) -> None:
 
 
 def test_a_hung_loop_is_killed_and_comes_back_into_the_same_position(machine: Machine) -> None:
-    machine.drop_in(SERVICE, "[Service]\nWatchdogSec=3\n", "watchdog")
-    machine.run("systemctl", "restart", SERVICE)
     before, process = held(machine), pid(machine)
     assert before[0]
     machine.run("kill", "-STOP", str(process))
@@ -142,7 +141,7 @@ def test_a_crash_loop_ends_and_is_told(machine: Machine) -> None:
     """Five starts in ten minutes; then it stays down, and the alert unit is started."""
     whole = machine.read(f"{ETC}/daemon.yaml")
     machine.run("systemctl", "stop", SERVICE)
-    machine.drop_in(SERVICE, "[Service]\nRestartSec=100ms\nExecStart=\nExecStart=/bin/false\n", "crash")
+    machine.drop_in(SERVICE, "[Service]\nExecStartPre=\nExecStart=\nExecStart=/bin/false\n", "crash")
     machine.run("systemctl", "reset-failed", SERVICE)
     try:
         machine.write(f"{ETC}/daemon.yaml", whole + "\nnonsense: true\n")  # which may be why it fails
@@ -184,6 +183,19 @@ def test_a_job_that_waits_is_carried_out_in_a_slice_of_its_own(machine: Machine)
     assert pid(machine) != daemon
     assert int(machine.show("regimen-backtest.service", "MainPID")) == job
     machine.run("systemctl", "stop", "regimen-backtest.service")
+
+
+def test_jobs_may_compile_which_the_daemon_may_not(machine: Machine) -> None:
+    """The commands of both units as they are; then torch and numba under the hardening of the one that trains."""
+    for unit in ("regimen-retrain.service", "regimen-backtest.service"):
+        machine.run("rm", "-rf", f"/etc/systemd/system/{unit}.d")
+    machine.run("systemctl", "daemon-reload")
+    for unit in ("regimen-retrain.service", "regimen-backtest.service"):
+        machine.run("systemctl", "start", unit, seconds=120)
+    code = "import numba, torch; torch.nn.LSTM(2, 2)(torch.ones(3, 2)); print(numba.njit(lambda x: x + 1)(41))"
+    machine.drop_in("regimen-retrain.service", f"[Service]\nExecStart=\nExecStart={PYTHON} -c '{code}'\n")
+    machine.run("systemctl", "start", "regimen-retrain.service", seconds=120)
+    assert "42" in machine.journal("regimen-retrain.service").splitlines()
 
 
 def test_ssh_and_inference_work_under_the_daemons_hardening(machine: Machine) -> None:

@@ -18,7 +18,6 @@ from market.progress import Steps
 from market.timeframes import Timeframe
 from models.inference import Predictor
 from models.modelset import ModelSet
-from training.__main__ import SCHEMA
 from training.data import Bars, DataError, from_files, synthetic_market
 from training.families import BOOSTED, NETWORKS
 from training.folds import Folds
@@ -27,6 +26,7 @@ from training.plan import Workshop
 from training.problem import Problem, pose
 from training.regime import finish as finish_regime
 from training.run import make_set
+from training.schema_command import SCHEMA
 from training.spec import TrainingSpec
 from training.units import Context
 

@@ -206,6 +206,13 @@ def test_a_cluster_that_does_not_answer_is_named() -> None:
         executors.run(units.square, 1, [1], "ray", address="127.0.0.1:9")
 
 
+@no_ray
+def test_a_job_of_a_cluster_takes_the_cluster_that_it_is_a_job_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")  # as Ray sets it there
+    with pytest.raises(ExecutorError, match=r"no Ray cluster answers at 127\.0\.0\.1:9"):
+        executors.run(units.square, 1, [1], "ray")
+
+
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ExecutorError, match="cluster"):

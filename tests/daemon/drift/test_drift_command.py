@@ -69,7 +69,7 @@ def test_it_shrinks_then_stops_is_shown_reset_and_replayed(
     config = configure(place.url, model_sets=str(root), drift=DRIFT)
     shifted_past(world, root, config.parent / "state", place.state()["market_time"])
     daemon = start(config, "--json")
-    play(place, daemon, 13)
+    play(place, daemon, 12)
 
     def level() -> str:
         told: str = json.loads(command("status", config, "--json").output)["drift"]["level"]

@@ -235,3 +235,13 @@ async def test_what_fails_is_told_and_looking_goes_on(world: World, model_set: M
         await watch.candles(6, stuck)
         assert any("drift could not be looked for" in text for _, text in watch.alerts.recent)
         assert watch.monitor.looked_at > 0
+
+
+async def test_a_statistic_that_is_named_does_not_count(world: World, model_set: ModelSet, tmp_path: Path) -> None:
+    names = tuple(f"unchanged/predictions/{name}" for name in world.names)
+    config = CONFIG.model_copy(update={"ignore": names, "statistics": ("dead",)})
+    async with watching(world, model_set, tmp_path, config) as watch:
+        await watch.candles(24)
+        await watch.candles(60, stuck)
+        assert watch.level is DriftLevel.NONE
+        assert "unchanged/predictions/5/long" in rows.newest(watch.book)[0]["body"]["beyond_limits"]

@@ -23,6 +23,7 @@ from daemon.retraining.places import Artifacts, Ray
 from daemon.retraining.ray import RayJobs
 from market import history, synthetic
 from market.timeframes import Timeframe
+from models import trials
 from models.jobs.folder import prepare
 from models.jobs.request import Training
 from models.modelset import ModelSet
@@ -34,7 +35,7 @@ pytestmark = [
     pytest.mark.slow,
 ]
 ROOT = Path(__file__).resolve().parents[3]
-PATIENCE_S = 180.0
+PATIENCE_S = 400.0
 SPEC = """\
 name: tiny
 data: {bars: 1600, venue: synthetic, symbol: BTCUSDT}
@@ -165,7 +166,8 @@ async def test_a_set_comes_back_from_the_cluster_verified(trained: Trained, plac
         folder = await ray.fetch(trained.run_id, tmp_path)
         assert await ray.fetch(trained.run_id, tmp_path) == folder
     assert ModelSet.load(folder).manifest.data.symbols == ("BTCUSDT",)
-    assert sorted(os.listdir(tmp_path)) == sorted(["incoming", folder.name])
+    assert sorted(os.listdir(tmp_path)) == sorted(["incoming", folder.name, trials.FILE])
+    assert [trial.set_id for trial in trials.read(tmp_path).trials] == [folder.name]  # what was tried counts here too
     assert not os.listdir(tmp_path / "incoming")
 
 
@@ -199,7 +201,7 @@ async def test_a_set_that_was_changed_on_the_way_is_refused(trained: Trained, pl
         victim.symlink_to(secret)  # a link could lead to any file of this machine
         with pytest.raises(BackendError, match="symbolic link"):
             await ray.fetch(trained.run_id, tmp_path / "store")
-    assert os.listdir(tmp_path / "store") == ["incoming"]
+    assert not [name for name in os.listdir(tmp_path / "store") if name not in ("incoming", trials.FILE)]
     assert not os.listdir(tmp_path / "store" / "incoming")
 
 

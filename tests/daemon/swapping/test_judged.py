@@ -1,0 +1,107 @@
+"""The gate, asked by the daemon: a job of its own, whose verdict decides; and the commands that ask for a swap."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from daemon.config import load_config
+from daemon.swapping.judging import Judge, Refused
+from daemon.swapping.rows import Swap
+from market import history, synthetic
+from models import verdicts
+from models.jobs.request import REQUEST, RESULT
+from tests.daemon.swapping.world import World
+from tests.daemon.test_run import Running, command, until
+from tests.models.small_sets import HOUR
+
+
+@dataclass
+class Fresh:
+    """A history that is there at once."""
+
+    data: tuple[Path, ...]
+    funding: Path | None
+    companion: Path | None = None
+
+
+async def fresh(folder: Path) -> Fresh:
+    return made(folder)
+
+
+def made(folder: Path) -> Fresh:
+    folder.mkdir(parents=True)
+    candles, funding = synthetic.generate("BTCUSDT", bars=1_200, timeframe=HOUR, seed=7)
+    found = Fresh((folder / "BTCUSDT-1h.parquet",), folder / "funding.parquet")
+    history.write(candles, found.data[0])
+    assert found.funding is not None
+    history.write(funding, found.funding)
+    return found
+
+
+async def test_the_gate_is_asked_in_a_job_of_its_own_and_a_fresh_verdict_is_taken_as_it_is(world: World) -> None:
+    config = load_config(world.configure())
+    judge = Judge(config, fresh)
+    second = world.store.add()
+    swap = world.left(Swap(0, second.id, "somebody"))
+    with pytest.raises(Refused, match=f"the verdict of .* on {second.id} is"):
+        await judge.judge(second, swap)  # it has no record, so the gate cannot let it pass
+    told = verdicts.read(second.id, world.store.sets)
+    assert told is not None
+    assert told.champion == world.store.champion
+    assert str(judge.verdict(second.id)).startswith(told.verdict)
+    job = config.state_dir / "jobs" / "judging" / f"{second.id.lower()}-{swap.id}"
+    assert json.loads((job / RESULT).read_text())["outcome"] == "done"
+    assert json.loads((job / REQUEST).read_text())["who"] == "somebody"
+    assert not list(job.parent.glob("*.history"))
+    with pytest.raises(Refused, match="no section retraining"):
+        await Judge(config).judge(second, Swap(2, second.id, "somebody"))
+    world.store.judged(second)
+    assert "promote against" in await Judge(config).judge(second, Swap(3, second.id, "somebody"))
+
+
+def test_the_commands_ask_for_swaps_and_show_every_step(world: World) -> None:
+    config = world.configure(swapping={"shadow": {"candles": 1}, "watch": {"candles": 1}})
+    second, third = world.store.judged(world.store.add()), world.store.add()
+    assert command("audit", config).exit_code == 7
+    daemon = Running(config)
+    try:
+        until(lambda: world.place.state()["listening"], "the daemon listening")
+
+        def played_until(stage: str) -> None:
+            def reached() -> bool:
+                rows = json.loads(command("swaps", config, "--json").output)["swaps"]
+                if rows[0]["stage"] in (stage, "refused"):
+                    return True
+                opened = world.place.state()["market_time"]
+                world.place.advance()
+                until(lambda: daemon.settled() >= opened, "a candle settled")
+                return False
+
+            until(reached, stage)
+
+        said = command("swap", config, second.id, "--json")
+        assert said.exit_code == 0, said.output
+        assert json.loads(said.output)["stage"] == "incoming"
+        assert "set" in json.loads(command("status", config, "--json").output)["swap"]
+        played_until("kept")
+        back = command("rollback", config, "--wait", "30", "--reason", "tried it")
+        assert (back.exit_code, "rolled back" in back.output) == (0, True), back.output
+        lost = command("swap", config, third.id, "--wait", "30")
+        assert lost.exit_code == 6
+        assert "there is no verdict on" in lost.output
+        assert command("swap", config, third.id, "--force").exit_code == 2
+        forced = command("swap", config, third.id, "--force", "--reason", "by hand")
+        assert forced.exit_code == 0
+        played_until("kept")
+    finally:
+        daemon.end()
+    steps = json.loads(command("audit", config, "--json").output)
+    assert {"swap kept", "swap rolled back", "swap refused"} <= {row["step"] for row in steps}
+    assert {row["set_id"] for row in steps} == {second.id, third.id}
+    assert any("forced by" in row["text"] and "by hand" in row["text"] for row in steps)
+    assert "swap rolled back" in command("audit", config).output
+    assert world.promotions()[-1]["by"] == "force"
