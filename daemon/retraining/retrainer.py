@@ -89,11 +89,11 @@ class Retrainer:
         asked_by = str(args.get("who") or who)
         run = await self.coordinator.runs.get(await self.coordinator.ask(COMMAND, asked_by))
         assert run is not None
-        return {"error": run.error} if run.refused else run.as_json()
+        return {"error": run.error} if run.refused else {"run": run.as_json()}
 
     async def _cancel(self, verb: str, who: str, args: dict[str, Any]) -> dict[str, Any]:
         try:
             run = await self.coordinator.cancel(str(args.get("run")), str(args.get("who") or who))
         except TransitionError as error:
             return {"error": str(error)}
-        return run.as_json()
+        return {"run": run.as_json()}
