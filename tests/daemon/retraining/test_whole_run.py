@@ -116,7 +116,8 @@ async def test_a_set_is_made_of_fresh_data_while_its_daemon_is_killed_and_comes_
     assert (refused.exit_code, "is under way" in refused.stderr) == (1, True)
 
     await until(lambda: life.state(run_id) is State.RUNNING, "it trains", 120)
-    await life.kill()
+    await life.retrainer.close()
+    assert life.state(run_id) is State.RUNNING, "a daemon that ends leaves its run as it is"
     life.begin()
     await until(lambda: life.state(run_id).over, "it is over", 180)
 
