@@ -19,7 +19,8 @@ from daemon import logs
 from daemon.alerts import Alerts, AlertsError, channels
 from daemon.config import DaemonConfig, Deadlines, alert_urls
 from daemon.lifecycle.book import Book
-from models.modelset import CHAMPION, ModelSetError, resolve
+from daemon.swapping.naming import named
+from models.modelset import CHAMPION, ModelSetError
 from strategy.live_config import Rules, load_rules
 from strategy.phases import tighten
 
@@ -40,6 +41,7 @@ FIXED = {
     "model_sets": "sets under way are in it",
     "state_dir": "the journal in it is open and locked",
     "backup": "the next one is being waited for",
+    "provider": "the set in service was opened with it",
     "deadlines.first_kline_s": "it is about a start",
     "deadlines.request_s": "the connections are made with it",
     "deadlines.instruments_s": "it is being waited for",
@@ -210,5 +212,5 @@ def _offered(before: DaemonConfig, after: DaemonConfig, in_service: str) -> str 
     """
     if after.model_set == before.model_set != CHAMPION:
         return None
-    named = resolve(after.model_set, after.model_sets).name
-    return named if named != in_service else None
+    asked = named(after).name
+    return asked if asked != in_service else None

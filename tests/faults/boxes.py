@@ -19,8 +19,8 @@ from tests.ssh_server import SshServer
 
 SPEC: dict[str, Any] = {
     "name": "tiny",
-    "data": {"bars": 1_200, "venue": "synthetic", "symbol": "BTCUSDT"},
-    "features": {"max_lookback": 26},
+    "data": {"bars": 3_000, "venue": "synthetic", "symbol": "BTCUSDT"},
+    "features": {"include": ["return_1", "return_3", "volatility_6", "volatility_24"]},
     "labels": {"horizons": [5], "regime_horizon": 12},
     "lightgbm": {"rounds": 10, "patience": 5},
     "lstm": None,

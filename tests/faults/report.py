@@ -15,11 +15,11 @@ from tests.faults.verdict import Outcome
 
 HEAD = """# Forty faults
 
-Each numbered fault of the exchange, the network, the host or the models is a scenario: a real daemon process on a real local
-exchange, over sockets, through unmodified ccxt. `make faults` plays them and writes this page; `make faults ONLY=17,18`
-plays some. Afterwards daemon and exchange must agree on positions, cash and equity, each position must have exactly one
-stop of its side and size, no entry may have been doubled, and every candle must have been decided on, with the values
-that the exchange gave in the end.
+Each numbered fault of the exchange, the network, the host or the models is a scenario: a real daemon process on a real
+local exchange, over sockets, through unmodified ccxt. `make faults` plays them and writes this page; `make faults
+ONLY=17,18` plays some. Afterwards daemon and exchange must agree on positions, cash and equity, each position must have
+exactly one stop of its side and size, no entry may have been doubled, and every candle must have been decided on, with
+the values that the exchange gave in the end.
 
 *Seconds naked* is the longest time a position stood without its stop by the exchange's own books, less the time in
 which the daemon's process was killed, stopped or starting; in brackets with that time. Where the exchange itself would

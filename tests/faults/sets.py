@@ -23,7 +23,7 @@ from models import promotion
 from models.manifest import Manifest
 from models.modelset import CHAMPION, MANIFEST, ModelSet, identify, pointed, save, to_bytes
 from tests.daemon.conftest import FEATURES
-from tests.faults.acts import Play
+from tests.faults.acts import Blocked, Play
 from tests.faults.stage import MAIN, SYMBOL, WAIT_S, NotSurvived, Stage, until
 from tests.local_exchange import ROOT
 from tests.models.small_sets import HOUR, Market, make_set
@@ -233,13 +233,21 @@ class PastDue:
 
 
 @dataclass(frozen=True)
+class Suspended:
+    """The daemon's process stands still across the schedule's minute; a candle closes meanwhile."""
+
+    def __call__(self, stage: Stage) -> None:
+        Blocked(max(0.0, stage.due + 1.5 - time.time()))(stage)
+
+
+@dataclass(frozen=True)
 class Runs:
-    """So many runs come to stand in the book, refused ones apart, the newest in this state, its error with these words."""
+    """So many runs come to stand in the book, refused ones apart; the newest in this state, with this error."""
 
     count: int
     state: str
     words: str = ""
-    seconds: float = 2 * WAIT_S
+    seconds: float = 4 * WAIT_S
 
     def __call__(self, stage: Stage) -> None:
         def found() -> list[tuple[Any, ...]]:
@@ -253,6 +261,19 @@ class Runs:
         rows = found()
         if len(rows) != self.count or self.words not in rows[0][1]:
             raise NotSurvived(f"{self.count} runs, {self.state} for {self.words!r}, were expected: {rows}")
+
+
+@dataclass(frozen=True)
+class Noted:
+    """The audit holds a line with these words."""
+
+    words: str
+
+    def __call__(self, stage: Stage) -> None:
+        def there() -> bool:
+            return any(self.words in row[0] for row in _book(stage, "SELECT text FROM audit"))
+
+        until(there, lambda: f"a line of the audit with {self.words!r}; {stage.host.tail()}")
 
 
 def _small(name: str) -> tuple[Manifest, dict[str, bytes]]:

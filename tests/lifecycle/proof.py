@@ -30,8 +30,8 @@ AHEAD_S = 12.0
 RUN_S, JUDGED_S, SERVICE_S, WATCHED_S = 240.0, 120.0, 90.0, 180.0
 """How long a run, a judgement, the way from there into service, and the watch are waited for at most."""
 WAY_S = 130.0
-"""From the start until the decaying set can be in service, training apart: the volume turns about then. Whoever is later
-finds it turned some days before, which the gate's thirty judged days bear."""
+"""From the start until the decaying set can be in service, training apart: the volume turns about then. If it is later,
+the volume has turned some days before, which the gate's thirty judged days bear."""
 TRAININGS = 1.5
 """What the job's training takes, in trainings of the preparation, which had a core each."""
 

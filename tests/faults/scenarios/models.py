@@ -1,16 +1,17 @@
-"""Faults 37 to 40: sets that do not arrive whole, swaps under a position, a GPU that is not there, a schedule missed."""
+"""Faults 37 to 40: sets that do not arrive whole, swaps under a position, no GPU, and a schedule that is missed."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tests.faults.acts import Blocked, Do, Ends, Holds, Killed, Play, Says, Settled, Start, Terminate
+from tests.faults.acts import Do, Ends, Holds, Killed, Play, Settled, Start, Terminate
 from tests.faults.boxes import Spoiled, Trains
 from tests.faults.scenario import Act, Scenario
 from tests.faults.sets import (
     LONG_ALONE,
     STORE,
     KeepsItsPosition,
+    Noted,
     PastDue,
     Reaches,
     Retrain,
@@ -19,6 +20,7 @@ from tests.faults.sets import (
     Scheduled,
     Serves,
     Stored,
+    Suspended,
     Swap,
     Until,
     cut_short,
@@ -33,7 +35,7 @@ OPEN = "swap with a position open"
 PROVIDER = "GPU provider missing"
 SCHEDULE = "scheduler misfire, overlapping retrains"
 SWAPPING: dict[str, Any] = {"shadow": {"candles": 2}, "watch": {"candles": 6}}
-WARM = {"warmup": 1_300}
+WARM = {"warmup": 3_100}
 """Candles enough to train on."""
 CUDA = (("provider", "cuda"), ("model_sets", "../daemon/models"), ("state_dir", "../daemon/state"))
 FIRST, SECOND = Stored("first", champion=True), Stored("second")
@@ -70,7 +72,7 @@ SCENARIOS = (
     refused("half-copied", Stored("second", harm=half_copied), "half-copied"),
     refused("a file is cut short", Stored("second", harm=cut_short), "bytes where the manifest says"),
     refused("a bit is wrong", Stored("second", harm=one_bit_off), "SHA-256"),
-    refused("features defined otherwise", Stored("second", harm=of_other_features), "other definitions of its features"),
+    refused("features defined otherwise", Stored("second", harm=of_other_features), "other definitions"),
     refused("trained on another venue", Stored("second", harm=of_another_venue), "trained on bybit"),
     Scenario(
         38, OPEN, "swapped in, and rolled back by hand",
@@ -95,8 +97,12 @@ SCENARIOS = (
     ),
     Scenario(
         39, PROVIDER, "asked for automatically",
-        [FIRST, SECOND, Start(), Play(), Swap("second"), Reaches("second", "watched", bars=4), Serves("second"), Play(2)],
-        "the network runs on the CPU; golden answers, kept when the set was made, are asked again wherever it is opened",
+        [
+            FIRST, SECOND, Start(), Play(), Swap("second"),
+            Reaches("second", "shadow", "on cpu, golden answers as recorded"),
+            Reaches("second", "watched", bars=4), Serves("second"), Play(2),
+        ],
+        "the network runs on the CPU; golden answers, kept when the set was made, are asked again as it is opened",
         daemon=STORE | {"swapping": SWAPPING, "provider": "auto"},
     ),
     Scenario(
@@ -108,19 +114,19 @@ SCENARIOS = (
     ),
     trained(
         40, SCHEDULE, "killed across the hour it was due",
-        [FIRST, Trains(), Scheduled(8), Start(), Play(), Killed(), PastDue(), Start(), Says("made up for"), Play(2), Runs(1, "done"),
-         Play()],
+        [FIRST, Trains(), Scheduled(8), Start(), Play(), Killed(), PastDue(), Start(), Noted("made up for"), Play(2),
+         Runs(1, "done"), Play()],
         "what came due while nobody was there is asked for once at the next start",
     ),
     trained(
         40, SCHEDULE, "the host stands still as it is due",
-        [FIRST, Trains(), Scheduled(8), Start(), Play(), Blocked(0, bars=1), PastDue(), Settled(), Runs(1, "done"), Play(2)],
+        [FIRST, Trains(), Scheduled(8), Start(), Play(), Suspended(), Settled(), Runs(1, "done"), Play(2)],
         "asked for once when it goes on",
     ),
     trained(
         40, SCHEDULE, "asked for again and again",
-        [FIRST, Trains(), Start(), Play(), Retrain(), Retrain("under way"), Play(2), Retrain("under way"), Runs(1, "done"),
-         Play(2)],
+        [FIRST, Trains(), Start(), Play(), Retrain(), Retrain("under way"), Play(2), Retrain("under way"),
+         Runs(1, "done"), Play(2)],
         "there is one run at a time: who asks meanwhile is told of that one",
     ),
 )  # fmt: skip
