@@ -15,7 +15,7 @@ export ORT_DISABLE_TELEMETRY := 1
 PIP := $(PY) -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run paper test browser setup train lint format schema parity faults crash soak gate lifecycle quality bench peers starter picture install uninstall clean
+.PHONY: help run paper test browser sshd setup train lint format schema parity faults crash soak gate lifecycle quality bench peers starter picture install uninstall clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,7 +26,7 @@ run: $(VENV)/.serving ## trade on the local exchange, synthetic or DATA=klines.p
 paper: $(VENV)/.serving ## trade on the real exchange's prices, or MIRROR=URL's, with an account of our own (needs the network)
 	@$(PY) -m daemon paper $(if $(MIRROR),--mirror $(MIRROR)) $(ARGS)
 
-test: $(VENV)/.full browser ## set up and run every test
+test: $(VENV)/.full browser sshd ## set up and run every test
 	@$(PY) -m pytest $(ARGS)
 
 browser: ## install Debian's Chromium for the tests of pages, where it is missing and that may be done
@@ -36,6 +36,17 @@ browser: ## install Debian's Chromium for the tests of pages, where it is missin
 	    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 	      chromium fonts-dejavu-core; } >/dev/null 2>&1 || echo "Chromium could not be installed: tests in a browser are left out" >&2; \
 	  else echo "no Chromium, and installing it takes root on Debian: tests in a browser are left out" >&2; fi
+
+sshd: ## install Debian's ssh server for the tests of training elsewhere, where it is missing and that may be done
+	@command -v sshd >/dev/null || test -x /usr/sbin/sshd || \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing an ssh server for the tests of training elsewhere (once; it is neither started nor enabled)" >&2; \
+	    policy=/usr/sbin/policy-rc.d; made=; \
+	    test -e $$policy || { printf '#!/bin/sh\nexit 101\n' >$$policy; chmod 755 $$policy; made=$$policy; }; \
+	    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	      openssh-server; } >/dev/null 2>&1 || echo "no ssh server could be installed: tests over ssh are left out" >&2; \
+	    rm -f $$made; systemctl disable ssh.service ssh.socket >/dev/null 2>&1 || true; \
+	  else echo "no ssh server, and installing it takes root on Debian: tests over ssh are left out" >&2; fi
 
 setup: $(VENV)/.full ## the full set-up alone: serving, training, tests
 

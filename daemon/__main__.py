@@ -9,6 +9,7 @@ from daemon.interruption import INTERRUPTED, leave, quiet
 if __name__ == "__main__":  # before the imports that take a moment
     signal.signal(signal.SIGINT, leave)
 
+import dataclasses
 import json
 import sys
 import time
@@ -52,6 +53,7 @@ from strategy.live_config import LiveConfig
 
 if TYPE_CHECKING:
     from daemon.runner import Connect
+    from daemon.selftest import Finding
 
 T = TypeVar("T")
 INSTANT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
@@ -310,25 +312,33 @@ def flatten(path: Path, as_json: bool, timeout_s: float) -> None:
 @config_option
 @json_option
 def doctor(path: Path, as_json: bool) -> None:
-    """Check what the daemon needs: configuration, model set, disk, exchange, clock, account."""
+    """Look at the whole chain: configuration, set, state, exchange, account, retraining, units; and what to do."""
     import asyncio
 
-    from daemon.doctor import examine
-    from daemon.selftest import Finding
+    with quiet():
+        from daemon.doctor import examine
 
-    async def findings() -> list[Finding]:
-        return [finding async for finding in examine(path)]
+    async def look() -> list[Finding]:
+        found = []
+        async for finding in examine(path):
+            found.append(finding)
+            if not as_json:
+                _show(finding)
+        return found
 
-    found = asyncio.run(findings())
+    found = asyncio.run(look())
     if as_json:
-        click.echo(json.dumps([{"what": f.what, "good": f.good, "text": f.text} for f in found]))
-    else:
-        for finding in found:
-            mark = click.style("good", fg="green") if finding.good else click.style("BAD ", fg="red")
-            click.echo(f"{mark}  {finding.what}: {finding.text}")
-    bad = [f for f in found if not f.good]
+        click.echo(json.dumps([dataclasses.asdict(finding) for finding in found]))
+    bad = [f for f in found if f.good is False]
     if bad:
         sys.exit(CONFIGURATION if bad[0].what == "configuration" else FAILURE)
+
+
+def _show(finding: Finding) -> None:
+    colour, mark = {True: ("green", "good"), False: ("red", "BAD "), None: ("bright_black", "n/a ")}[finding.good]
+    click.echo(f"{click.style(mark, fg=colour)}  {finding.what}: {finding.text}")
+    if finding.remedy:
+        click.echo(f"      → {finding.remedy}")
 
 
 @main.command()

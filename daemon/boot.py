@@ -14,6 +14,7 @@ from daemon.desk import Patience
 from daemon.events import Meaning
 from daemon.gateway import GatewayError, NotSent, OutcomeUnknown, Refused, SpeaksOtherwise
 from daemon.identity import client_id
+from daemon.selftest import told
 from daemon.settings import Settings
 from daemon.state import DaemonState
 from daemon.streams import MarketStream
@@ -125,8 +126,8 @@ async def _self_test(venue: Venue, config: DaemonConfig, deployment: str) -> Non
     probe = client_id(deployment, 0, config.symbols[0], Purpose.STOP, 0)
     findings = [f async for f in selftest.examine(venue, probe, config.mode is Mode.LIVE)]
     for finding in findings:
-        log.log(logging.INFO if finding.good else logging.ERROR, "%s: %s", finding.what, finding.text)
-    if bad := [f"{f.what}: {f.text}" for f in findings if not f.good]:
+        log.log(logging.ERROR if finding.good is False else logging.INFO, "%s: %s", finding.what, told(finding))
+    if bad := [f"{f.what}: {told(f)}" for f in findings if f.good is False]:
         raise BootError("the self-test failed: " + "; ".join(bad))
 
 

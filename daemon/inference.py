@@ -120,9 +120,12 @@ class Inference:
             answer = await self._answer(predictor, self._worker, bar, symbols)
         finally:
             self._busy -= 1
-        if self.heard is not None:
-            self.heard(answer)
-        self.listener(predictor.id, bar, answer.seen)
+        try:
+            if self.heard is not None:
+                self.heard(answer)
+            self.listener(predictor.id, bar, answer.seen)
+        except Exception:  # who only looks on must not keep an answer from being traded on
+            log.exception("somebody who looks on failed")
         if shadow is not None and self._beside is not None:
             task = asyncio.create_task(self._aside(*shadow, self._beside, bar, symbols), name="shadow")
             self._asides.add(task)

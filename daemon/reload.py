@@ -19,7 +19,8 @@ from daemon import logs
 from daemon.alerts import Alerts, AlertsError, channels
 from daemon.config import DaemonConfig, Deadlines, alert_urls
 from daemon.lifecycle.book import Book
-from models.modelset import CHAMPION, ModelSetError, resolve
+from daemon.swapping.naming import named
+from models.modelset import CHAMPION, ModelSetError
 from strategy.live_config import Rules, load_rules
 from strategy.phases import tighten
 
@@ -211,5 +212,5 @@ def _offered(before: DaemonConfig, after: DaemonConfig, in_service: str) -> str 
     """
     if after.model_set == before.model_set != CHAMPION:
         return None
-    named = resolve(after.model_set, after.model_sets).name
-    return named if named != in_service else None
+    asked = named(after).name
+    return asked if asked != in_service else None

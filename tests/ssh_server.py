@@ -123,15 +123,11 @@ class SshServer:
 
 
 def _killed(sshd: psutil.Process) -> int:
-    """Kill the sshds below one; what is found in the moment of its birth or end is looked for again."""
-    killed: set[int] = set()
-    while sessions := {child.pid for child in sshd.children(recursive=True) if _serves(child)} - killed:
-        for pid in sessions:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        killed |= sessions
-        time.sleep(0.02)
-    return len(killed)
+    sessions = [child.pid for child in sshd.children(recursive=True) if _serves(child)]
+    for pid in sessions:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return len(sessions)
 
 
 def _serves(process: psutil.Process) -> bool:

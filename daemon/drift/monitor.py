@@ -279,6 +279,9 @@ class Monitor:
             log.exception("asking for a new set failed")
             self._alerts.tell("warning", f"drift: a new set could not be asked for: {error}")
             return
+        if await asyncio.to_thread(rows.turned_away, self._book, run):
+            log.info("a new set was not to be had now (run %s); it is asked for again at the next look", run)
+            return
         self.asked = bar
         await self._note("drift: a new set is asked for", text, WHO, run)
 

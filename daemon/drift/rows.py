@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from daemon.inference import Seen
 from daemon.lifecycle.book import Book
-from daemon.lifecycle.schema import drift, observed
+from daemon.lifecycle.schema import drift, observed, runs
 from market.candles import Floats
 from models.drift.judging import Watched
 from models.drift.reference import outputs_of, stacked
@@ -73,6 +73,13 @@ def newest(book: Book, count: int = 1) -> list[dict[str, object]]:
     """The newest looks, newest first, their bodies read."""
     query = sa.select(drift).order_by(drift.c.id.desc()).limit(count)
     return [row | {"body": json.loads(row["body"])} for row in book.rows(query)]
+
+
+def turned_away(book: Book, run_id: str) -> bool:
+    """Whether a run ended as it was asked for: its row says why, and nothing will come of it."""
+    of = runs.c
+    asked = book.rows(sa.select(of.state, of.asked_ms, of.ended_ms).where(of.id == run_id))
+    return any(row["state"] == "canceled" and row["ended_ms"] == row["asked_ms"] for row in asked)
 
 
 def _listed(values: Floats) -> Listed:

@@ -66,6 +66,12 @@ class Book:
         with self._engine.begin() as db:
             db.execute(sa.delete(table).where(which))
 
+    def together(self, *statements: sa.Executable) -> None:
+        """Write all of it, or nothing."""
+        with self._engine.begin() as db:
+            for statement in statements:
+                db.execute(statement)
+
     def rows(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
         """What a query finds."""
         with self._engine.connect() as db:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from daemon.migrations.database import Database
 
 FILE = "lifecycle.sqlite"
-REVISION = "0001"
+REVISION = "0002"
 
 metadata = sa.MetaData()
 runs = sa.Table(

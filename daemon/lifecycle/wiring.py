@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from daemon.config import Mode
 from daemon.drift.attaching import attached
 from daemon.drift.monitor import Monitor
 from daemon.lifecycle.book import Book
@@ -61,9 +62,10 @@ class Lifecycle:
             log.info("a set that is swapped in stays until the daemon ends: %s", after_a_restart(config))
         retrainer = None
         if history is not None:
+            aging = config.mode is not Mode.SANDBOX  # a replay's market time says nothing about a set's age
             retrainer = Retrainer(
                 config, book, history, daemon.alerts, swapper.offer, lambda: daemon.predictor.id,
-                lambda: daemon.predictor.expires_ms,
+                lambda: daemon.predictor.expires_ms if aging else None,
             )  # fmt: skip
             daemon.verbs |= retrainer.verbs
             daemon.parts["retraining"] = retrainer

@@ -40,8 +40,8 @@ def retrain(path: Path, as_json: bool, who: str | None) -> None:
     \b
     Exit codes: 0 asked for, 1 refused, 3 no daemon is running.
     """
-    reply = ask(path, "retrain", {"who": who} if who else {})
-    click.echo(json.dumps(reply) if as_json else reply["id"])
+    run = ask(path, "retrain", {"who": who} if who else {})["run"]
+    click.echo(json.dumps(run) if as_json else run["id"])
 
 
 @click.group("runs", invoke_without_command=True)
@@ -86,8 +86,8 @@ def cancel(path: Path, as_json: bool, run_id: str, who: str | None) -> None:
     \b
     Exit codes: 0 told, 1 it is over or was offered already, 3 no daemon is running.
     """
-    reply = ask(path, "cancel-run", {"run": run_id} | ({"who": who} if who else {}))
-    click.echo(json.dumps(reply) if as_json else f"{reply['id']}: {reply['state']}")
+    run = ask(path, "cancel-run", {"run": run_id} | ({"who": who} if who else {}))["run"]
+    click.echo(json.dumps(run) if as_json else f"{run['id']}: {run['state']}")
 
 
 @runs.command()

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
-PIECE = 256 * 2**10
+PIECE = 128 * 2**10
 """Bytes read at once."""
 QUIET_S = 5.0
 """A log that says nothing for so long may be of a job that died: it is asked."""

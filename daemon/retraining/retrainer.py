@@ -48,17 +48,25 @@ class Retrainer:
         place = backend(config.retraining, config.state_dir)
         self.coordinator = Coordinator(config, book, place, freshness, alerts, offer, champion)
         self.schedule = Schedule(config.retraining, self.coordinator.runs, self.coordinator.ask, expires, alerts)
+        self._running: asyncio.Task[Any] | None = None
         self.verbs: dict[str, Answer] = {"retrain": self._retrain, "cancel-run": self._cancel}
         """What may be asked over the control socket."""
 
     async def run(self) -> None:
-        """Ask in time and drive what is asked for, until cancelled."""
+        """Ask in time and drive what is asked for, until cancelled or closed."""
+        self._running = asyncio.current_task()
         async with asyncio.TaskGroup() as both:
             both.create_task(self.coordinator.run(), name="coordinator")
             both.create_task(self.schedule.run(), name="schedule")
 
     async def close(self) -> None:
-        """Let go of connections; jobs go on."""
+        """Stop driving, then let go of connections; jobs go on, and so do the rows in the next life.
+
+        In this order, or a step under way would find its line cut, and take that for a failure of its run.
+        """
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
         await self.coordinator.close()
 
     def refuses(self, config: DaemonConfig) -> list[str]:
@@ -89,11 +97,11 @@ class Retrainer:
         asked_by = str(args.get("who") or who)
         run = await self.coordinator.runs.get(await self.coordinator.ask(COMMAND, asked_by))
         assert run is not None
-        return {"error": run.error} if run.refused else run.as_json()
+        return {"error": run.error} if run.refused else {"run": run.as_json()}
 
     async def _cancel(self, verb: str, who: str, args: dict[str, Any]) -> dict[str, Any]:
         try:
             run = await self.coordinator.cancel(str(args.get("run")), str(args.get("who") or who))
         except TransitionError as error:
             return {"error": str(error)}
-        return run.as_json()
+        return {"run": run.as_json()}

@@ -157,8 +157,8 @@ class Runs:
         return await asyncio.to_thread(self._missed, due_ms)
 
     def _add(self, values: dict[str, Any], step: str, text: str) -> None:
-        self.book.insert(schema.runs, **values)
-        self.book.note(step, text, who=values["who"], run_id=values["id"])
+        line = _line(step, text, values["who"], run_id=values["id"])
+        self.book.together(sa.insert(schema.runs).values(**values), line)
 
     def _move(self, run_id: str, state: State, text: str, who: str, values: dict[str, Any]) -> Run:
         with self._turn:  # who cancels and who drives may move a run at the same instant
@@ -166,10 +166,11 @@ class Runs:
             if state not in TRANSITIONS[run.state]:
                 raise TransitionError(f"run {run_id} is {run.state} and cannot become {state}")
             ended = {"ended_ms": now_ms()} if state.over else {}
-            self.book.update(schema.runs, run_id, state=str(state), **ended, **values)
-            moved = self._found(run_id)
-        self.book.note(f"run {state}", text, who=who, run_id=run_id, set_id=moved.set_id)
-        return moved
+            set_id = values.get("set_id", run.set_id)
+            row = sa.update(schema.runs).where(schema.runs.c.id == run_id)
+            line = _line(f"run {state}", text, who, run_id=run_id, set_id=set_id)
+            self.book.together(row.values(state=str(state), **ended, **values), line)
+            return self._found(run_id)
 
     def _set(self, run_id: str, values: dict[str, Any]) -> Run:
         self.book.update(schema.runs, run_id, **values)
@@ -186,6 +187,11 @@ class Runs:
         earlier = sa.select(audit.id).where(audit.at_ms < due_ms).limit(1)
         later = sa.select(runs.id).where(runs.cause == "schedule", runs.asked_ms >= due_ms).limit(1)
         return bool(self.book.rows(earlier)) and not self.book.rows(later)
+
+
+def _line(step: str, text: str, who: str, **about: Any) -> sa.Insert:
+    """A line of the audit that is written with what it tells of."""
+    return sa.insert(schema.audit).values(at_ms=now_ms(), who=who, step=step, text=text, **about)
 
 
 def find(book: Book, run_id: str) -> Run | None:

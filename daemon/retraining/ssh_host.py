@@ -23,8 +23,8 @@ from models.jobs.folder import FULL, FULL_BYTES
 
 SILENCES = 3
 """So many questions without an answer, and the line is taken for dead."""
-PIECE = 4 * 2**20
-"""Bytes of a file sent or fetched at once."""
+PIECE = 192 * 2**10
+"""Bytes of a file sent or fetched at once: one request, so that a cut is one error."""
 _UNREACHABLE = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN)
 
 

@@ -21,6 +21,7 @@ from daemon.retraining.job_folders import appended, inputs_folder, jobs_folder, 
 from daemon.retraining.runs import Run, Runs, State, now_ms
 from daemon.retraining.setback import Setback
 from market.backoff import Backoff
+from models import trials
 from models.jobs.folder import JobError, prepare, request_of
 from models.jobs.request import LOG, REQUEST, SETS, Training
 
@@ -93,13 +94,16 @@ class Steps:
         config, spec = self.config, self.config.spec
         if not spec.is_file():
             raise Setback(f"{spec}: no such file; see retraining.spec", lasting=True)
-        files = (*prepared.data, prepared.funding, prepared.companion, spec)
+        ledger = self._store / trials.FILE
+        counted = ledger if ledger.is_file() else None
+        files = (*prepared.data, prepared.funding, prepared.companion, spec, counted)
         try:
             work = Training(
                 spec=spec.name, data=tuple(path.name for path in prepared.data),
                 funding=prepared.funding and prepared.funding.name,
                 companion=prepared.companion and prepared.companion.name,
                 executor=config.executor, workers=config.workers, device=config.device, parent=self._champion(),
+                trials=counted and counted.name,
             )  # fmt: skip
             named = {path.name: path for path in files if path is not None}
             job = prepare(self._jobs, run.id, run.who, work, named, config.timeout_s)
@@ -209,6 +213,11 @@ class Steps:
         await self._turn(run)
         async with asyncio.timeout(STATUS_S):
             await self._backend.cancel(run.id)
+        if run.submitted_ms is not None:  # its last words, as it ends
+            follow = asyncio.create_task(self._follow(run), name=f"log of {run.id}")
+            await asyncio.wait({follow}, timeout=LAST_WORDS_S)
+            follow.cancel()
+            await asyncio.gather(follow, return_exceptions=True)
         return await self._runs.move(run.id, State.CANCELED, "the job was told")
 
     async def _told_to_end(self, run: Run) -> None:

@@ -20,6 +20,7 @@ from daemon.inference import Answer
 from daemon.lifecycle.book import Book
 from daemon.swapping.fitness import arrived, misfits
 from daemon.swapping.judging import Judge, Refused
+from daemon.swapping.memory import give_back
 from daemon.swapping.naming import after_a_restart
 from daemon.swapping.pulse import Pulse
 from daemon.swapping.rows import Swap, Swaps
@@ -279,6 +280,7 @@ class Swapper:
         if swap.over:
             self._service.lift_shadow()
             self._loaded, self._verified = {}, None
+            await asyncio.to_thread(give_back)
 
     # the work of each stage
 

@@ -37,11 +37,21 @@ OnFrame = Callable[[bool, Any], None]
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """What an API key may do."""
+    """What an API key may do.
+
+    Attributes
+    ----------
+    transfer : bool
+        Whether it may move money between accounts of the owner's.
+    days_left : int or None
+        Days until it ends; None if it does not, or the exchange does not tell.
+    """
 
     trade: bool
     withdraw: bool
     bound_to_address: bool
+    transfer: bool = False
+    days_left: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

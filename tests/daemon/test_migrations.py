@@ -115,7 +115,7 @@ def test_a_newer_file_is_refused_and_none_is_touched(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / lifecycle.FILE)) as book, book:
         book.execute("UPDATE alembic_version SET version_num = '0099'")
     before = path.read_bytes()
-    with pytest.raises(MigrationError, match=r"newer version \(99, this one reads 1\); upgrade the program"):
+    with pytest.raises(MigrationError, match=r"newer version \(99, this one reads 2\); upgrade the program"):
         upgrade_all(tmp_path)
     assert path.read_bytes() == before
     with pytest.raises(MigrationError, match="newer version"):

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -496,18 +495,6 @@ def test_an_exchange_that_restarts_under_it_is_noticed_and_traded_on(
     assert len(state["stops"]) == len(state["positions"])
     daemon.process.send_signal(signal.SIGTERM)
     assert daemon.wait()[0] == 0
-
-
-def test_the_doctor_finds_what_is_wrong_before_it_hurts(exchange: Exchange, configure: Configure) -> None:
-    place = exchange(warmup=10, bars=10)
-    found: list[dict[str, Any]] = json.loads(command("doctor", configure(place.url), "--json").stdout)
-    assert {f["what"] for f in found if f["good"]} == {
-        "configuration", "model set", "state directory", "alerts", "exchange", "clock", "key", "stops", "account",
-    }  # fmt: skip
-    place.stop()
-    ended = command("doctor", configure(place.url))
-    assert ended.exit_code == 1
-    assert "cannot be reached" in ended.stdout
 
 
 async def _cancel_stops(place: LocalExchange) -> None:

@@ -150,6 +150,7 @@ def test_a_backup_from_before_the_position_takes_it_over_and_doubles_nothing(
     second = start(config)
     until(lambda: place.state()["listening"], "the second life listening")
     until(lambda: protected(second), "the stop read back")
+    until(lambda: len(place.state()["stops"]) == 1, "one stop, whether the old one or another in its place")
     now = place.state()
     assert now["positions"] == held["positions"]
     assert [stop["quantity"] for stop in now["stops"]] == [stop["quantity"] for stop in held["stops"]]

@@ -98,6 +98,7 @@ class Binance(Venue):
             trade=yes(row["enableFutures"]),
             withdraw=yes(row["enableWithdrawals"]),
             bound_to_address=yes(row["ipRestrict"]),
+            transfer=yes(row["enableInternalTransfer"]) or yes(row["permitsUniversalTransfer"]),
         )
 
     async def modes(self) -> Modes:

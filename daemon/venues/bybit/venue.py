@@ -107,10 +107,13 @@ class Bybit(Venue):
         key = (await self.gateway.call("privateGetV5UserQueryApi"))["result"]
         may = row(key["permissions"])
         trades = {"Order", "Position"} <= set(may.get("ContractTrade") or ()) or bool(may.get("Derivatives"))
+        wallet, left = listed(may.get("Wallet") or []), key.get("deadlineDay")
         return Permissions(
             trade=whole(key["readOnly"]) == 0 and trades,
-            withdraw="Withdraw" in listed(may.get("Wallet") or []),
+            withdraw="Withdraw" in wallet,
             bound_to_address=bool(listed(key["ips"])) and "*" not in key["ips"],
+            transfer=bool({"AccountTransfer", "SubMemberTransfer", "SubMemberTransferList"} & set(wallet)),
+            days_left=None if left is None else whole(left),
         )
 
     async def modes(self) -> Modes:

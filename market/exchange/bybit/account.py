@@ -72,6 +72,10 @@ def switch_isolated(venue: Venue, params: Params) -> Result:
     raise Ret(UNIFIED_ONLY, "The API cannot be accessed by unified account users.")
 
 
+KEY_DAYS = 90
+"""How long a key that is bound to no address lasts."""
+
+
 def key_info(venue: Venue, params: Params) -> Result:
     """What the API key that asks may do."""
     may = venue.permissions
@@ -91,6 +95,7 @@ def key_info(venue: Venue, params: Params) -> Result:
             "Exchange": [],
         },
         "ips": ["127.0.0.1"] if may.ip_restricted else ["*"],
+        **({} if may.ip_restricted else {"deadlineDay": KEY_DAYS}),
         "type": 1,
         "unified": 0,
         "uta": 1,

@@ -17,6 +17,7 @@ from daemon.drift.monitor import Monitor
 from daemon.events import DriftJudged, DriftLevel
 from daemon.inference import Seen
 from daemon.lifecycle.book import Book
+from daemon.lifecycle.schema import runs
 from models.modelset import ModelSet, save
 from models.prediction import Prediction
 from tests.models.drift_world import HOUR, World
@@ -136,6 +137,25 @@ async def test_constant_answers_shrink_then_stop_then_ask_once(
         steps = [row["step"] for row in watch.book.audited()]
         assert steps.count("drift: a new set is asked for") == 2
         assert {"drift: shrink", "drift: stop", "drift: retrain"} <= set(steps)
+
+
+async def test_a_run_that_is_turned_away_is_asked_for_again_at_the_next_look(
+    world: World, model_set: ModelSet, tmp_path: Path
+) -> None:
+    asked = 0
+
+    async def ask(cause: str, who: str) -> str:
+        nonlocal asked
+        asked += 1
+        state = {"state": "canceled", "ended_ms": 1} if asked < 3 else {"state": "asked"}
+        watch.book.insert(runs, id=f"run-{asked}", cause=cause, who=who, asked_ms=1, **state)
+        return f"run-{asked}"
+
+    async with watching(world, model_set, tmp_path, ask=ask) as watch:
+        await watch.candles(24)
+        await watch.candles(72, stuck)
+        assert asked == 3, "twice turned away, then taken, then none for the pause"
+        assert watch.monitor.asked is not None
 
 
 async def test_missing_answers_stop_entries_and_ask_for_no_set(

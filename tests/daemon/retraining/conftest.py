@@ -96,7 +96,8 @@ class Lives:
 
     def log(self, run_id: str) -> str:
         """What is kept here of a job's log."""
-        return (self.coordinator.jobs / run_id / "log").read_text()
+        log = self.coordinator.jobs / run_id / "log"
+        return log.read_text() if log.exists() else ""
 
     def told(self) -> str:
         """Every alert."""

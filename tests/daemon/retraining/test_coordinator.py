@@ -47,8 +47,9 @@ async def test_a_run_goes_from_the_asking_to_the_offer_and_every_step_is_in_the_
     assert rows[0]["who"] == "alice"
 
 
-async def test_the_request_names_every_input_with_its_hash_and_the_set_it_replaces(lives: Make) -> None:
+async def test_the_request_names_every_input_with_its_hash_and_the_set_it_replaces(lives: Make, tmp_path: Path) -> None:
     life = lives(timeout_s=77, workers=2)
+    (tmp_path / "models" / "sets" / "trials.jsonl").write_text("")
     run_id = await life.start().ask("command", "alice")
     run = await life.ends(run_id)
     job = life.coordinator.jobs / run_id
@@ -56,11 +57,12 @@ async def test_the_request_names_every_input_with_its_hash_and_the_set_it_replac
     assert isinstance(request.work, Training)
     assert (request.who, request.timeout_s, request.work.parent) == ("alice", 77, "the-champion")
     assert (request.work.spec, request.work.data, request.work.workers) == ("spec.yaml", ("BTCUSDT-um-1h.parquet",), 2)
+    assert request.work.trials == "trials.jsonl", "trials are counted across retrains"
     assert request.inputs == {file.name: sha256(file) for file in (job / "inputs").iterdir()}
     assert json.loads(run.inputs or "") == request.inputs
 
 
-async def test_a_second_run_is_refused_in_a_row_that_says_so(lives: Make) -> None:
+async def test_40_a_second_run_is_refused_in_a_row_that_says_so(lives: Make) -> None:
     life = lives()
     place_of(life).work = "sleep 60"
     first = await life.start().ask("schedule", "schedule")

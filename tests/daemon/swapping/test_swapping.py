@@ -7,6 +7,7 @@ from itertools import groupby
 from daemon.swapping.rows import Swap
 from models.modelset import CHAMPION, save
 from tests.daemon.conftest import until
+from tests.daemon.journal_replay import differences
 from tests.daemon.swapping.world import HOUR_MS, World
 from tests.models.small_sets import Market
 
@@ -41,7 +42,7 @@ async def test_a_set_comes_into_service_between_two_candles_and_none_is_missed(w
 
 async def test_38_a_position_keeps_its_stop_leverage_and_longest_holding_through_a_swap(world: World) -> None:
     rules = {"exit": {"long": 0.0, "short": 0.0, "max_hold_bars": None}}
-    async with world.life(rules=rules) as life:
+    async with world.life(rules=rules, model_set=world.store.champion) as life:
         await life.play(2)
         engine = life.daemon.engine
         assert engine is not None
@@ -70,6 +71,7 @@ async def test_38_a_position_keeps_its_stop_leverage_and_longest_holding_through
                 break
         assert opened is not None
         assert opened.max_hold_bars == 3, "the next one is the new set's"
+    assert list(differences(world.folder / "daemon.yaml")) == [], "and the journal replays, swap and all"
 
 
 async def test_an_operator_rolls_back_to_the_set_before(world: World) -> None:

@@ -23,9 +23,8 @@ BAR = 1_700_000_000_000 // HOUR.ms * HOUR.ms
 
 def answer(at: int, p: float | None, refusal: str = "", taken_ms: float = 5, horizons: Any = ()) -> Answer:
     outlook = None if p is None else Outlook(p, 1 - p, 1)
-    return Answer(
-        PredictionReady(BAR + at * HOUR.ms, (Opinion("BTCUSDT", outlook, refusal, horizons),), "id"), taken_ms
-    )
+    opinion = Opinion("BTCUSDT", outlook, refusal, horizons)
+    return Answer(PredictionReady(BAR + at * HOUR.ms, (opinion,), "id"), taken_ms, {})
 
 
 async def test_a_set_that_decays_is_rolled_back_by_its_labels(world: World) -> None:
@@ -131,7 +130,7 @@ def test_labels_are_scored_as_the_sets_own_were_made(made: Made, known: Market) 
     start = int(candles.open_time[100])
     for n in range(30):
         said = PredictionReady(start + n * HOUR.ms, (Opinion("BTCUSDT", None, "", ((5, 0.9, 0.2),)),), "id")
-        watch.take(Answer(said, 1))
+        watch.take(Answer(said, 1, {}))
     rows = np.arange(100, 125)
     gain = candles.close[rows + 5] / candles.close[rows] - 1
     wanted = np.mean((0.9 - (gain > 0.0015)) ** 2) / 2 + np.mean((0.2 - (-gain > 0.0015)) ** 2) / 2
