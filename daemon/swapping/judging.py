@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from daemon.config import DaemonConfig
+from daemon.retraining.job_folders import tidy
 from daemon.swapping.rows import Swap
 from models import promotion, verdicts
 from models.jobs import folder as jobs
@@ -26,6 +27,8 @@ from models.verdicts import GATE_FILE
 log = logging.getLogger("daemon.judging")
 
 POLL_S = 1.0
+KEPT = 3
+"""Jobs whose inputs are kept, to be looked at again; each is a copy of the history."""
 FRESH = "history"
 """Folder beside the jobs in which fresh data is put before it is copied into one."""
 
@@ -48,6 +51,9 @@ class History(Protocol):
 
 Prepare = Callable[[Path], Awaitable[History]]
 """Puts fresh data into a folder."""
+
+
+_TAKES = {"unit": "regimen-backtest.path", "systemd": "the user's systemd", "process": "python -m backtest"}
 
 
 class Refused(Exception):
@@ -99,6 +105,7 @@ class Judge:
             )
         job = await self._job(candidate, swap, lacking)
         await self._carried_out(job)
+        await asyncio.to_thread(tidy, self._jobs, KEPT)
         try:
             return await asyncio.to_thread(self._standing, candidate)
         except PromotionRefused as refusal:
@@ -154,10 +161,14 @@ class Judge:
 
     async def _carried_out(self, job: Path) -> None:
         """Have the job carried out, and wait until it is over; one that runs since a former life is waited for."""
-        how = self._config.swapping.supervision
+        how, patience_s = self._config.swapping.supervision, self._config.swapping.judging_s
+        began = time.monotonic()
         try:
             await asyncio.to_thread(supervision.start, job, how)
-            while not (await asyncio.to_thread(supervision.state, job)).over:  # noqa: ASYNC110 (another process)
+            while not (state := await asyncio.to_thread(supervision.state, job)).over:
+                if state.phase == "waiting" and time.monotonic() - began > patience_s:
+                    await asyncio.to_thread(supervision.cancel, job)
+                    raise Refused(f"nobody took up its judgement within {patience_s} s; see whether {_TAKES[how]} runs")
                 await asyncio.sleep(POLL_S)
         except jobs.JobError as error:
             raise Refused(f"it cannot be judged: {error}") from error

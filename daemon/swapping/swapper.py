@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from daemon.alerts import Alerts
-from daemon.commands import Command, RecordTrade
+from daemon.commands import Command, RecordDecisions, RecordTrade
 from daemon.config import DaemonConfig
-from daemon.events import Event
+from daemon.events import Event, PredictionReady
 from daemon.inference import Answer
 from daemon.lifecycle.book import Book
 from daemon.swapping.fitness import arrived, misfits
@@ -48,6 +49,8 @@ class Swapper:
 
     Attributes
     ----------
+    config : DaemonConfig
+        What it goes by now.
     current : Swap or None
         The way under way.
     on_swapped : list of callable
@@ -59,14 +62,15 @@ class Swapper:
     ) -> None:
         self.current: Swap | None = None
         self.on_swapped: list[Swapped] = []
-        self._config, self._profile, self._service, self._judge, self._alerts = config, profile, service, judge, alerts
+        self.config, self._profile, self._service, self._judge, self._alerts = config, profile, service, judge, alerts
         self._swaps = Swaps(book)
         self._store = config.model_sets / "sets"
         self._answers: asyncio.Queue[Answer] = asyncio.Queue()
         self._trades: deque[Trade] = deque()
         self._wake, self._turn = asyncio.Event(), asyncio.Lock()
         self._work: asyncio.Task[tuple[Stage, str]] | None = None
-        self._cut_reason: str | None = None
+        self._cuts: dict[int, str] = {}
+        """Ways that an operator ends, and why; each counts at the next step, whatever the work makes of it."""
         self._verified: ModelSet | None = None
         self._loaded: dict[str, Predictor] = {}
         """Sets beside the one in service that are open: the candidate, and the one to go back to."""
@@ -89,6 +93,8 @@ class Swapper:
             Why to do without a verdict of the gate.
         """
         async with self._turn:
+            if run_id is not None and (known := await asyncio.to_thread(self._swaps.of_run, run_id)) is not None:
+                return known  # a run brings one set once: one that was taken out does not come again by itself
             for swap in await self._open():
                 if swap.set_id == set_id and swap.forced == (force is not None):
                     return swap  # asked twice: a run that was taken up again offers again
@@ -104,10 +110,12 @@ class Swapper:
         Raises
         ------
         Refused
-            If nobody knows which set that was.
+            If nobody knows which set that was, or one is being swapped in at this moment.
         """
         async with self._turn:
             serving = self._service.predictor.id
+            if self.current is not None and self.current.stage is Stage.SWAPPING:
+                raise Refused(f"{self.current.set_id} is being swapped in at this moment: ask again once it answers")
             swap = self.current
             if swap is None or swap.set_id != serving or swap.stage is not Stage.WATCHED:
                 swap = await asyncio.to_thread(self._swaps.brought, serving) or await self._promoted(serving, who)
@@ -116,11 +124,11 @@ class Swapper:
             if self.current is not None and self.current.id == swap.id:
                 swap = self.current
             why = f"rolled back by {who}" + (f": {reason}" if reason else "")
-            if self.current is not None and not TABLE[self.current.stage].in_service:
-                self._cut(f"ended by {who}, who rolls back {serving}")
+            if self.current is not None and not self.current.over and not TABLE[self.current.stage].in_service:
+                self._cut(self.current, f"ended by {who}, who rolls back {serving}")
             swap.body["asked_back"] = who
             if self.current is swap and swap.stage is Stage.WATCHED:
-                self._cut(why)
+                self._cut(swap, why)
             elif swap.stage is not Stage.RETURNING:
                 await asyncio.to_thread(self._swaps.enter, swap, Stage.RETURNING, why)
             self._wake.set()
@@ -141,7 +149,7 @@ class Swapper:
         swap = self.current
         if swap is None:
             return None
-        told = {Stage.SHADOW: self._config.swapping.shadow.candles, Stage.WATCHED: self._config.swapping.watch.candles}
+        told = {Stage.SHADOW: self.config.swapping.shadow.candles, Stage.WATCHED: self.config.swapping.watch.candles}
         of = told.get(swap.stage)
         return {
             "set": swap.set_id,
@@ -156,8 +164,10 @@ class Swapper:
         return [swap.as_dict() for swap in await asyncio.to_thread(self._swaps.newest, count)]
 
     def stepped(self, event: Event, commands: Sequence[Command]) -> None:
-        """Note closed trades; called for every step of the loop."""
+        """Note closed trades, and candles that were decided without an answer; called for every step of the loop."""
         for command in commands:
+            if isinstance(command, RecordDecisions) and not isinstance(event, PredictionReady):
+                self._answers.put_nowait(self._service.silence(command.bar))
             if isinstance(command, RecordTrade):
                 self._trades.append(command.trade)
 
@@ -169,7 +179,7 @@ class Swapper:
 
     def take_up(self, config: DaemonConfig) -> None:
         """Go by another section; a stage under way ends by the old one."""
-        self._config = config
+        self.config = config
         self._judge.take_up(config)
 
     # the way
@@ -194,14 +204,19 @@ class Swapper:
                 tries += 1
                 log.exception("a swap stumbled")
                 self._alerts.tell("warning", f"the swap stumbles: {type(error).__name__}: {error}; trading goes on")
-                if tries >= TRIES and swap is not None and Stage.REFUSED in TABLE[swap.stage].leads_to:
-                    await self._gave_up(swap, f"given up after {tries} failures, the last: {error}")
-                    tries = 0
+                if tries >= TRIES and swap is not None:
+                    await self._gave_up(swap, error)
+                    tries = 0 if swap.over else tries
                 await asyncio.sleep(PAUSE_S)
 
-    async def _gave_up(self, swap: Swap, reason: str) -> None:
+    async def _gave_up(self, swap: Swap, error: Exception) -> None:
+        """End a way whose work fails again and again; a set that answers stays watched, or is told to be stuck."""
+        serving = self._service.predictor.id == swap.set_id
         try:
-            await self._enter(swap, Stage.REFUSED, reason)
+            if swap.stage is Stage.RETURNING and serving:
+                await self._enter(swap, *self._no_way_back(swap, error))
+            elif Stage.REFUSED in TABLE[swap.stage].leads_to and not serving:
+                await self._enter(swap, Stage.REFUSED, f"given up after {TRIES} failures, the last: {error}")
         except Exception:
             log.exception("and that could not be written down")
 
@@ -245,29 +260,32 @@ class Swapper:
             Stage.WATCHED: self._watch,
             Stage.RETURNING: self._return,
         }
-        work = self._work = asyncio.create_task(_done(works[swap.stage](swap)), name=f"swap {swap.stage}")
-        try:
-            then, reason = await work
-        except (Refused, ModelSetError, PromotionRefused) as refusal:
-            if Stage.REFUSED not in TABLE[swap.stage].leads_to:
-                raise
-            then, reason = Stage.REFUSED, str(refusal)
-        except asyncio.CancelledError:
-            work.cancel()
-            if self._cut_reason is None:
-                raise
-            then = Stage.RETURNING if swap.stage is Stage.WATCHED else Stage.REFUSED
-            reason, self._cut_reason = self._cut_reason, None
-            if swap.stage is Stage.JUDGING:
-                await self._judge.cancel(swap)
-        finally:
-            self._work = None
-        await self._enter(swap, then, reason)
+        then, reason = swap.stage, ""
+        if swap.id not in self._cuts:
+            work = self._work = asyncio.create_task(_done(works[swap.stage](swap)), name=f"swap {swap.stage}")
+            try:
+                then, reason = await work
+            except (Refused, ModelSetError, PromotionRefused) as refusal:
+                if Stage.REFUSED not in TABLE[swap.stage].leads_to:
+                    raise
+                then, reason = Stage.REFUSED, str(refusal)
+            except asyncio.CancelledError:
+                work.cancel()
+                if swap.id not in self._cuts or _ending():
+                    raise
+            finally:
+                self._work = None
+        async with self._turn:  # a rollback comes before a step or after it, never beside it
+            if (why := self._cuts.pop(swap.id, None)) is not None:
+                then, reason = Stage.RETURNING if swap.stage is Stage.WATCHED else Stage.REFUSED, why
+                if swap.stage is Stage.JUDGING:
+                    await self._judge.cancel(swap)
+            await self._enter(swap, then, reason)
 
-    def _cut(self, reason: str) -> None:
-        """End the work under way, which an operator's rollback makes needless."""
+    def _cut(self, swap: Swap, reason: str) -> None:
+        """End the way under way, which an operator's rollback makes needless."""
+        self._cuts[swap.id] = reason
         if self._work is not None:
-            self._cut_reason = reason
             self._work.cancel()
 
     async def _enter(self, swap: Swap, then: Stage, reason: str) -> None:
@@ -294,7 +312,7 @@ class Swapper:
 
     async def _fit(self, swap: Swap) -> tuple[Stage, str]:
         found, served = await self._set(swap), self._service.predictor.manifest
-        if against := misfits(found.manifest, self._config, self._profile, served):
+        if against := misfits(found.manifest, self.config, self._profile, served):
             raise Refused("; ".join(against))
         return Stage.JUDGING, "it fits what is traded here"
 
@@ -314,7 +332,7 @@ class Swapper:
         return Stage.SHADOW, f"{len(opened.providers)} members on {where}, {golden}"
 
     async def _shadow(self, swap: Swap) -> tuple[Stage, str]:
-        limits, opened = self._config.swapping, await self._opened(swap)
+        limits, opened = self.config.swapping, await self._opened(swap)
         pulse = Pulse(limits.alive, limits.shadow.candles, swap.body.get("shadow"))
         swap.body["shadow"] = pulse.kept
         await self._service.make_room(opened)
@@ -346,6 +364,7 @@ class Swapper:
     async def _swap(self, swap: Swap) -> tuple[Stage, str]:
         if self._service.predictor.id != swap.set_id:
             opened = await self._opened(swap)
+            await self._service.make_room(opened)  # a life that began since the shadow holds less
             await self._point(swap)
             before = self._service.predictor
             self._loaded[before.id] = before  # to go back to at once
@@ -356,7 +375,7 @@ class Swapper:
         swap.body["equity"] = self._service.equity
         self._tell_swapped()
         self._alerts.tell("info", f"model set {swap.set_id} answers in the place of {swap.previous}")
-        return Stage.WATCHED, f"it answers in the place of {swap.previous}; {after_a_restart(self._config)}"
+        return Stage.WATCHED, f"it answers in the place of {swap.previous}; {after_a_restart(self.config)}"
 
     async def _point(self, swap: Swap) -> None:
         """The champion pointer, with its line in the log of promotions; who pointed before is kept for going back."""
@@ -377,14 +396,16 @@ class Swapper:
     async def _watch(self, swap: Swap) -> tuple[Stage, str]:
         if self._service.predictor.id != swap.set_id:
             return Stage.LEFT, f"{self._service.predictor.id} answers since the last start"
-        limits = self._config.swapping
+        limits = self.config.swapping
         manifest = self._service.predictor.manifest
         watch = Watch(limits, manifest, self._service.candles, swap.body.get("equity", 0), swap.body.get("watch"))
         swap.body["watch"] = watch.kept
+        last = -1
         while swap.candles < limits.watch.candles:
             answer = await self._answers.get()
-            if answer.said.model_set != swap.set_id:
-                continue
+            if answer.said.model_set != swap.set_id or answer.said.bar <= last:
+                continue  # another set's, or one that came after it was given up
+            last = answer.said.bar
             watch.take(answer)
             watch.traded(self._drained())
             swap.candles += 1
@@ -401,9 +422,7 @@ class Swapper:
         try:
             before = await self._before(swap)
         except ModelSetError as error:
-            told = f"{swap.previous} cannot be opened, and {swap.set_id} goes on: {error}"
-            self._alerts.tell("critical", told)
-            return Stage.KEPT, told
+            return self._no_way_back(swap, error)
         reason, who = swap.reason, str(swap.body.get("asked_back", "the watcher"))
         if await asyncio.to_thread(pointed, CHAMPION, self._store) == swap.set_id:
             to = swap.body.get("champion_before")
@@ -415,7 +434,22 @@ class Swapper:
         if serving != swap.previous:
             await self._service.swap(before, reason)
             self._tell_swapped()
-        return Stage.ROLLED_BACK, f"{swap.previous} answers again; {reason}; {after_a_restart(self._config)}"
+        await self._service.make_room(before)  # a life that began with the other set may hold less than it reads
+        if before.expires_ms <= time.time_ns() // 1_000_000:
+            reason += f"; it expired at {before.manifest.expires}: where that counts, nothing is entered"
+            self._alerts.tell(
+                "critical", f"model set {before.id} answers again, and expired at {before.manifest.expires}"
+            )
+        return Stage.ROLLED_BACK, f"{swap.previous} answers again; {reason}; {after_a_restart(self.config)}"
+
+    def _no_way_back(self, swap: Swap, error: Exception) -> tuple[Stage, str]:
+        """The set goes on, since positions want one that answers; where the watch found it bad, it enters nothing."""
+        told = f"{swap.previous} cannot be opened, and {swap.set_id} goes on: {error}"
+        if "asked_back" not in swap.body:
+            self._service.pause(f"the watch of {swap.set_id}")
+            told += "; nothing is entered until you resume"
+        self._alerts.tell("critical", told)
+        return Stage.KEPT, told
 
     async def _before(self, swap: Swap) -> Predictor:
         """The set to go back to, which is open still unless this life began after the swap."""
@@ -430,7 +464,7 @@ class Swapper:
     async def _set(self, swap: Swap) -> ModelSet:
         """The set, verified; read again only in another life."""
         if self._verified is None or self._verified.id != swap.set_id:
-            self._verified = await asyncio.to_thread(arrived, swap.set_id, self._config.model_sets)
+            self._verified = await asyncio.to_thread(arrived, swap.set_id, self.config.model_sets)
         return self._verified
 
     async def _opened(self, swap: Swap) -> Predictor:
@@ -442,8 +476,8 @@ class Swapper:
     def _open_set(self, set_id: str) -> Predictor:
         found = self._verified
         if found is None or found.id != set_id:
-            found = arrived(set_id, self._config.model_sets)
-        return Predictor.load(found, self._config.provider)
+            found = arrived(set_id, self.config.model_sets)
+        return Predictor.load(found, self.config.provider)
 
     # hearing
 
@@ -460,6 +494,12 @@ class Swapper:
         trades = list(self._trades)
         self._trades.clear()
         return trades
+
+
+def _ending() -> bool:
+    """Whether who drives is being ended itself."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _done(work: Awaitable[tuple[Stage, str]]) -> tuple[Stage, str]:
