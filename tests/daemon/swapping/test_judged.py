@@ -86,7 +86,7 @@ def test_the_commands_ask_for_swaps_and_show_every_step(world: World) -> None:
         said = command("swap", config, second.id, "--json")
         assert said.exit_code == 0, said.output
         assert json.loads(said.output)["stage"] == "incoming"
-        until(lambda: json.loads(command("status", config, "--json").output)["swap"], "the status telling of the swap")
+        until(lambda: json.loads(command("status", config, "--json").output)["swap"], "the swap taken up")
         played_until("kept")
         back = command("rollback", config, "--wait", "30", "--reason", "tried it")
         assert (back.exit_code, "rolled back" in back.output) == (0, True), back.output
