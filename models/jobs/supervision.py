@@ -152,7 +152,13 @@ def pending(jobs: Path, module: str) -> Iterator[str]:
     Told to end by another than `cancel`, it begins no further job: the machine is shutting down.
     """
     tried: set[Path] = set()
-    while fresh := [folder for folder in _waiting(jobs) if _module(folder) == module and folder not in tried]:
+    while True:
+        # looked at first: a note that is left while the folders are looked at is of a job that has not been seen
+        notes = _notes(jobs)
+        waiting = _waiting(jobs)
+        fresh = [folder for folder in waiting if _module(folder) == module and folder not in tried]
+        if not fresh:
+            break
         for folder in fresh:
             tried.add(folder)
             try:
@@ -163,10 +169,15 @@ def pending(jobs: Path, module: str) -> Iterator[str]:
             yield f"job {folder.name}: {result.outcome} {result.text.partition(chr(10))[0]}".strip()
             if result.outcome == "canceled" and not (folder / CANCEL).exists():
                 return
-    left = {folder.name for folder in _waiting(jobs) if _module(folder) not in (module, None)}
-    for note in (jobs / WAITING).iterdir() if (jobs / WAITING).is_dir() else ():
+    left = {folder.name for folder in waiting if _module(folder) not in (module, None)}
+    for note in notes:
         if note.name not in left:
             note.unlink(missing_ok=True)
+
+
+def _notes(jobs: Path) -> list[Path]:
+    """What a path unit sees."""
+    return list((jobs / WAITING).iterdir()) if (jobs / WAITING).is_dir() else []
 
 
 def _waiting(jobs: Path) -> list[Path]:
