@@ -26,6 +26,10 @@ from models.verdicts import GATE_FILE
 log = logging.getLogger("daemon.judging")
 
 POLL_S = 1.0
+GRACE_S = 600.0
+"""Beyond its time-out a judgement is given so long to be begun and seen as ended."""
+KEPT = 10
+"""Judgements whose folders, with the history that they were made on, stay."""
 FRESH = "history"
 """Folder beside the jobs in which fresh data is put before it is copied into one."""
 
@@ -130,6 +134,7 @@ class Judge:
         if self._prepare is None:
             raise Refused(f"{lacking}. This daemon has no history to judge by itself: it has no section retraining")
         fresh = self._jobs / f"{name}.{FRESH}"
+        await asyncio.to_thread(jobs.prune, self._jobs, KEPT - 1)
         try:
             found = await self._prepare(fresh)
             return await asyncio.to_thread(self._made, name, candidate, swap, found)
@@ -157,7 +162,14 @@ class Judge:
         how = self._config.swapping.supervision
         try:
             await asyncio.to_thread(supervision.start, job, how)
-            while not (await asyncio.to_thread(supervision.state, job)).over:  # noqa: ASYNC110 (another process)
+            deadline = time.monotonic() + self._config.swapping.judging_s + GRACE_S
+            while not (state := await asyncio.to_thread(supervision.state, job)).over:
+                if time.monotonic() > deadline:
+                    await asyncio.to_thread(supervision.cancel, job)
+                    raise Refused(
+                        f"the judgement is {state.phase} long after its time; supervised by `{how}`, is there somebody "
+                        "who begins it? See `python -m daemon doctor`"
+                    )
                 await asyncio.sleep(POLL_S)
         except jobs.JobError as error:
             raise Refused(f"it cannot be judged: {error}") from error
