@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Protocol
 
 from daemon.config import DaemonConfig
-from daemon.retraining.job_folders import tidy
 from daemon.swapping.rows import Swap
 from models import promotion, verdicts
 from models.jobs import folder as jobs
@@ -27,8 +26,8 @@ from models.verdicts import GATE_FILE
 log = logging.getLogger("daemon.judging")
 
 POLL_S = 1.0
-KEPT = 3
-"""Jobs whose inputs are kept, to be looked at again; each is a copy of the history."""
+KEPT = 10
+"""Judgements whose folders, with the history that they were made on, stay."""
 FRESH = "history"
 """Folder beside the jobs in which fresh data is put before it is copied into one."""
 
@@ -105,7 +104,6 @@ class Judge:
             )
         job = await self._job(candidate, swap, lacking)
         await self._carried_out(job)
-        await asyncio.to_thread(tidy, self._jobs, KEPT)
         try:
             return await asyncio.to_thread(self._standing, candidate)
         except PromotionRefused as refusal:
@@ -137,6 +135,7 @@ class Judge:
         if self._prepare is None:
             raise Refused(f"{lacking}. This daemon has no history to judge by itself: it has no section retraining")
         fresh = self._jobs / f"{name}.{FRESH}"
+        await asyncio.to_thread(jobs.prune, self._jobs, KEPT - 1)
         try:
             found = await self._prepare(fresh)
             return await asyncio.to_thread(self._made, name, candidate, swap, found)
