@@ -108,6 +108,7 @@ def show(table: Sequence[Row], console: Console) -> None:
 def write(table: Sequence[Row], folder: Path) -> None:
     """Write the page and its JSON."""
     told = [row.as_json() for row in table]
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "faults.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / "faults.md").write_text(page(table), encoding="utf-8")
 
