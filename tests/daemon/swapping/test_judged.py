@@ -111,13 +111,12 @@ def test_the_commands_ask_for_swaps_and_show_every_step(world: World) -> None:
 async def test_a_judgement_that_nobody_begins_is_given_up_and_old_ones_make_room(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(judging, "GRACE_S", 0.0)
     monkeypatch.setattr(judging, "KEPT", 2)
     config = load_config(world.configure(swapping={"supervision": "unit", "judging_s": 1}))
     judge = Judge(config, fresh)
     second = world.store.add()
     for _ in range(3):
-        with pytest.raises(Refused, match="the judgement is waiting long after its time"):
+        with pytest.raises(Refused, match="nobody took up its judgement within 1 s"):
             await judge.judge(second, world.left(Swap(0, second.id, "somebody")))
     left = sorted(path.name for path in (config.state_dir / "jobs" / "judging").iterdir() if (path / REQUEST).exists())
     assert len(left) == 2

@@ -172,7 +172,8 @@ SCENARIOS = (
     ),
     Scenario(
         36, "torn state file, disk full", "the journal is damaged",
-        [Start(), Play(2), Terminate(), Tear("journal.sqlite", 0.5), Start(ready=False), Ends(1, "journal.sqlite cannot be read")],
+        [Start(), Play(2), Terminate(), Tear("journal.sqlite", 0.5), Start(ready=False),
+         Ends(1, "journal.sqlite cannot be read")],
         "it says so and ends; the stop rests at the exchange",
         ends=True,
     ),
