@@ -32,7 +32,7 @@ from tests.faults.sets import (
 
 ARTEFACT = "GPU box unreachable, partial artefact, wrong hash or schema"
 OPEN = "swap with a position open"
-PROVIDER = "GPU provider missing"
+PROVIDER = "GPU provider missing: CPU fallback, parity checked"
 SCHEDULE = "scheduler misfire, overlapping retrains"
 SWAPPING: dict[str, Any] = {"shadow": {"candles": 2}, "watch": {"candles": 6}}
 WARM = {"warmup": 3_100}
