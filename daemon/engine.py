@@ -12,7 +12,7 @@ from dataclasses import replace
 from daemon import steering
 from daemon.account import Account
 from daemon.approval import Standing
-from daemon.commands import Alert, Command, Predict, Reconcile, Settled
+from daemon.commands import Alert, Command, Predict, Purpose, Reconcile, Settled
 from daemon.deciding import Deciding
 from daemon.desk import Desk, Foreign
 from daemon.events import (
@@ -55,6 +55,7 @@ from strategy.plan import (
 )
 
 PRIVATE = "private"
+LATE = "inference did not answer in time"
 
 
 class Engine:
@@ -64,7 +65,9 @@ class Engine:
         self.settings = settings
         self.state = state or DaemonState()
         self.state.reconciled, self.state.waiting = False, {}
-        self.state.max_hold_bars = settings.max_hold_bars
+        # another set than in the life before is told of by an event, which first gives what is open its own set's
+        if not (self.state.max_hold_bars and (self.state.serving or self.state.model_set)):
+            self.state.max_hold_bars = settings.max_hold_bars
         if self.state.predicting:  # a candle that was not decided yet is told again
             self.state.deciding, self.state.predicting = -1, False
         for i in settings.instruments:
@@ -160,6 +163,7 @@ class Engine:
             case OperatorCommand():
                 return self.trading.obey(event, self.equity, at)
             case ModelSetSwapped():
+                self._keep_holdings()
                 self.state.serving, self.state.max_hold_bars = event.model_set, event.max_hold_bars
                 before = f" in the place of {event.previous}" if event.previous else ""
                 return [Alert("info", f"model set {event.model_set} answers{before}: {event.cause}")]
@@ -174,6 +178,14 @@ class Engine:
             case Tick():
                 pass
         return []
+
+    def _keep_holdings(self) -> None:
+        """Positions and entries that name no longest holding, as of an earlier version, keep the leaving set's."""
+        for book in self.state.books.values():
+            if book.lot is not None:
+                book.lot.max_hold_bars = book.lot.max_hold_bars or self.state.max_hold_bars
+            if book.order is not None and book.order.purpose is Purpose.ENTRY:
+                book.order.max_hold_bars = book.order.max_hold_bars or self.state.max_hold_bars
 
     def _rules_changed(self, event: RulesChanged) -> list[Command]:
         """Other rules, from the next decision on; what is open keeps its stop, which a plan can only tighten."""
@@ -329,8 +341,8 @@ class Engine:
         if state.deciding < 0:
             return []
         if state.predicting and taken >= settings.predict_ms:
-            refusals = tuple(Opinion(s, None, "inference did not answer in time") for s in self.desks)
-            return self.deciding.decide(PredictionReady(state.deciding, refusals, state.model_set))
+            refusals = tuple(Opinion(s, None, LATE) for s in self.desks)
+            return self.deciding.decide(PredictionReady(state.deciding, refusals, state.serving or state.model_set))
         if taken >= settings.entry_ms:
             text = "entry given up, it could not be sent in time"
             out += [Alert("warning", f"{a.symbol}: {text}") for a in self.trading.drop_entries()]

@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -52,7 +52,7 @@ class Answer:
 
     said: PredictionReady
     taken_ms: float
-    seen: Mapping[str, Seen]
+    seen: Mapping[str, Seen] = field(default_factory=dict)
 
 
 Heard = Callable[[Answer], None]
@@ -96,8 +96,8 @@ class Inference:
         self._funding: dict[str, Funding] = {}
         self._without: dict[str, tuple[str, ...]] = {}
         self.listener: Listener = _nobody
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
-        self._busy = 0
+        self._worker = _worker()
+        self._asked: set[object] = set()
         self._shadow: tuple[Predictor, Heard] | None = None
         self._beside: ThreadPoolExecutor | None = None
         self._asides: set[asyncio.Task[None]] = set()
@@ -105,7 +105,7 @@ class Inference:
     @property
     def busy(self) -> bool:
         """Whether a candle is being predicted now."""
-        return self._busy > 0
+        return bool(self._asked)
 
     async def warm_up(self) -> None:
         """Fetch the funding that the features of the stored candles look back on."""
@@ -115,11 +115,12 @@ class Inference:
     async def predict(self, bar: int, symbols: Sequence[str]) -> PredictionReady:
         """What the model set says at the close of the candle that opened at `bar` (ms), symbol by symbol."""
         predictor, shadow = self.predictor, self._shadow  # read once: one set answers for the whole batch
-        self._busy += 1
+        asked = object()
+        self._asked.add(asked)
         try:
             answer = await self._answer(predictor, self._worker, bar, symbols)
         finally:
-            self._busy -= 1
+            self._asked.discard(asked)
         try:
             if self.heard is not None:
                 self.heard(answer)
@@ -145,6 +146,12 @@ class Inference:
         before, self.predictor = self.predictor, predictor
         self._without = {}
         return before
+
+    def abandon(self) -> None:
+        """Leave a prediction that does not end to itself, with its thread: the next one gets another."""
+        self._worker.shutdown(wait=False, cancel_futures=True)
+        self._worker = _worker()
+        self._asked.clear()
 
     def cast_shadow(self, predictor: Predictor, heard: Heard) -> None:
         """Ask another set as well, from the next candle on; `heard` is told what it says, and nobody trades on it."""
@@ -263,6 +270,10 @@ class Inference:
             candles = self._store[symbol, str(self._decision)].window()
             if len(candles):
                 self._funding[symbol] = await self._backfill.funding(symbol, int(candles.open_time[0]))
+
+
+def _worker() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
 
 
 def _nobody(model_set: str, bar: int, seen: Mapping[str, Seen]) -> None:

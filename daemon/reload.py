@@ -130,15 +130,23 @@ class Reload:
             daemon.adopt(found.config, found.rules, found.tightened, who)
             daemon.alerts.use(found.channels, found.config.alerts.level)
             logs.set_level(found.config.log_level)
-            for section in SECTIONS:
-                if section in found.changed:
-                    daemon.parts[section].take_up(found.config)
+            for part in daemon.parts.values():  # rules or model_set concern a part whose section did not change
+                part.take_up(found.config)
             if found.offered is not None and daemon.offer is not None:
-                await daemon.offer(found.offered, who, None)
+                await self._offered(daemon.offer, found.offered, who)
             told = ", ".join(found.changed) or "nothing"
             log.info("the configuration was read again by %s; changed: %s", who, told)
             await self._audit(who, told, "taken", found.offered)
             return found.changed
+
+    async def _offered(self, offer: Offer, set_id: str, who: str) -> None:
+        """Offer the set; all else is in force by now, so that it cannot be queued is told, and ends nothing."""
+        try:
+            await offer(set_id, who, None)
+        except Exception as error:
+            log.exception("%s could not be offered", set_id)
+            told = f"{set_id} could not be queued for a swap, ask again by `swap {set_id}`: {error}"
+            self._daemon.alerts.tell("critical", told)
 
     async def _refused(self, lines: list[str], who: str) -> None:
         told = "; ".join(lines)

@@ -37,8 +37,13 @@ def assess(account: AccountMemory, closed_at: int, equity: int, limits: HaltLimi
 def restrict(
     account: AccountMemory, state: TradingState, reason: Reason, at: int, until: int = UNTIL_RESUMED
 ) -> AccountMemory:
-    """Put a state in force from `at` (ms), unless the one in force is stricter, or as strict and ends no sooner."""
-    if not risk.prevails(STRICTNESS[state], until, STRICTNESS[account.state], account.until):
+    """Put a state in force from `at` (ms), unless the one in force is stricter, or as strict and ends no sooner.
+
+    The one for drift ends with its cause: what is as strict and waits for an operator comes in its place.
+    """
+    sooner = account.reason is Reason.DRIFT and reason is not Reason.DRIFT
+    outlasts = sooner and state is account.state and until == UNTIL_RESUMED
+    if not outlasts and not risk.prevails(STRICTNESS[state], until, STRICTNESS[account.state], account.until):
         return account
     return replace(account, state=state, reason=reason, since=at, until=until)
 

@@ -24,6 +24,16 @@ for path in "$PREFIX" "$SYSCONFDIR" "$UNITDIR" "$INTERPRETER"; do
     esac
 done
 
+for path in "$PREFIX" "$INTERPRETER" "$(readlink -f "$INTERPRETER" || true)"; do # the last: where a virtual environment's Python is
+    case $path in
+    /home/* | /root/* | /run/* | /tmp/* | /var/* | /boot/* | /srv/* | /media/* | /mnt/*)
+        [ -n "$DESTDIR" ] && continue # an image is made elsewhere
+        echo "$path: the units see nothing there, or may run nothing of it; choose another PREFIX, or a Python of the system" >&2
+        exit 2
+        ;;
+    esac
+done
+
 filled() { # the text of a template, its places filled in
     sed -e "s|@PYTHON@|$INTERPRETER|g; s|@CODE@|$CODE|g; s|@ETC@|$SYSCONFDIR|g; s|@STATE@|$STATE|g" "$1"
 }

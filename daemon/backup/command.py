@@ -17,7 +17,7 @@ from daemon.options import DATA, FAILURE, Told, config_of, config_option, json_o
 @click.option("--out", type=click.Path(path_type=Path), help="File (.tar), or a folder.  [default: as configured]")
 @click.option("--candles", is_flag=True, help="With the recorded candles, which can be downloaded again.")
 def backup(path: Path, as_json: bool, out: Path | None, candles: bool) -> None:
-    """Write one file with journal, lifecycle and deployment, as of one instant, with a daemon running or not.
+    """Write one file with journal, lifecycle and deployment, each as of one instant, a daemon running or not.
 
     Configuration, keys and model sets are not in it.
     """

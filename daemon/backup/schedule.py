@@ -29,17 +29,19 @@ async def back_up(config: Backup, state_dir: Path, deployment: str, alerts: Aler
     folder = config.folder or folder_of(state_dir)
     failed_s = 0.0
     while True:
-        due = max(await asyncio.to_thread(_newest, folder, deployment) + every_s, failed_s + min(every_s, AGAIN_S))
-        if (left := due - time.time()) > 0:
-            await asyncio.sleep(min(left, LOOK_S))
-            continue
         try:
+            newest = await asyncio.to_thread(_newest, folder, deployment)
+            due = max(newest + every_s, failed_s + min(every_s, AGAIN_S))
+            if (left := due - time.time()) > 0:
+                await asyncio.sleep(min(left, LOOK_S))
+                continue
             taken = await asyncio.to_thread(take, state_dir, folder, config.candles)
             log.info("backed up to %s", taken.path)
             await asyncio.to_thread(_tidy, folder, deployment, config.keep)
         except Exception as error:  # whatever it is, it must not end the daemon
             failed_s = time.time()
             alerts.tell("warning", f"no backup was made: {error}")
+            await asyncio.sleep(min(every_s, LOOK_S))  # a folder that cannot be looked into is not asked in a circle
 
 
 def kept(folder: Path, deployment: str) -> list[Path]:

@@ -38,6 +38,7 @@ log = logging.getLogger("daemon.drift")
 NAMED = 3
 """How many statistics a text names."""
 QUEUE = 1_000
+"""Candles that may wait; a swap or a reset is always taken, for the trading loop itself tells of a swap."""
 WHO = "drift"
 
 
@@ -97,16 +98,16 @@ class Monitor:
         self._put, self._in_force, self._serving = put, in_force, serving
         self._manifest: Manifest | None = None
         self._reference: Reference | None = None
-        self._queue: asyncio.Queue[_Candle | ModelSet | _Reset] = asyncio.Queue(QUEUE)
+        self._queue: asyncio.Queue[_Candle | ModelSet | _Reset] = asyncio.Queue()
 
     # what it is told
 
     def seen(self, model_set: str, bar: int, seen: Mapping[str, Seen]) -> None:
         """A candle was predicted: `daemon.inference.Listener`. Never blocks; what finds the queue full is told."""
-        try:
-            self._queue.put_nowait(_Candle(model_set, bar, dict(seen)))
-        except asyncio.QueueFull:
+        if self._queue.qsize() >= QUEUE:
             log.warning("drift: the candle of %s was not looked at: the disk does not keep up", utc_text(bar))
+        else:
+            self._queue.put_nowait(_Candle(model_set, bar, dict(seen)))
 
     def stepped(self, event: Event, commands: Sequence[Command]) -> None:
         """As a watcher of the daemon: a swap is told to the engine once the new set answers."""
@@ -119,8 +120,11 @@ class Monitor:
 
     def take_up(self, config: DaemonConfig) -> None:
         """Go by another section from the next candle on."""
-        if config.drift is not None:
+        before = self.config
+        if config.drift is not None and config.drift != before:
             self.config = config.drift
+            if config.drift.size_bps != before.size_bps and self.ladder.level is not DriftLevel.NONE:
+                self._say(f"entries get {config.drift.shrink:.0%} of their size by another configuration")
 
     def swapped(self, model_set: ModelSet) -> None:
         """A set is in service from now on: it is compared with its own reference."""
@@ -257,6 +261,8 @@ class Monitor:
         if self.ladder.level is DriftLevel.RETRAIN and cured:
             await self._ask_for_a_set(bar, text)
         await asyncio.to_thread(self._write, bar, dict(self.judgements), text)
+        if self._reference is not None:
+            await asyncio.to_thread(rows.forget_looks, self._book, bar - self._reference.period * self._decision.ms)
 
     def _text(self, beyond: list[Finding]) -> str:
         if not beyond:

@@ -69,6 +69,11 @@ def forget(book: Book, before: int) -> None:
     book.delete(observed, observed.c.bar < before)
 
 
+def forget_looks(book: Book, before: int) -> None:
+    """Drop looks at candles that opened before `before` (ms); what was done about drift stays in the audit."""
+    book.delete(drift, drift.c.bar < before)
+
+
 def newest(book: Book, count: int = 1) -> list[dict[str, object]]:
     """The newest looks, newest first, their bodies read."""
     query = sa.select(drift).order_by(drift.c.id.desc()).limit(count)

@@ -50,6 +50,13 @@ class Book:
             key = done.inserted_primary_key
             return int(key[0]) if key and isinstance(key[0], int) else 0
 
+    def insert_noted(self, table: sa.Table, row: dict[str, Any], line: dict[str, Any]) -> int:
+        """Add a row with its line of the audit, both or neither; gives the row's number."""
+        with self._engine.begin() as db:
+            key = db.execute(sa.insert(table).values(**row)).inserted_primary_key
+            db.execute(sa.insert(schema.audit).values(**line))
+            return int(key[0]) if key else 0
+
     def update(self, table: sa.Table, key: str | int, **values: Any) -> None:
         """Change a row by its primary key."""
         with self._engine.begin() as db:

@@ -56,7 +56,7 @@ class Lifecycle:
         judge = Judge(config, None if history is None else history.prepare)
         swapper = Swapper(config, daemon.venue.profile, book, service, judge, daemon.alerts)
         daemon.watchers.append(swapper)
-        daemon.verbs |= verbs(swapper, config)
+        daemon.verbs |= verbs(swapper)
         daemon.parts["swapping"], daemon.offer = swapper, swapper.offer
         if not follows(config):
             log.info("a set that is swapped in stays until the daemon ends: %s", after_a_restart(config))

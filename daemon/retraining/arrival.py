@@ -17,6 +17,9 @@ from models import trials
 from models.jobs.request import Result
 from models.modelset import MANIFEST, ModelSet, ModelSetError, admit, digest, is_id, verified
 
+LARGEST_SET = 2 * 2**30
+"""Bytes of a set; a place that gives more is not believed."""
+
 
 def place(result: Result, store: Path) -> Path:
     """The folder that the files of the made set are to be brought into, ``<store>/incoming/<id>.partial``.
@@ -27,6 +30,11 @@ def place(result: Result, store: Path) -> Path:
         If the job made no set, or names one as no set is named.
     """
     return store / "incoming" / f"{_id(result)}.partial"
+
+
+def room(folder: Path) -> int:
+    """Bytes that a set brought into `folder` may have; the journal still finds room on the same disk."""
+    return min(LARGEST_SET, shutil.disk_usage(folder).free // 2)
 
 
 def arrived(result: Result, store: Path) -> Path | None:

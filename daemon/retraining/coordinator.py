@@ -119,7 +119,7 @@ class Coordinator:
                     return run.id
             refused = replace(made, state=State.CANCELED, ended_ms=made.asked_ms, error=reason)
             await self.runs.add(refused, "run refused", reason)
-            log.info("a retraining by %s was refused: %s", cause, reason)
+            log.info("a retraining by %s was %s", cause, reason)
             return refused.id
 
     async def cancel(self, run_id: str, who: str) -> Run:

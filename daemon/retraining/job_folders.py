@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from models.jobs.folder import WAITING
 from models.jobs.request import INPUTS, SETS
 
 
@@ -23,7 +24,7 @@ def inputs_folder(state_dir: Path, run_id: str) -> Path:
 
 def tidy(jobs: Path, keep: int) -> None:
     """Remove inputs and results of all but the newest jobs; requests, results' notes and logs stay."""
-    folders = sorted(path for path in jobs.iterdir() if path.is_dir()) if jobs.is_dir() else []
+    folders = sorted(path for path in jobs.iterdir() if path.is_dir() and path.name != WAITING) if jobs.is_dir() else []
     for folder in folders[:-keep]:
         for part in (INPUTS, SETS):
             shutil.rmtree(folder / part, ignore_errors=True)

@@ -13,7 +13,7 @@ from typing import BinaryIO, TypeVar
 
 from pydantic import ValidationError
 
-from daemon.retraining.arrival import arrive, arrived, place
+from daemon.retraining.arrival import arrive, arrived, place, room
 from daemon.retraining.backend import BackendError
 from daemon.retraining.places import Artifacts
 from models.jobs.folder import FULL
@@ -21,7 +21,6 @@ from models.jobs.request import RESULT, SETS, Result
 
 T = TypeVar("T")
 _LONGEST_RESULT = 2**20
-_LARGEST_SET = 2 * 2**30
 _COPY_S = 600.0
 _PIECE = 2**20
 
@@ -121,7 +120,7 @@ class Shared:
     @staticmethod
     def _copy(came_from: Path, names: list[str], partial: Path) -> None:
         """Copy the files named; so much at most that the journal still finds room on the same disk."""
-        left = min(_LARGEST_SET, shutil.disk_usage(partial).free // 2)
+        left = room(partial)
         for name in names:
             with _opened(came_from / name) as read, (partial / name).open("wb") as written:
                 while piece := read.read(_PIECE):

@@ -74,11 +74,11 @@ class Retrainer:
         held = self.coordinator.config
         if config.retraining is None:
             return ["retraining: the section cannot go while the daemon runs; restart it, or leave out the schedule"]
-        return [
-            f"retraining.{key}: jobs may be under way there; restart the daemon"
-            for key in PLACES
-            if getattr(config.retraining, key) != getattr(held, key)
-        ]
+        elsewhere = [key for key in PLACES if getattr(config.retraining, key) != getattr(held, key)]
+        refused = [f"retraining.{key}: jobs may be under way there; restart the daemon" for key in elsewhere]
+        if not (spec := config.retraining.spec).is_file():
+            refused.append(f"retraining.spec: {spec}: no such file; name one")
+        return refused
 
     def take_up(self, config: DaemonConfig) -> None:
         """Go by another section from the next step on; a job that is under way stays as it was asked for."""

@@ -18,7 +18,7 @@ from pathlib import Path
 import asyncssh
 from pydantic import ValidationError
 
-from daemon.retraining.arrival import arrive, arrived, place
+from daemon.retraining.arrival import arrive, arrived, place, room
 from daemon.retraining.backend import BackendError, JobStatus, Phase, status_of
 from daemon.retraining.following import PIECE, follow
 from daemon.retraining.places import Ssh
@@ -82,8 +82,13 @@ class SshJobs:
                 return known
             await asyncio.to_thread(_emptied, partial)
             source = posixpath.join(self._there(run_id), SETS, partial.name.removesuffix(PARTIAL))
-            for name in result.files:
-                await self._host.bring(posixpath.join(source, name), partial / name)
+            try:
+                left = await asyncio.to_thread(room, partial)
+                for name in result.files:
+                    left -= await self._host.bring(posixpath.join(source, name), partial / name, left)
+            except BaseException:
+                await asyncio.to_thread(shutil.rmtree, partial, True)
+                raise
         return await asyncio.to_thread(arrive, partial, result, store)
 
     async def probe(self) -> str:
@@ -149,12 +154,15 @@ class SshJobs:
         if written is None:
             return None
         try:
-            return Result.model_validate_json(written)
+            result = Result.model_validate_json(written)
         except ValidationError as error:
             what = error.errors(include_url=False)[0]["msg"]
             raise BackendError(
                 f"{self._host}: the result of {run_id} cannot be read: {what}; is it of this version?", lasting=True
             ) from error
+        if result.id != run_id:
+            raise BackendError(f"{self._host}: the result of {run_id} is another job's, {result.id}", lasting=True)
+        return result
 
     def _there(self, run_id: str) -> str:
         return posixpath.join(self._host.jobs, run_id)

@@ -109,16 +109,31 @@ class Host:
         finally:
             opened.close()
 
-    async def bring(self, source: str, target: Path) -> None:
-        """Write a file of that machine here."""
+    async def bring(self, source: str, target: Path, most: int) -> int:
+        """Write a file of that machine here, of at most so many bytes; gives how many it has.
+
+        Raises
+        ------
+        BackendError
+            Lasting, if it has more.
+        """
+        came = 0
         files = await self.files()
         opened = await asyncio.to_thread(lambda: target.open("xb", buffering=0))
         try:
             async with files.open(source, "rb") as there:
                 while part := await self._piece(there):
+                    came += len(part)
+                    if came > most:
+                        raise BackendError(
+                            f"{self}: {source} is larger than a set may be, or than half of what is free on the disk "
+                            f"of {target.parent}; free some, or look at what lies there",
+                            lasting=True,
+                        )
                     await asyncio.to_thread(_written, opened, part)
         finally:
             await asyncio.to_thread(opened.close)
+        return came
 
     async def read(self, source: str, offset: int, most: int) -> bytes | None:
         """At most so many bytes of a file there; None if there is no such file."""

@@ -39,6 +39,8 @@ GRACE_S = 600.0
 VERB_S = 2 * 3_600.0
 """Nothing that is asked of a backend takes longer than bringing gigabytes over a slow line."""
 STATUS_S = 120.0
+LONGEST_LOG = 64 * 2**20
+"""Of a job's log so many bytes are brought here: a job that never stops talking must not fill the journal's disk."""
 
 
 class Steps:
@@ -183,6 +185,10 @@ class Steps:
                 async for part in self._backend.logs(run.id, offset):
                     offset = await asyncio.to_thread(appended, path, offset, part)
                     backoff.reset()
+                    if offset >= LONGEST_LOG:
+                        told = f"the log of {run.id} is longer than {LONGEST_LOG >> 20} MiB; the rest stays there"
+                        self._alerts.tell("warning", told)
+                        break
                     if time.monotonic() - noted > POLL_S:
                         noted = time.monotonic()
                         await self._runs.set(run.id, log_offset=offset)

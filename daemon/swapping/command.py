@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from daemon import control
@@ -27,6 +26,7 @@ from daemon.options import (
     state_dir,
 )
 from daemon.swapping.stages import OVER, Stage
+from market.screen import screen
 from market.timeframes import utc_text
 
 REFUSED = 6
@@ -109,7 +109,7 @@ def audit(path: Path, as_json: bool, count: int) -> None:
     for row in rows:
         what = row["text"] + (f" [{row['verdict']}]" if row["verdict"] else "")
         table.add_row(utc_text(row["at_ms"]), row["step"], row["set_id"] or row["run_id"] or "", row["who"], what)
-    Console().print(table, markup=False)
+    screen().print(table, markup=False)
 
 
 def ask(path: Path, verb: str, args: dict[str, Any]) -> dict[str, Any]:
@@ -137,7 +137,8 @@ def _tell(path: Path, reply: dict[str, Any], as_json: bool, wait_s: float, ends:
         click.echo(json.dumps(row))
     else:
         click.echo(f"{row['set_id']}: {row['stage']}" + (f"; {row['reason']}" if row["reason"] else ""))
-        click.echo(reply["after_a_restart"], err=True)
+        if row["stage"] not in (Stage.REFUSED, Stage.SUPERSEDED):
+            click.echo(reply["after_a_restart"], err=True)
     if wait_s and row["stage"] in (Stage.REFUSED, Stage.SUPERSEDED):
         raise Told(f"{row['set_id']} was {row['stage']}: {row['reason']}", REFUSED)
     if wait_s and row["stage"] not in ends:

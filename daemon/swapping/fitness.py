@@ -70,7 +70,8 @@ def _misfits(
             f"(twice swapping.taker_fee); train it with labels.cost above that"
         )
     if utc_ms(manifest.expires) <= now_ms:
-        yield f"it expired at {manifest.expires}"
+        past = "; a market of the past takes a spec with a long expires_days" if config.mode is Mode.SANDBOX else ""
+        yield f"it expired at {manifest.expires}{past}"
     needed, missed = boot.unsubscribed(manifest, config)
     yield from needed
     # what was judged is what trades: a fallback is for a hole in the candles, not for ever

@@ -26,6 +26,8 @@ from models.verdicts import GATE_FILE
 log = logging.getLogger("daemon.judging")
 
 POLL_S = 1.0
+KEPT = 10
+"""Judgements whose folders, with the history that they were made on, stay."""
 FRESH = "history"
 """Folder beside the jobs in which fresh data is put before it is copied into one."""
 
@@ -48,6 +50,9 @@ class History(Protocol):
 
 Prepare = Callable[[Path], Awaitable[History]]
 """Puts fresh data into a folder."""
+
+
+_TAKES = {"unit": "regimen-backtest.path", "systemd": "the user's systemd", "process": "python -m backtest"}
 
 
 class Refused(Exception):
@@ -130,6 +135,7 @@ class Judge:
         if self._prepare is None:
             raise Refused(f"{lacking}. This daemon has no history to judge by itself: it has no section retraining")
         fresh = self._jobs / f"{name}.{FRESH}"
+        await asyncio.to_thread(jobs.prune, self._jobs, KEPT - 1)
         try:
             found = await self._prepare(fresh)
             return await asyncio.to_thread(self._made, name, candidate, swap, found)
@@ -154,10 +160,14 @@ class Judge:
 
     async def _carried_out(self, job: Path) -> None:
         """Have the job carried out, and wait until it is over; one that runs since a former life is waited for."""
-        how = self._config.swapping.supervision
+        how, patience_s = self._config.swapping.supervision, self._config.swapping.judging_s
+        began = time.monotonic()
         try:
             await asyncio.to_thread(supervision.start, job, how)
-            while not (await asyncio.to_thread(supervision.state, job)).over:  # noqa: ASYNC110 (another process)
+            while not (state := await asyncio.to_thread(supervision.state, job)).over:
+                if state.phase == "waiting" and time.monotonic() - began > patience_s:
+                    await asyncio.to_thread(supervision.cancel, job)
+                    raise Refused(f"nobody took up its judgement within {patience_s} s; see whether {_TAKES[how]} runs")
                 await asyncio.sleep(POLL_S)
         except jobs.JobError as error:
             raise Refused(f"it cannot be judged: {error}") from error

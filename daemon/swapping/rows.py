@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from daemon.lifecycle.book import Book
-from daemon.lifecycle.schema import swaps
+from daemon.lifecycle.schema import audit, swaps
 from daemon.swapping.stages import OVER, Stage, step
 
 
@@ -68,24 +68,20 @@ class Swaps:
     def add(self, swap: Swap, text: str) -> Swap:
         """Write a new row; gives the swap with its number."""
         swap.asked_ms = _now_ms()
-        swap.id = self._book.insert(swaps, **_values(swap))
-        self._note(swap, text)
+        swap.ended_ms = swap.asked_ms if swap.over else None
+        swap.id = self._book.insert_noted(swaps, _values(swap), _line(swap, text))
         return swap
 
     def enter(self, swap: Swap, stage: Stage, reason: str) -> None:
         """Take the swap to another stage, and say why."""
         swap.stage, swap.reason = step(swap.stage, stage), reason
         swap.ended_ms = _now_ms() if swap.over else None
-        self._book.update(swaps, swap.id, **_values(swap))
-        self._note(swap, reason)
+        row = sa.update(swaps).where(swaps.c.id == swap.id).values(**_values(swap))
+        self._book.together(row, sa.insert(audit).values(**_line(swap, reason)))
 
     def keep(self, swap: Swap) -> None:
         """Write down what has been measured."""
         self._book.update(swaps, swap.id, **_values(swap))
-
-    def note(self, swap: Swap, text: str) -> None:
-        """A line of the audit within a stage."""
-        self._note(swap, text)
 
     def open(self) -> list[Swap]:
         """Those under way or waiting, the oldest first."""
@@ -101,16 +97,21 @@ class Swaps:
         query = sa.select(swaps).where(swaps.c.set_id == set_id, swaps.c.stage.in_(stages))
         return next(iter(self._found(query.order_by(swaps.c.id.desc()).limit(1))), None)
 
+    def of_run(self, run_id: str) -> Swap | None:
+        """The swap that a run asked for, however it ended; None if it asked for none yet."""
+        return next(iter(self._found(sa.select(swaps).where(swaps.c.run_id == run_id).order_by(swaps.c.id))), None)
+
     def _found(self, query: sa.Select[Any]) -> list[Swap]:
         return [
             Swap(**row | {"stage": Stage(row["stage"]), "body": json.loads(row["body"] or "{}")})
             for row in self._book.rows(query)
         ]
 
-    def _note(self, swap: Swap, text: str) -> None:
-        self._book.note(
-            f"swap {swap.stage}", text, who=swap.who, set_id=swap.set_id, run_id=swap.run_id, verdict=swap.verdict
-        )
+
+def _line(swap: Swap, text: str) -> dict[str, Any]:
+    """The line of the audit that goes with a step."""
+    about = {"set_id": swap.set_id, "run_id": swap.run_id, "verdict": swap.verdict}
+    return {"at_ms": _now_ms(), "who": swap.who, "step": f"swap {swap.stage}", "text": text} | about
 
 
 def _values(swap: Swap) -> dict[str, Any]:

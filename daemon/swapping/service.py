@@ -6,19 +6,23 @@ Everything here runs on the loop and is done within one turn of it, or awaits wh
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import Callable
 from typing import Protocol
 
 from daemon.backfill import Backfill
 from daemon.backoff import insist
 from daemon.candle_store import CandleStore, Pair
-from daemon.engine import Engine
-from daemon.events import Event, ModelSetSwapped
+from daemon.engine import LATE, Engine
+from daemon.events import Event, ModelSetSwapped, OperatorCommand, Opinion, Order, PredictionReady
 from daemon.gateway import GatewayError
-from daemon.inference import Heard, Inference, held
+from daemon.inference import Answer, Heard, Inference, held
 from market.candles import Candle, Candles
 from market.timeframes import Timeframe
 from models.inference import Predictor
+
+log = logging.getLogger("daemon.swapping")
 
 LOOK_S = 0.02
 """How often is looked whether a candle is still being predicted, seconds; a prediction takes milliseconds."""
@@ -85,6 +89,16 @@ class Service:
         """Ask nobody else any more."""
         self._inference.lift_shadow()
 
+    def silence(self, bar: int) -> Answer:
+        """What the set in service said of a candle that was decided without waiting for it any longer."""
+        settings = self._engine.settings
+        refusals = tuple(Opinion(i.symbol, None, LATE) for i in settings.instruments)
+        return Answer(PredictionReady(bar, refusals, self.predictor.id), settings.predict_ms)
+
+    def pause(self, who: str) -> None:
+        """Have nothing entered until an operator resumes."""
+        self._inbox.put(OperatorCommand(Order.PAUSE, who))
+
     async def quiet(self) -> None:
         """Wait until no candle is under way, a while at most: what comes next then has a candle's length to itself."""
         try:
@@ -115,10 +129,17 @@ class Service:
     async def swap(self, predictor: Predictor, cause: str) -> None:
         """Let another set answer from the next candle on: one reference, replaced while none is being predicted.
 
-        The engine's event is put in the same turn of the loop, so it comes before the set's first prediction.
+        The engine's event is put in the same turn of the loop, so it comes before the set's first prediction. A
+        prediction that the engine has given up, and that does not end, is left to itself.
         """
-        while self._engine.state.predicting or self._inference.busy:  # noqa: ASYNC110 (as above)
+        given_up: float | None = None
+        while self._engine.state.predicting or self._inference.busy:
             await asyncio.sleep(LOOK_S)
+            now = time.monotonic()
+            given_up = None if self._engine.state.predicting else now if given_up is None else given_up
+            if given_up is not None and now - given_up > SETTLE_S:
+                log.critical("an answer of %s does not end: it is left to itself", self.predictor.id)
+                self._inference.abandon()
         before = self._inference.swap(predictor)
         self._served(predictor)
         self._inbox.put(ModelSetSwapped(predictor.id, predictor.max_hold_bars, before.id, cause))

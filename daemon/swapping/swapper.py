@@ -8,30 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from daemon.alerts import Alerts
-from daemon.commands import Command, RecordTrade
+from daemon.commands import Command
 from daemon.config import DaemonConfig
 from daemon.events import Event
-from daemon.inference import Answer
 from daemon.lifecycle.book import Book
-from daemon.swapping.fitness import arrived, misfits
 from daemon.swapping.judging import Judge, Refused
-from daemon.swapping.memory import give_back
-from daemon.swapping.naming import after_a_restart
-from daemon.swapping.pulse import Pulse
 from daemon.swapping.rows import Swap, Swaps
 from daemon.swapping.service import Service
 from daemon.swapping.stages import TABLE, Stage
-from daemon.swapping.watch import Watch
+from daemon.swapping.works import Works
 from daemon.venues.profile import Profile
-from market.trades import Trade
 from models import promotion
-from models.inference import Predictor
-from models.modelset import CHAMPION, ModelSet, ModelSetError, is_id, pointed
+from models.modelset import ModelSetError
 from models.promotion import PromotionRefused
 
 log = logging.getLogger("daemon.swapping")
@@ -40,7 +32,6 @@ PAUSE_S = 10.0
 """Before a stage whose work failed by no fault of the set is begun again."""
 TRIES = 3
 """How often it is begun before the set is given up."""
-Swapped = Callable[[Predictor], None]
 
 
 class Swapper:
@@ -48,29 +39,24 @@ class Swapper:
 
     Attributes
     ----------
+    config : DaemonConfig
+        What it goes by now.
     current : Swap or None
         The way under way.
-    on_swapped : list of callable
-        Told of every set that has come into service, on the loop.
     """
 
     def __init__(
         self, config: DaemonConfig, profile: Profile, book: Book, service: Service, judge: Judge, alerts: Alerts
     ) -> None:
         self.current: Swap | None = None
-        self.on_swapped: list[Swapped] = []
-        self._config, self._profile, self._service, self._judge, self._alerts = config, profile, service, judge, alerts
+        self.config, self._service, self._judge, self._alerts = config, service, judge, alerts
         self._swaps = Swaps(book)
+        self._works = Works(config, profile, self._swaps, service, judge, alerts)
         self._store = config.model_sets / "sets"
-        self._answers: asyncio.Queue[Answer] = asyncio.Queue()
-        self._trades: deque[Trade] = deque()
         self._wake, self._turn = asyncio.Event(), asyncio.Lock()
         self._work: asyncio.Task[tuple[Stage, str]] | None = None
-        self._cut_reason: str | None = None
-        self._verified: ModelSet | None = None
-        self._loaded: dict[str, Predictor] = {}
-        """Sets beside the one in service that are open: the candidate, and the one to go back to."""
-        service.listen(self._answers.put_nowait)
+        self._cuts: dict[int, str] = {}
+        """Ways that an operator ends, and why; each counts at the next step, whatever the work makes of it."""
 
     # asking
 
@@ -89,6 +75,8 @@ class Swapper:
             Why to do without a verdict of the gate.
         """
         async with self._turn:
+            if run_id is not None and (known := await asyncio.to_thread(self._swaps.of_run, run_id)) is not None:
+                return known  # a run brings one set once: one that was taken out does not come again by itself
             for swap in await self._open():
                 if swap.set_id == set_id and swap.forced == (force is not None):
                     return swap  # asked twice: a run that was taken up again offers again
@@ -104,10 +92,12 @@ class Swapper:
         Raises
         ------
         Refused
-            If nobody knows which set that was.
+            If nobody knows which set that was, or one is being swapped in at this moment.
         """
         async with self._turn:
             serving = self._service.predictor.id
+            if self.current is not None and self.current.stage is Stage.SWAPPING:
+                raise Refused(f"{self.current.set_id} is being swapped in at this moment: ask again once it answers")
             swap = self.current
             if swap is None or swap.set_id != serving or swap.stage is not Stage.WATCHED:
                 swap = await asyncio.to_thread(self._swaps.brought, serving) or await self._promoted(serving, who)
@@ -116,11 +106,11 @@ class Swapper:
             if self.current is not None and self.current.id == swap.id:
                 swap = self.current
             why = f"rolled back by {who}" + (f": {reason}" if reason else "")
-            if self.current is not None and not TABLE[self.current.stage].in_service:
-                self._cut(f"ended by {who}, who rolls back {serving}")
+            if self.current is not None and not self.current.over and not TABLE[self.current.stage].in_service:
+                self._cut(self.current, f"ended by {who}, who rolls back {serving}")
             swap.body["asked_back"] = who
             if self.current is swap and swap.stage is Stage.WATCHED:
-                self._cut(why)
+                self._cut(swap, why)
             elif swap.stage is not Stage.RETURNING:
                 await asyncio.to_thread(self._swaps.enter, swap, Stage.RETURNING, why)
             self._wake.set()
@@ -141,7 +131,7 @@ class Swapper:
         swap = self.current
         if swap is None:
             return None
-        told = {Stage.SHADOW: self._config.swapping.shadow.candles, Stage.WATCHED: self._config.swapping.watch.candles}
+        told = {Stage.SHADOW: self.config.swapping.shadow.candles, Stage.WATCHED: self.config.swapping.watch.candles}
         of = told.get(swap.stage)
         return {
             "set": swap.set_id,
@@ -156,10 +146,8 @@ class Swapper:
         return [swap.as_dict() for swap in await asyncio.to_thread(self._swaps.newest, count)]
 
     def stepped(self, event: Event, commands: Sequence[Command]) -> None:
-        """Note closed trades; called for every step of the loop."""
-        for command in commands:
-            if isinstance(command, RecordTrade):
-                self._trades.append(command.trade)
+        """Let the works hear a step of the loop; called for every one."""
+        self._works.stepped(event, commands)
 
     # another configuration
 
@@ -169,7 +157,7 @@ class Swapper:
 
     def take_up(self, config: DaemonConfig) -> None:
         """Go by another section; a stage under way ends by the old one."""
-        self._config = config
+        self.config = self._works.config = config
         self._judge.take_up(config)
 
     # the way
@@ -184,7 +172,7 @@ class Swapper:
                 swap = await self._next()
                 if swap is None:
                     self.current = None
-                    await self._idle()
+                    await self._works.idle(self._wake)
                     continue
                 self.current = swap
                 stage = swap.stage
@@ -194,28 +182,21 @@ class Swapper:
                 tries += 1
                 log.exception("a swap stumbled")
                 self._alerts.tell("warning", f"the swap stumbles: {type(error).__name__}: {error}; trading goes on")
-                if tries >= TRIES and swap is not None and Stage.REFUSED in TABLE[swap.stage].leads_to:
-                    await self._gave_up(swap, f"given up after {tries} failures, the last: {error}")
-                    tries = 0
+                if tries >= TRIES and swap is not None:
+                    await self._gave_up(swap, error)
+                    tries = 0 if swap.over else tries
                 await asyncio.sleep(PAUSE_S)
 
-    async def _gave_up(self, swap: Swap, reason: str) -> None:
+    async def _gave_up(self, swap: Swap, error: Exception) -> None:
+        """End a way whose work fails again and again; a set that answers stays watched, or is told to be stuck."""
+        serving = self._service.predictor.id == swap.set_id
         try:
-            await self._enter(swap, Stage.REFUSED, reason)
+            if swap.stage is Stage.RETURNING and serving:
+                await self._enter(swap, *self._works.no_way_back(swap, error))
+            elif Stage.REFUSED in TABLE[swap.stage].leads_to and not serving:
+                await self._enter(swap, Stage.REFUSED, f"given up after {TRIES} failures, the last: {error}")
         except Exception:
             log.exception("and that could not be written down")
-
-    async def _idle(self) -> None:
-        """Wait for something to do; what is answered and traded meanwhile is nobody's concern."""
-        while not self._wake.is_set():
-            waiting = asyncio.create_task(self._wake.wait())
-            hearing = asyncio.create_task(self._answers.get())
-            try:
-                await asyncio.wait((waiting, hearing), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in (waiting, hearing):
-                    task.cancel()
-            self._trades.clear()
 
     async def _open(self) -> list[Swap]:
         return await asyncio.to_thread(self._swaps.open)
@@ -235,39 +216,32 @@ class Swapper:
 
     async def _drive(self, swap: Swap) -> None:
         """One stage's work, and the step that follows from it."""
-        works: dict[Stage, Callable[[Swap], Awaitable[tuple[Stage, str]]]] = {
-            Stage.INCOMING: self._verify,
-            Stage.VERIFIED: self._fit,
-            Stage.JUDGING: self._have_judged,
-            Stage.LOADING: self._load,
-            Stage.SHADOW: self._shadow,
-            Stage.SWAPPING: self._swap,
-            Stage.WATCHED: self._watch,
-            Stage.RETURNING: self._return,
-        }
-        work = self._work = asyncio.create_task(_done(works[swap.stage](swap)), name=f"swap {swap.stage}")
-        try:
-            then, reason = await work
-        except (Refused, ModelSetError, PromotionRefused) as refusal:
-            if Stage.REFUSED not in TABLE[swap.stage].leads_to:
-                raise
-            then, reason = Stage.REFUSED, str(refusal)
-        except asyncio.CancelledError:
-            work.cancel()
-            if self._cut_reason is None:
-                raise
-            then = Stage.RETURNING if swap.stage is Stage.WATCHED else Stage.REFUSED
-            reason, self._cut_reason = self._cut_reason, None
-            if swap.stage is Stage.JUDGING:
-                await self._judge.cancel(swap)
-        finally:
-            self._work = None
-        await self._enter(swap, then, reason)
+        then, reason = swap.stage, ""
+        if swap.id not in self._cuts:
+            work = self._work = asyncio.create_task(self._works.work(swap), name=f"swap {swap.stage}")
+            try:
+                then, reason = await work
+            except (Refused, ModelSetError, PromotionRefused) as refusal:
+                if Stage.REFUSED not in TABLE[swap.stage].leads_to:
+                    raise
+                then, reason = Stage.REFUSED, str(refusal)
+            except asyncio.CancelledError:
+                work.cancel()
+                if swap.id not in self._cuts or _ending():
+                    raise
+            finally:
+                self._work = None
+        async with self._turn:  # a rollback comes before a step or after it, never beside it
+            if (why := self._cuts.pop(swap.id, None)) is not None:
+                then, reason = Stage.RETURNING if swap.stage is Stage.WATCHED else Stage.REFUSED, why
+                if swap.stage is Stage.JUDGING:
+                    await self._judge.cancel(swap)
+            await self._enter(swap, then, reason)
 
-    def _cut(self, reason: str) -> None:
-        """End the work under way, which an operator's rollback makes needless."""
+    def _cut(self, swap: Swap, reason: str) -> None:
+        """End the way under way, which an operator's rollback makes needless."""
+        self._cuts[swap.id] = reason
         if self._work is not None:
-            self._cut_reason = reason
             self._work.cancel()
 
     async def _enter(self, swap: Swap, then: Stage, reason: str) -> None:
@@ -278,189 +252,10 @@ class Swapper:
         if then is Stage.RETURNING:
             self._alerts.tell("critical", f"model set {swap.set_id} is taken out of service: {reason}")
         if swap.over:
-            self._service.lift_shadow()
-            self._loaded, self._verified = {}, None
-            await asyncio.to_thread(give_back)
-
-    # the work of each stage
-
-    async def _verify(self, swap: Swap) -> tuple[Stage, str]:
-        if not is_id(swap.set_id):
-            raise Refused(f"{swap.set_id[:40]!r} is no set's id")
-        if swap.set_id == self._service.predictor.id:
-            raise Refused("it answers already")
-        found = await self._set(swap)
-        return Stage.VERIFIED, f"{len(found.contents)} files, {found.bytes:,} bytes, all as its manifest says"
-
-    async def _fit(self, swap: Swap) -> tuple[Stage, str]:
-        found, served = await self._set(swap), self._service.predictor.manifest
-        if against := misfits(found.manifest, self._config, self._profile, served):
-            raise Refused("; ".join(against))
-        return Stage.JUDGING, "it fits what is traded here"
-
-    async def _have_judged(self, swap: Swap) -> tuple[Stage, str]:
-        found = await self._set(swap)
-        try:
-            told = await self._judge.judge(found, swap)
-        finally:
-            swap.verdict = await asyncio.to_thread(self._judge.verdict, swap.set_id)
-        return Stage.LOADING, told
-
-    async def _load(self, swap: Swap) -> tuple[Stage, str]:
-        await self._service.quiet()
-        opened = await self._opened(swap)
-        where = ", ".join(sorted(set(opened.providers.values())))
-        golden = "no golden answers are kept" if opened.manifest.golden is None else "golden answers as recorded"
-        return Stage.SHADOW, f"{len(opened.providers)} members on {where}, {golden}"
-
-    async def _shadow(self, swap: Swap) -> tuple[Stage, str]:
-        limits, opened = self._config.swapping, await self._opened(swap)
-        pulse = Pulse(limits.alive, limits.shadow.candles, swap.body.get("shadow"))
-        swap.body["shadow"] = pulse.kept
-        await self._service.make_room(opened)
-        self._drain()
-        self._service.cast_shadow(opened, self._answers.put_nowait)
-        try:
-            champions: dict[int, Answer] = {}
-            while swap.candles < limits.shadow.candles:
-                answer = await self._answers.get()
-                bar = answer.said.bar
-                if answer.said.model_set != swap.set_id:  # the set in service, which is heard first of each candle
-                    champions[bar] = answer
-                    if len(champions) > limits.shadow.silent:
-                        raise Refused(f"as a shadow it is {len(champions)} candles behind: it is too slow")
-                    continue
-                pulse.take(answer, champions.get(bar))
-                champions = {later: said for later, said in champions.items() if later > bar}
-                swap.candles += 1
-                await asyncio.to_thread(self._swaps.keep, swap)
-                if (fault := pulse.fault()) is not None:
-                    raise Refused(f"as a shadow: {fault}")
-            if not pulse.answered:
-                raise Refused(f"as a shadow it never answered: {pulse.told()}")
-        finally:
-            self._service.lift_shadow()
-        swap.candles = 0
-        return Stage.SWAPPING, f"beside the set in service over {limits.shadow.candles} candles: {pulse.told()}"
-
-    async def _swap(self, swap: Swap) -> tuple[Stage, str]:
-        if self._service.predictor.id != swap.set_id:
-            opened = await self._opened(swap)
-            await self._point(swap)
-            before = self._service.predictor
-            self._loaded[before.id] = before  # to go back to at once
-            await self._service.swap(opened, f"swapped in, asked by {swap.who}; {swap.verdict or 'without a verdict'}")
-        else:  # a former life moved the pointer, and this one began with the set
-            await self._point(swap)
-        swap.candles = 0
-        swap.body["equity"] = self._service.equity
-        self._tell_swapped()
-        self._alerts.tell("info", f"model set {swap.set_id} answers in the place of {swap.previous}")
-        return Stage.WATCHED, f"it answers in the place of {swap.previous}; {after_a_restart(self._config)}"
-
-    async def _point(self, swap: Swap) -> None:
-        """The champion pointer, with its line in the log of promotions; who pointed before is kept for going back."""
-        now = await asyncio.to_thread(pointed, CHAMPION, self._store)
-        if not swap.previous:
-            swap.previous, swap.body["champion_before"] = self._service.predictor.id, now
-            await asyncio.to_thread(self._swaps.keep, swap)
-        if now == swap.set_id:
-            return
-        found = await self._set(swap)
-        why = f"swap {swap.id}" + (f": {swap.body['force_reason']}" if swap.forced else "")
-        await asyncio.to_thread(
-            lambda: promotion.promote(
-                found, self._store, why, swap.forced, gate_file=self._judge.gate, who=f"{swap.who} (daemon)"
-            )
-        )
-
-    async def _watch(self, swap: Swap) -> tuple[Stage, str]:
-        if self._service.predictor.id != swap.set_id:
-            return Stage.LEFT, f"{self._service.predictor.id} answers since the last start"
-        limits = self._config.swapping
-        manifest = self._service.predictor.manifest
-        watch = Watch(limits, manifest, self._service.candles, swap.body.get("equity", 0), swap.body.get("watch"))
-        swap.body["watch"] = watch.kept
-        while swap.candles < limits.watch.candles:
-            answer = await self._answers.get()
-            if answer.said.model_set != swap.set_id:
-                continue
-            watch.take(answer)
-            watch.traded(self._drained())
-            swap.candles += 1
-            await asyncio.to_thread(self._swaps.keep, swap)
-            if (fault := watch.fault()) is not None:
-                return Stage.RETURNING, f"after {swap.candles} candles: {fault}"
-        return Stage.KEPT, f"watched over {swap.candles} candles: {watch.told()}"
-
-    async def _return(self, swap: Swap) -> tuple[Stage, str]:
-        """The set before answers again: its pointer first, then the reference, as on the way in."""
-        serving = self._service.predictor.id
-        if serving not in (swap.set_id, swap.previous):
-            return Stage.LEFT, f"{serving} answers by now"
-        try:
-            before = await self._before(swap)
-        except ModelSetError as error:
-            told = f"{swap.previous} cannot be opened, and {swap.set_id} goes on: {error}"
-            self._alerts.tell("critical", told)
-            return Stage.KEPT, told
-        reason, who = swap.reason, str(swap.body.get("asked_back", "the watcher"))
-        if await asyncio.to_thread(pointed, CHAMPION, self._store) == swap.set_id:
-            to = swap.body.get("champion_before")
-            args = (to, self._store, f"swap {swap.id}: {reason}", f"{who} (daemon)")
-            try:
-                await asyncio.to_thread(promotion.roll_back, *args)
-            except PromotionRefused as refusal:  # the position's sake comes before the pointer's
-                self._alerts.tell("critical", f"the champion pointer stays at {swap.set_id}: {refusal}")
-        if serving != swap.previous:
-            await self._service.swap(before, reason)
-            self._tell_swapped()
-        return Stage.ROLLED_BACK, f"{swap.previous} answers again; {reason}; {after_a_restart(self._config)}"
-
-    async def _before(self, swap: Swap) -> Predictor:
-        """The set to go back to, which is open still unless this life began after the swap."""
-        if self._service.predictor.id == swap.previous:
-            return self._service.predictor
-        if swap.previous not in self._loaded:
-            self._loaded[swap.previous] = await asyncio.to_thread(self._open_set, swap.previous)
-        return self._loaded[swap.previous]
-
-    # sets
-
-    async def _set(self, swap: Swap) -> ModelSet:
-        """The set, verified; read again only in another life."""
-        if self._verified is None or self._verified.id != swap.set_id:
-            self._verified = await asyncio.to_thread(arrived, swap.set_id, self._config.model_sets)
-        return self._verified
-
-    async def _opened(self, swap: Swap) -> Predictor:
-        """The set, opened in a thread; opened again only in another life."""
-        if swap.set_id not in self._loaded:
-            self._loaded[swap.set_id] = await asyncio.to_thread(self._open_set, swap.set_id)
-        return self._loaded[swap.set_id]
-
-    def _open_set(self, set_id: str) -> Predictor:
-        found = self._verified
-        if found is None or found.id != set_id:
-            found = arrived(set_id, self._config.model_sets)
-        return Predictor.load(found, self._config.provider)
-
-    # hearing
-
-    def _tell_swapped(self) -> None:
-        for told in self.on_swapped:
-            told(self._service.predictor)
-
-    def _drain(self) -> None:
-        while not self._answers.empty():
-            self._answers.get_nowait()
-        self._trades.clear()
-
-    def _drained(self) -> list[Trade]:
-        trades = list(self._trades)
-        self._trades.clear()
-        return trades
+            await self._works.let_go()
 
 
-async def _done(work: Awaitable[tuple[Stage, str]]) -> tuple[Stage, str]:
-    return await work
+def _ending() -> bool:
+    """Whether who drives is being ended itself."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

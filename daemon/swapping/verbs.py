@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from daemon.config import DaemonConfig
 from daemon.control import Answer
 from daemon.swapping.judging import Refused
 from daemon.swapping.naming import after_a_restart
@@ -13,7 +12,7 @@ from daemon.swapping.swapper import Swapper
 from models.modelset import ModelSetError, is_id, resolve
 
 
-def verbs(swapper: Swapper, config: DaemonConfig) -> dict[str, Answer]:
+def verbs(swapper: Swapper) -> dict[str, Answer]:
     """What may be asked of a swapper."""
 
     async def swap(verb: str, who: str, args: dict[str, Any]) -> dict[str, Any]:
@@ -21,18 +20,18 @@ def verbs(swapper: Swapper, config: DaemonConfig) -> dict[str, Answer]:
         if args.get("force") and not reason:
             return {"error": "force is kept in the audit with its reason: give one"}
         try:
-            set_id = name if is_id(name) else (await asyncio.to_thread(resolve, name, config.model_sets)).name
+            set_id = name if is_id(name) else (await asyncio.to_thread(resolve, name, swapper.config.model_sets)).name
         except ModelSetError as error:
             return {"error": str(error)}
         made = await swapper.ask(set_id, who, force=reason if args.get("force") else None)
-        return {"taken": verb, **made.as_dict(), "after_a_restart": after_a_restart(config)}
+        return {"taken": verb, **made.as_dict(), "after_a_restart": after_a_restart(swapper.config)}
 
     async def rollback(verb: str, who: str, args: dict[str, Any]) -> dict[str, Any]:
         try:
             made = await swapper.rollback(who, str(args.get("reason") or ""))
         except Refused as error:
             return {"error": str(error)}
-        return {"taken": verb, **made.as_dict(), "after_a_restart": after_a_restart(config)}
+        return {"taken": verb, **made.as_dict(), "after_a_restart": after_a_restart(swapper.config)}
 
     async def swaps(verb: str, who: str, args: dict[str, Any]) -> dict[str, Any]:
         return {"under_way": swapper.standing(), "swaps": await swapper.newest(int(args.get("count", 20)))}

@@ -36,9 +36,7 @@ def probe(jobs: Path, how: How) -> str:
     """
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing and how != "unit":
-        raise JobError(
-            f"{platform.node()}: {', '.join(missing)} is not installed there; run `make setup` in {CHECKOUT}"
-        )
+        raise JobError(f"{platform.node()}: not installed there: {', '.join(missing)}; run `make setup` in {CHECKOUT}")
     there = next(folder for folder in (jobs.resolve(), *jobs.resolve().parents) if folder.is_dir())
     if not os.access(there, os.W_OK):
         raise JobError(f"{there} is not this user's to write; name another folder of jobs, or change its owner")

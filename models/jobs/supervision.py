@@ -43,6 +43,8 @@ How = Literal["process", "systemd", "unit"]
 WAYS: tuple[How, ...] = get_args(How)
 MODULES = {"training": "training", "judging": "backtest"}
 """Whose command does which kind of work."""
+PLAIN = ("REGIMEN_CACHE",)
+"""Of this program's environment variables, what a job gets."""
 CLAIM_S = 60.0
 """A started process has said so by then, or was not started."""
 NICE = 19
@@ -152,7 +154,13 @@ def pending(jobs: Path, module: str) -> Iterator[str]:
     Told to end by another than `cancel`, it begins no further job: the machine is shutting down.
     """
     tried: set[Path] = set()
-    while fresh := [folder for folder in _waiting(jobs) if _module(folder) == module and folder not in tried]:
+    while True:
+        # looked at first: a note that is left while the folders are looked at is of a job that has not been seen
+        notes = _notes(jobs)
+        waiting = _waiting(jobs)
+        fresh = [folder for folder in waiting if _module(folder) == module and folder not in tried]
+        if not fresh:
+            break
         for folder in fresh:
             tried.add(folder)
             try:
@@ -163,10 +171,15 @@ def pending(jobs: Path, module: str) -> Iterator[str]:
             yield f"job {folder.name}: {result.outcome} {result.text.partition(chr(10))[0]}".strip()
             if result.outcome == "canceled" and not (folder / CANCEL).exists():
                 return
-    left = {folder.name for folder in _waiting(jobs) if _module(folder) not in (module, None)}
-    for note in (jobs / WAITING).iterdir() if (jobs / WAITING).is_dir() else ():
+    left = {folder.name for folder in waiting if _module(folder) not in (module, None)}
+    for note in notes:
         if note.name not in left:
             note.unlink(missing_ok=True)
+
+
+def _notes(jobs: Path) -> list[Path]:
+    """What a path unit sees."""
+    return list((jobs / WAITING).iterdir()) if (jobs / WAITING).is_dir() else []
 
 
 def _waiting(jobs: Path) -> list[Path]:
@@ -220,8 +233,9 @@ def _as_process(folder: Path, line: list[str]) -> None:
         with (folder / LOG).open("ab") as log:
             launcher = [sys.executable, "-S", "-E", "-c", _BESIDE, *line]
             subprocess.run(
-                launcher, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(theirs,), check=True
-            )
+                launcher, cwd=CHECKOUT, env=_without_secrets(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                pass_fds=(theirs,), check=True,
+            )  # fmt: skip
     except subprocess.CalledProcessError as error:
         raise JobError(f"{folder}: no process could be started for the job: {last_words(folder)}") from error
     finally:
@@ -230,6 +244,15 @@ def _as_process(folder: Path, line: list[str]) -> None:
         _until_claimed(folder, lambda: bool(select.select([alive], [], [], 0)[0]))
     finally:
         os.close(alive)
+
+
+def _without_secrets() -> dict[str, str]:
+    """The environment without what this program's own variables hold: keys of an exchange among them."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in PLAIN or not (name.startswith("REGIMEN_") or name == "CREDENTIALS_DIRECTORY")
+    }
 
 
 def _as_unit(folder: Path, request: Request, line: list[str]) -> None:

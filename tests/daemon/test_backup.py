@@ -257,6 +257,20 @@ async def test_scheduled_backups_are_taken_and_the_oldest_go(tmp_path: Path) -> 
     assert len(kept(tmp_path / "out", deployment)) in (2, 3)  # one may just have been made
 
 
+async def test_a_folder_that_cannot_be_looked_into_is_told_and_ends_nothing(tmp_path: Path) -> None:
+    """As of a network disk that has gone: the daemon ends with a task that ends in an error."""
+    alerts = Alerts((), "warning")
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    (tmp_path / "regimen-abc-1.tar").symlink_to(loop)
+    task = asyncio.create_task(back_up(Backup(folder=tmp_path), tmp_path / "nothing", "abc", alerts))
+    await until(lambda: alerts.recent or task.done(), "the alert")
+    assert not task.done()
+    assert "symbolic links" in alerts.recent[0][1]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_a_backup_that_fails_is_told_and_ends_nothing(tmp_path: Path) -> None:
     alerts = Alerts((), "warning")
     section = Backup(folder=tmp_path / "out")

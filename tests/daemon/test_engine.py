@@ -31,6 +31,7 @@ from daemon.events import (
     FundingPaid,
     LeverageRead,
     Meaning,
+    ModelSetSwapped,
     OperatorCommand,
     Opinion,
     Order,
@@ -440,3 +441,24 @@ def test_flatten_before_the_truth_is_known_closes_what_it_shows(play: Play) -> N
     play.tell(OperatorCommand(Order.FLATTEN, "me"))
     (close,) = of(play.boot(quantity=100, cost=BTC.notional(PRICE, 100)), Submit)
     assert close.approved.order.reduce_only
+
+
+def test_a_position_of_an_earlier_version_keeps_the_longest_holding_of_the_set_that_leaves(play: Play) -> None:
+    play.boot()
+    play.enter()
+    lot = play.engine.desks["BTCUSDT"].book.lot
+    assert lot is not None
+    lot.max_hold_bars = 0  # as it was written before positions named theirs
+    play.tell(ModelSetSwapped("set-2", 99, "set-1", "a test"))
+    assert (lot.max_hold_bars, play.engine.state.max_hold_bars) == (12, 99)
+
+
+def test_a_start_with_another_set_leaves_a_position_its_longest_holding(play: Play) -> None:
+    play.boot()
+    play.enter()
+    play.engine.desks["BTCUSDT"].book.lot.max_hold_bars = 0  # type: ignore[union-attr]
+    again = Engine(replace(SETTINGS, max_hold_bars=99), play.engine.state)
+    again.step(ModelSetSwapped("set-2", 99, "set-1", "the daemon was started with it"), play.at + 1)
+    lot = again.desks["BTCUSDT"].book.lot
+    assert lot is not None
+    assert (lot.max_hold_bars, again.state.max_hold_bars) == (12, 99)

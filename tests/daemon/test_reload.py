@@ -261,3 +261,19 @@ async def test_what_a_command_put_in_the_files_place_stays(configure: Configure,
     again = rehearsed.read_again()
     assert (again.state_dir, again.symbols, again.on_stop) == (tmp_path / "elsewhere", ("ETHUSDT",), "flatten")
     assert again.read_again() == again
+
+
+async def test_a_set_that_cannot_be_queued_is_told_and_the_rest_holds(configure: Configure, model_root: Path) -> None:
+    config = configure(URL)
+    daemon = lives(config)
+    daemon.in_service = "20200101T000000-000000000000"
+    part = daemon.parts["swapping"] = Strict([])
+
+    async def full(set_id: str, who: str, run_id: str | None) -> None:
+        raise OSError("no space left on device")
+
+    daemon.offer = full  # type: ignore[method-assign]
+    edit(config, model_set=resolve("latest", model_root).name)
+    assert await Reload(daemon).run("me") == ("model_set",)
+    assert any("could not be queued for a swap" in text for _, text in daemon.alerts.recent)
+    assert part.taken == daemon.adopted, "a part hears of keys besides its own section"

@@ -126,6 +126,19 @@ def test_a_job_that_is_started_twice_runs_once(jobs: Jobs) -> None:
     assert over(folder).outcome == "canceled"
 
 
+def test_a_job_does_not_get_the_keys_of_who_starts_it(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("REGIMEN_API_SECRET", "REGIMEN_SSH_KEY", "CREDENTIALS_DIRECTORY"):
+        monkeypatch.setenv(name, "secret-4711")
+    folder = jobs.training("run-1", ENDLESS)
+    process = begun(folder)
+    for pid in (process.pid, process.work):
+        told = psutil.Process(pid).environ()
+        assert "secret-4711" not in told.values()
+        assert told["REGIMEN_CACHE"] == os.environ["REGIMEN_CACHE"]
+    supervision.cancel(folder)
+    over(folder)
+
+
 def test_a_canceled_job_ends_with_all_its_processes(jobs: Jobs) -> None:
     folder = jobs.training("run-1", ENDLESS)
     process = begun(folder)

@@ -188,3 +188,13 @@ def test_a_state_survives_a_restart(account: AccountMemory) -> None:
 def test_a_state_without_a_reason_is_refused() -> None:
     with pytest.raises(ValueError, match="trading state halted"):
         AccountMemory(state=HALTED)
+
+
+def test_what_waits_for_an_operator_outlasts_a_state_that_ends_with_drift() -> None:
+    drifted = halting.restrict(AccountMemory(), REDUCING, Reason.DRIFT, MONDAY)
+    paused = halting.restrict(drifted, REDUCING, Reason.PAUSED, MONDAY + HOUR)
+    assert paused.reason is Reason.PAUSED
+    assert halting.lift(paused, Reason.DRIFT, MONDAY + 2 * HOUR) == paused, "drift that is over does not resume"
+    assert halting.restrict(paused, REDUCING, Reason.DRIFT, MONDAY + 2 * HOUR) == paused
+    until_tuesday = halting.restrict(drifted, REDUCING, Reason.DAILY_LOSS, MONDAY, TUESDAY)
+    assert until_tuesday == drifted, "it would end sooner, and strikes again where drift is over before"

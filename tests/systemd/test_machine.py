@@ -113,6 +113,19 @@ def test_credentials_are_the_services_alone(machine: Machine) -> None:
     assert SECRET not in machine.read(f"/proc/{pid(machine)}/environ")
 
 
+def test_an_operators_alert_and_doctor_have_the_credentials_too(machine: Machine) -> None:
+    whole = machine.read(f"{ETC}/daemon.yaml")
+    machine.write(f"{ETC}/daemon.yaml", whole.replace("urls: []", 'urls: ["env:REGIMEN_ALERT_URL"]'))
+    try:
+        for verb in ("alert", "doctor"):
+            _, out, err = machine.tried("/opt/regimen/bin/regimen", verb)
+            assert "is not set" not in out + err  # it was read, and is no address
+            assert "alerts.urls" in out + err
+            assert SECRET not in out + err
+    finally:
+        machine.write(f"{ETC}/daemon.yaml", whole)
+
+
 def test_a_hung_loop_is_killed_and_comes_back_into_the_same_position(machine: Machine) -> None:
     before, process = held(machine), pid(machine)
     assert before[0]

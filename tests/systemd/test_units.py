@@ -142,3 +142,10 @@ def test_a_prefix_that_a_unit_cannot_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(subprocess.CalledProcessError) as error:
         make("install", tmp_path, PREFIX="/opt/my regimen")
     assert "choose another" in error.value.stderr
+
+
+def test_a_prefix_that_the_units_cannot_see_is_refused_before_anything_is_put_there(tmp_path: Path) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        make("install", tmp_path, PREFIX="/srv/regimen", DESTDIR="", INTERPRETER="/usr/bin/python3")
+    assert "choose another PREFIX" in error.value.stderr
+    assert not Path("/srv/regimen").exists()

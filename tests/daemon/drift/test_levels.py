@@ -91,3 +91,13 @@ def test_the_level_survives_a_restart(play: Play, tmp_path: Path) -> None:
 def test_a_state_from_before_there_was_drift_is_read() -> None:
     text = DaemonState().dump().replace(b'"drift"', b'"unknown"')
     assert DaemonState.load(text).drift.level is DriftLevel.NONE
+
+
+def test_a_pause_while_entries_are_stopped_for_drift_stays_when_that_is_over(play: Play) -> None:
+    play.tell(STOP)
+    play.tell(OperatorCommand(Order.PAUSE, "anna"))
+    play.tell(NONE)
+    assert play.engine.state.memory.reason is Reason.PAUSED
+    assert not of(play.candle(0, p_long=0.7), SetLeverage)
+    play.tell(OperatorCommand(Order.RESUME, "anna"))
+    assert play.engine.state.memory.state is TradingState.ACTIVE

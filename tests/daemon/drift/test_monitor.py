@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,10 +14,11 @@ import pytest
 from daemon.alerts import Alerts
 from daemon.drift import rows
 from daemon.drift.config import Drift
-from daemon.drift.monitor import Monitor
-from daemon.events import DriftJudged, DriftLevel
+from daemon.drift.monitor import QUEUE, Monitor
+from daemon.events import DriftJudged, DriftLevel, ModelSetSwapped
 from daemon.inference import Seen
 from daemon.lifecycle.book import Book
+from daemon.lifecycle.schema import drift as looks
 from daemon.lifecycle.schema import runs
 from models.modelset import ModelSet, save
 from models.prediction import Prediction
@@ -265,3 +267,31 @@ async def test_a_statistic_that_is_named_does_not_count(world: World, model_set:
         await watch.candles(60, stuck)
         assert watch.level is DriftLevel.NONE
         assert "unchanged/predictions/5/long" in rows.newest(watch.book)[0]["body"]["beyond_limits"]
+
+
+async def test_a_swap_is_taken_however_many_candles_wait(world: World, model_set: ModelSet, tmp_path: Path) -> None:
+    watch = Watch(world, model_set, tmp_path, CONFIG)  # nobody works it off: the disk hangs
+    for _ in range(QUEUE + 5):
+        watch.monitor.seen(model_set.id, 0, {})
+    watch.monitor.stepped(ModelSetSwapped(model_set.id, 1, "", "test"), ())
+    assert watch.monitor._queue.qsize() == QUEUE + 1
+    watch.book.close()
+
+
+async def test_another_size_in_the_configuration_counts_at_the_level_in_force(
+    world: World, model_set: ModelSet, tmp_path: Path
+) -> None:
+    async with watching(world, model_set, tmp_path) as watch:
+        await watch.candles(24)
+        await watch.candles(24, stuck)
+        told = SimpleNamespace(drift=CONFIG.model_copy(update={"shrink": 0.2}))
+        watch.monitor.take_up(told)  # type: ignore[arg-type]
+        assert (watch.said[-1].level, watch.said[-1].size_bps) == (DriftLevel.SHRINK, 2_000)
+
+
+async def test_looks_are_kept_as_long_as_the_rate_counts_on(world: World, model_set: ModelSet, tmp_path: Path) -> None:
+    async with watching(world, model_set, tmp_path) as watch:
+        rows_before = int(world.candles.open_time[watch.at]) - 2_200 * HOUR.ms
+        watch.book.insert(looks, bar=rows_before, symbol="BTCUSDT", set_id=model_set.id, level="none", body="{}")
+        await watch.candles(12)
+        assert all(look["bar"] > rows_before for look in rows.newest(watch.book, 100))

@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from daemon.lifecycle import schema
+from daemon.retraining import steps
 from daemon.retraining.freshness import FreshnessError
 from daemon.retraining.job_folders import inputs_folder
 from daemon.retraining.runs import TRANSITIONS, Runs, State, TransitionError, asked
@@ -165,6 +166,17 @@ async def test_a_cut_line_while_it_runs_costs_no_attempt_and_no_line_of_the_log(
     assert life.log(run_id) == "".join(f"line {i}\n" for i in range(1, 6)) + "begun\nended\n"
 
 
+async def test_a_log_without_end_does_not_fill_the_disk(lives: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "LONGEST_LOG", 1_000)
+    life = lives()
+    place_of(life).work = f"for i in $(seq 400); do echo line $i; done; sleep 0.3; echo the end; {MAKE_A_SET}"
+    run_id = await life.start().ask("command", "alice")
+    assert (await life.ends(run_id)).state is State.DONE
+    assert "line 400" in life.log(run_id)  # what came at once
+    assert "the end" not in life.log(run_id)
+    assert "the rest stays there" in life.told()
+
+
 async def test_a_failed_job_is_repeated_under_another_name_until_the_attempts_are_spent(lives: Make) -> None:
     life = lives(attempts=3)
     place_of(life).work = "echo out of memory; exit 1"
@@ -297,6 +309,7 @@ async def test_a_run_that_waits_for_its_turn_is_canceled_without_asking_the_plac
 async def test_inputs_and_results_of_old_jobs_go_and_their_logs_stay(lives: Make) -> None:
     life = lives(keep_jobs=2)
     life.start()
+    (life.coordinator.jobs / "waiting").mkdir(parents=True)  # a path unit's, and no job
     made = []
     for _ in range(4):
         made.append(await life.coordinator.ask("command", "alice"))

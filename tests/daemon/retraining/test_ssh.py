@@ -256,9 +256,33 @@ async def test_a_full_disk_here_is_told_as_lasting(
     jobs.over("run-1", made, server.jobs)
     with small_disk(tmp_path / "disk", 1) as disk:
         (disk / "fill").write_bytes(b"x" * 1_020_000)
-        with pytest.raises(BackendError, match=r"disk/store/.*No space left on device.*free some space") as caught:
+        with pytest.raises(
+            BackendError, match=r"half of what is free on the disk of .*disk/store/.*free some"
+        ) as caught:
             await place.fetch("run-1", disk / "store")
         assert caught.value.lasting
+        assert not any((disk / "store" / "incoming").iterdir())
+
+
+async def test_what_is_larger_than_a_set_may_be_is_not_brought(
+    server: SshServer, place: SshJobs, jobs: Jobs, made: Path, tmp_path: Path
+) -> None:
+    there = jobs.over("run-1", made, server.jobs) / SETS / made.name / "regime.txt"
+    with there.open("r+b") as file:
+        file.truncate(2**33)  # a hole: it takes no room there
+    with small_disk(tmp_path / "disk", 8) as disk:
+        with pytest.raises(BackendError, match="larger than a set may be") as caught:
+            await place.fetch("run-1", disk / "store")
+        assert caught.value.lasting
+        assert not any((disk / "store" / "incoming").iterdir())
+
+
+async def test_the_result_of_another_job_is_refused(
+    server: SshServer, place: SshJobs, jobs: Jobs, made: Path, tmp_path: Path
+) -> None:
+    jobs.over("run-1", made, server.jobs).rename(server.jobs / "run-2")
+    with pytest.raises(BackendError, match="another job's, run-1"):
+        await place.fetch("run-2", tmp_path / "store")
 
 
 async def test_another_host_key_than_the_pinned_one_is_not_spoken_to(server: SshServer) -> None:

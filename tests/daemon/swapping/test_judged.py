@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from daemon.config import load_config
+from daemon.swapping import judging
 from daemon.swapping.judging import Judge, Refused
 from daemon.swapping.rows import Swap
 from market import history, synthetic
@@ -86,7 +87,7 @@ def test_the_commands_ask_for_swaps_and_show_every_step(world: World) -> None:
         said = command("swap", config, second.id, "--json")
         assert said.exit_code == 0, said.output
         assert json.loads(said.output)["stage"] == "incoming"
-        until(lambda: json.loads(command("status", config, "--json").output)["swap"], "the status telling of the swap")
+        until(lambda: json.loads(command("status", config, "--json").output)["swap"], "the swap taken up")
         played_until("kept")
         back = command("rollback", config, "--wait", "30", "--reason", "tried it")
         assert (back.exit_code, "rolled back" in back.output) == (0, True), back.output
@@ -105,3 +106,17 @@ def test_the_commands_ask_for_swaps_and_show_every_step(world: World) -> None:
     assert any("forced by" in row["text"] and "by hand" in row["text"] for row in steps)
     assert "swap rolled back" in command("audit", config).output
     assert world.promotions()[-1]["by"] == "force"
+
+
+async def test_a_judgement_that_nobody_begins_is_given_up_and_old_ones_make_room(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judging, "KEPT", 2)
+    config = load_config(world.configure(swapping={"supervision": "unit", "judging_s": 1}))
+    judge = Judge(config, fresh)
+    second = world.store.add()
+    for _ in range(3):
+        with pytest.raises(Refused, match="nobody took up its judgement within 1 s"):
+            await judge.judge(second, world.left(Swap(0, second.id, "somebody")))
+    left = sorted(path.name for path in (config.state_dir / "jobs" / "judging").iterdir() if (path / REQUEST).exists())
+    assert len(left) == 2

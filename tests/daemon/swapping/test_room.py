@@ -35,6 +35,28 @@ async def test_a_set_with_a_longer_lookback_comes_into_service_and_answers(
     assert (last["model_set"], last["refusal"]) == (further.id, "")
 
 
+async def test_a_set_that_is_gone_back_to_after_a_restart_reads_as_far_as_it_must(
+    tmp_path: Path, made: Made, far: Made, exchange: Callable[..., LocalExchange]
+) -> None:
+    store = Store(tmp_path / "models", made)
+    further = store.crown(store.add(made=far))
+    world = World(tmp_path, exchange(warmup=400, bars=50), store)
+    shorter = store.judged(store.add())
+    async with world.life() as life:
+        await life.play(1)
+        await life.ask("swap", set=shorter.id)
+        await life.reach("kept")
+    async with world.life() as life:
+        assert life.serving == shorter.id
+        await life.play(1)
+        await life.ask("rollback")
+        await life.reach("rolled back")
+        await life.play(1)
+        assert life.daemon.store["BTCUSDT", "1h"].capacity == further.manifest.lookback + 64
+    last = life.decisions()[-1]
+    assert (last["model_set"], last["refusal"]) == (further.id, "")
+
+
 def test_a_column_grows_at_its_old_end_without_a_gap_or_a_double() -> None:
     column = Column(HOUR, 4)
     for n in range(10, 17):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from daemon.swapping.rows import Swap
+from daemon.swapping.stages import Stage
 from models.modelset import CHAMPION, save
 from tests.daemon.conftest import until
 from tests.daemon.journal_replay import differences
@@ -156,3 +157,26 @@ async def test_where_an_id_is_pinned_a_swap_holds_for_this_life_and_says_so(worl
         assert life.serving == first
         await until(lambda: str(life.swap.stage) == "left", "the row ended")
         assert f"{first} answers since the last start" in life.swap.reason
+
+
+async def test_a_run_brings_its_set_once_however_its_way_ended(world: World) -> None:
+    first = world.store.champion
+    second = world.store.judged(world.store.add())
+    async with world.life() as life:
+        assert life.daemon.offer is not None
+        await life.play(1)
+        await life.daemon.offer(second.id, "the schedule", "20261124t000000-0001")
+        await life.reach("watched")
+        await life.ask("rollback")
+        await life.reach("rolled back")
+        await life.daemon.offer(second.id, "the schedule", "20261124t000000-0001")
+        await life.play(2)
+        assert len(life.rows()) == 1, "a set that was taken out does not come again because a run was taken up again"
+        assert life.serving == first
+        await life.ask("swap", set=second.id)
+        assert len(life.rows()) == 2, "whoever wants it all the same asks for it"
+
+
+async def test_a_row_for_a_set_promoted_by_hand_is_over_before_it_is_rolled_back(world: World) -> None:
+    row = world.left(Swap(0, "20200101T000000-000000000000", "anna", stage=Stage.KEPT, previous="another"))
+    assert row.ended_ms is not None, "or the next life would look for work in it, and take no other set"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import threading
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,8 @@ from daemon.swapping.pulse import Pulse
 from daemon.swapping.watch import Watch
 from market.instruments import CASH
 from market.trades import Trade
-from strategy.plan import Outlook
+from strategy.plan import Outlook, Reason
+from tests.daemon.conftest import until
 from tests.daemon.swapping.world import World
 from tests.models.small_sets import HOUR, Made, Market
 
@@ -141,3 +145,44 @@ def test_labels_are_scored_as_the_sets_own_were_made(made: Made, known: Market) 
 
 def _trade(entry_time: int, profit: int) -> Trade:
     return Trade("BTCUSDT", 1, 1, 1, entry_time, 1, entry_time + 1, 1, "time", 0, 0, profit, 0)
+
+
+async def test_a_set_that_never_answers_in_service_is_taken_out_and_its_thread_left_alone(world: World) -> None:
+    first = world.store.champion
+    stuck = threading.Event()
+    async with world.life(swapping={"shadow": {"candles": 1}, "watch": {"candles": 50}}) as life:
+        await life.play(1)
+        second = world.store.judged(world.store.add())
+        await life.ask("swap", set=second.id)
+        await life.reach("watched")
+        engine = life.daemon.engine
+        assert engine is not None
+        engine.settings = replace(engine.settings, predict_ms=300)
+        life.daemon.predictor.answer = lambda *given, **named: stuck.wait() and None  # type: ignore[method-assign,assignment,return-value]
+        try:
+            await life.play(3)
+            await until(lambda: life.serving == first == world.store.champion, "the set before answering", 60)
+            assert "inference did not answer in time" in life.swap.reason
+            await life.play(1)
+        finally:
+            stuck.set()
+    assert (life.decisions()[-1]["model_set"], life.decisions()[-1]["refusal"]) == (first, "")
+
+
+async def test_without_a_way_back_a_set_that_failed_enters_nothing(world: World) -> None:
+    first = world.store.champion
+    assert first is not None
+    swapping = {"shadow": {"candles": 1}, "watch": {"candles": 50}, "alive": {"slow_ms": 0.0001, "constant": 2}}
+    async with world.life(swapping=swapping | {"alive": {}}) as life:
+        await life.play(1)
+        second = world.store.judged(world.store.add())
+        await life.ask("swap", set=second.id)
+        await life.reach("watched")
+    shutil.rmtree(world.store.sets / first)
+    async with world.life(swapping=swapping) as life:
+        row = await life.reach("kept")
+        assert "nothing is entered until you resume" in row.reason
+        assert life.serving == second.id
+        await life.play(1)
+        assert life.daemon.engine is not None
+        assert life.daemon.engine.state.memory.reason is Reason.PAUSED
