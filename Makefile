@@ -27,7 +27,7 @@ paper: $(VENV)/.serving ## trade on the real exchange's prices, or MIRROR=URL's,
 	@$(PY) -m daemon paper $(if $(MIRROR),--mirror $(MIRROR)) $(ARGS)
 
 test: $(VENV)/.full browser sshd ## set up and run every test
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 browser: ## install Debian's Chromium for the tests of pages, where it is missing and that may be done
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
