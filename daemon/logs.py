@@ -86,7 +86,7 @@ def set_level(level: str) -> None:
     """Log what is at least of that level; chatty libraries never below a warning."""
     root = logging.getLogger()
     root.setLevel(level.upper())
-    for noisy in ("asyncio", "aiohttp", "ccxt", "urllib3", "apprise", "numexpr", "apscheduler"):
+    for noisy in ("asyncio", "aiohttp", "ccxt", "urllib3", "apprise", "numexpr", "apscheduler", "asyncssh"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
 
 

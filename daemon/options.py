@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from configs import ConfigError
 from daemon import control
 from daemon.config import DaemonConfig, load_config
+
+if TYPE_CHECKING:
+    from daemon.lifecycle.book import Book
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 JOURNAL = "journal.sqlite"
@@ -72,3 +77,19 @@ def ask(path: Path, verb: str, args: dict[str, Any] | None = None) -> dict[str, 
     if reply.get("error"):  # a run's row names the error it has not had
         raise Told(str(reply["error"]), FAILURE)
     return reply
+
+
+@contextmanager
+def book_of(path: Path) -> Iterator[Book]:
+    """The lifecycle's book of a configuration's state directory; that there is none ends the command."""
+    from daemon.lifecycle.book import Book
+    from daemon.lifecycle.schema import FILE
+
+    folder = state_dir(path)
+    if not (folder / FILE).is_file():
+        raise Told(f"{folder} holds no {FILE}; no daemon ever ran there{rehearsed(path)}", DATA)
+    book = Book(folder)
+    try:
+        yield book
+    finally:
+        book.close()

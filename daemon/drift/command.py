@@ -10,18 +10,7 @@ import click
 from click.core import ParameterSource
 
 from daemon import control
-from daemon.options import (
-    DATA,
-    FAILURE,
-    NOT_RUNNING,
-    TIMEOUT,
-    Told,
-    config_option,
-    json_option,
-    rehearsal_option,
-    rehearsed,
-    state_dir,
-)
+from daemon.options import FAILURE, Told, ask, book_of, config_option, json_option, rehearsal_option, state_dir
 from market.timeframes import utc_text
 
 SHOWN = 6
@@ -41,18 +30,10 @@ def drift(context: click.Context, path: Path, as_json: bool, count: int) -> None
     if context.invoked_subcommand is not None:
         return
     from daemon.drift import rows
-    from daemon.lifecycle.book import Book
-    from daemon.lifecycle.schema import FILE
 
-    folder = state_dir(path)
-    if not (folder / FILE).is_file():
-        raise Told(f"{folder} holds no book of a lifecycle; no daemon ever ran there{rehearsed(path)}", DATA)
-    book = Book(folder)
-    try:
+    with book_of(path) as book:
         looks = rows.newest(book, count)
-    finally:
-        book.close()
-    now = _now(folder)
+    now = _now(state_dir(path))
     if as_json:
         click.echo(json.dumps({"now": now, "looks": looks}))
         return
@@ -69,23 +50,14 @@ def drift(context: click.Context, path: Path, as_json: bool, count: int) -> None
 @click.pass_context
 def reset(context: click.Context, path: Path) -> None:
     """Forget what was seen: entries at their full size, looks counted anew; what drifts still is found again."""
-    reply = _asked(state_dir(context.obj or path), "drift-reset")
-    click.echo(f"level {reply['level']}; looks are counted anew")
-
-
-def _asked(folder: Path, verb: str) -> dict[str, Any]:
     try:
-        reply = control.request(folder, verb)
-    except control.NotRunning as error:
-        raise Told(str(error), NOT_RUNNING) from error
-    except control.NoAnswer as error:
-        raise Told(str(error), TIMEOUT) from error
-    if "error" in reply:
-        told = str(reply["error"])
-        if told.startswith("unknown verb"):
+        reply = ask(context.obj or path, "drift-reset")
+    except Told as error:
+        if "unknown verb" in error.message:
             told = "this daemon does not look for drift: its configuration has no section drift"
-        raise Told(told, FAILURE)
-    return reply
+            raise Told(told, FAILURE) from error
+        raise
+    click.echo(f"level {reply['level']}; looks are counted anew")
 
 
 def _now(folder: Path) -> dict[str, Any] | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,9 +13,7 @@ from click.core import ParameterSource
 from rich.console import Console
 from rich.table import Table
 
-from daemon.lifecycle.book import Book
-from daemon.lifecycle.schema import FILE
-from daemon.options import DATA, Told, ask, config_option, json_option, rehearsal_option, state_dir
+from daemon.options import DATA, Told, ask, book_of, config_option, json_option, rehearsal_option, state_dir
 from daemon.retraining import runs as rows
 from daemon.retraining.job_folders import jobs_folder
 from daemon.retraining.runs import Run
@@ -64,7 +61,7 @@ def runs(context: click.Context, path: Path, as_json: bool, count: int) -> None:
         if given or context.meta.get("rehearsal"):
             raise click.UsageError(f"write the options after `runs {context.invoked_subcommand}`, which they are for")
         return
-    with closing(_book(path)) as book:
+    with book_of(path) as book:
         found = rows.newest(book, count)
     if as_json:
         click.echo(json.dumps([run.as_json() for run in found]))
@@ -98,7 +95,7 @@ def cancel(path: Path, as_json: bool, run_id: str, who: str | None) -> None:
 def logs(path: Path, run_id: str, follow: bool) -> None:
     """Print the log of the run ID, as far as it has come here; works without a running daemon."""
     folder = state_dir(path)
-    with closing(_book(path)) as book:
+    with book_of(path) as book:
         if rows.find(book, run_id) is None:
             raise Told(f"there is no run {run_id}; `python -m daemon runs` names them", DATA)
         log = jobs_folder(folder) / run_id / LOG
@@ -116,13 +113,6 @@ def logs(path: Path, run_id: str, follow: bool) -> None:
 
 
 COMMANDS = (retrain, runs)
-
-
-def _book(path: Path) -> Book:
-    folder = state_dir(path)
-    if not (folder / FILE).is_file():
-        raise Told(f"{folder} holds no {FILE}; no daemon ever ran there", DATA)
-    return Book(folder)
 
 
 def _printed(log: Path, offset: int, out: BinaryIO) -> int:

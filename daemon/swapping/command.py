@@ -10,21 +10,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from daemon import control
-from daemon.lifecycle.book import Book
-from daemon.lifecycle.schema import FILE
-from daemon.options import (
-    DATA,
-    FAILURE,
-    NOT_RUNNING,
-    TIMEOUT,
-    Told,
-    config_option,
-    json_option,
-    rehearsal_option,
-    rehearsed,
-    state_dir,
-)
+from daemon.options import TIMEOUT, Told, ask, book_of, config_option, json_option, rehearsal_option
 from daemon.swapping.stages import OVER, Stage
 from market.screen import screen
 from market.timeframes import utc_text
@@ -92,14 +78,8 @@ def swaps(path: Path, as_json: bool, count: int) -> None:
 @click.option("-n", "count", type=click.IntRange(1), default=50, show_default=True, help="How many, newest first.")
 def audit(path: Path, as_json: bool, count: int) -> None:
     """Every step of retraining, swaps and reloads, who asked and which verdict; works without a running daemon."""
-    folder = state_dir(path)
-    if not (folder / FILE).is_file():
-        raise Told(f"{folder} holds no {FILE}; no daemon ever ran there{rehearsed(path)}", DATA)
-    book = Book(folder)
-    try:
+    with book_of(path) as book:
         rows = book.audited(count)
-    finally:
-        book.close()
     if as_json:
         click.echo(json.dumps(rows))
         return
@@ -110,19 +90,6 @@ def audit(path: Path, as_json: bool, count: int) -> None:
         what = row["text"] + (f" [{row['verdict']}]" if row["verdict"] else "")
         table.add_row(utc_text(row["at_ms"]), row["step"], row["set_id"] or row["run_id"] or "", row["who"], what)
     screen().print(table, markup=False)
-
-
-def ask(path: Path, verb: str, args: dict[str, Any]) -> dict[str, Any]:
-    """What a running daemon answers to a verb with arguments; that none runs, or that it refuses, ends the command."""
-    try:
-        reply = control.request(state_dir(path), verb, args=args)
-    except control.NotRunning as error:
-        raise Told(f"{error}{rehearsed(path)}", NOT_RUNNING) from error
-    except control.NoAnswer as error:
-        raise Told(str(error), TIMEOUT) from error
-    if "error" in reply:
-        raise Told(str(reply["error"]), FAILURE)
-    return reply
 
 
 def _tell(path: Path, reply: dict[str, Any], as_json: bool, wait_s: float, ends: tuple[Stage, ...]) -> None:
