@@ -93,6 +93,7 @@ def test_a_run_makes_a_verified_set_and_latest_names_it(made: tuple[Path, dict[s
         "stack, calibrate, weigh",
         "walk-forward record",
         "evidence",
+        "reference for drift",
         "canary on shuffled labels",
         "write the set",
     ]
