@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 
 from configs import ConfigError
+from daemon.retraining.job_folders import jobs_folder
 from daemon.section import Seconds, Section
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def backend(config: Retraining, state_dir: Path) -> Backend:
     if config.backend == "local":
         from daemon.retraining.local import LocalJobs
 
-        return LocalJobs(config.local, state_dir / "jobs" / "training")
+        return LocalJobs(config.local, jobs_folder(state_dir))
     if config.backend == "ssh":
         if config.ssh is None:
             raise ConfigError(["retraining.ssh is missing; say which machine to reach, or set backend: local"])
