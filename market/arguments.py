@@ -50,3 +50,10 @@ def mirrored(ctx: click.Context, param: click.Parameter, text: str | None) -> st
     if text is not None and text != MIRRORED and not re.fullmatch(r"https?://[^/\s]+/?", text):
         raise click.BadParameter(f"{text!r}: write {MIRRORED}, or an address such as http://127.0.0.1:18080")
     return text
+
+
+def symbol(ctx: click.Context, param: click.Parameter, text: str | None) -> str | None:
+    """A symbol as the exchange names it; None where none is given."""
+    if text is not None and not re.fullmatch(r"[A-Z0-9]{2,20}USDT", text):
+        raise click.BadParameter(f"{text!r}: write the exchange's name, such as BTCUSDT")
+    return text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from pathlib import Path
@@ -25,14 +24,8 @@ FAILURE = 1
 SHOWN = 10
 
 
-def _symbol(ctx: click.Context, param: click.Parameter, text: str) -> str:
-    if not re.fullmatch(r"[A-Z0-9]{2,20}USDT", text):
-        raise click.BadParameter(f"{text!r}: write the exchange's name, such as BTCUSDT")
-    return text
-
-
 @click.command("history")
-@click.option("--symbol", callback=_symbol, default="BTCUSDT", show_default=True, help="The exchange's name.")
+@click.option("--symbol", callback=arguments.symbol, default="BTCUSDT", show_default=True, help="The exchange's name.")
 @click.option("--timeframe", callback=arguments.timeframe, default="1h", show_default=True, help="1m, 15m, 1h, ...")
 @click.option("--from", "start", callback=arguments.instant, metavar="TIME", help="First open time, UTC [the first].")
 @click.option("--to", "end", callback=arguments.instant, metavar="TIME", help="First time no longer wanted [now].")

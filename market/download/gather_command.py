@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 
@@ -23,12 +22,6 @@ FAILURE = 1
 NONE = "none"
 
 
-def _symbol(ctx: click.Context, param: click.Parameter, text: str | None) -> str | None:
-    if text is not None and not re.fullmatch(r"[A-Z0-9]{2,20}USDT", text):
-        raise click.BadParameter(f"{text!r}: write the exchange's name, such as BTCUSDT")
-    return text
-
-
 def _timeframes(ctx: click.Context, param: click.Parameter, text: str) -> tuple[Timeframe, ...]:
     try:
         found = tuple(Timeframe.parse(part) for part in text.split(","))
@@ -40,7 +33,7 @@ def _timeframes(ctx: click.Context, param: click.Parameter, text: str) -> tuple[
 
 
 @click.command("gather")
-@click.option("--symbol", callback=_symbol, default="BTCUSDT", show_default=True, help="The exchange's name.")
+@click.option("--symbol", callback=arguments.symbol, default="BTCUSDT", show_default=True, help="The exchange's name.")
 @click.option(
     "--timeframes", callback=_timeframes, default="1h", show_default=True, help="The decision's, then shorter ones."
 )
@@ -59,7 +52,7 @@ def _timeframes(ctx: click.Context, param: click.Parameter, text: str) -> tuple[
 )
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Where the files go.")
 @click.option("--join", "state_dir", type=click.Path(path_type=Path), help="State directory whose recording is joined.")
-@click.option("--companion", callback=_symbol, help="Another symbol whose candles go along.")
+@click.option("--companion", callback=arguments.symbol, help="Another symbol whose candles go along.")
 @click.option("--funding", is_flag=True, help="Funding rates go along.")
 @click.option(
     "--tolerate",
