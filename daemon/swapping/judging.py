@@ -127,9 +127,12 @@ class Judge:
         return None if found is None else f"{found.verdict} ({found.made})"
 
     async def _job(self, candidate: ModelSet, swap: Swap, lacking: str) -> Path:
-        """The job's folder, made unless a former life made it."""
+        """The job's folder, made unless a former life made it; one that a shutdown interrupted says nothing."""
         name = f"{candidate.id.lower()}-{swap.id}"
         made = self._jobs / name
+        result = (await asyncio.to_thread(supervision.state, made)).result
+        if result is not None and result.outcome == "interrupted":
+            await asyncio.to_thread(shutil.rmtree, made)
         if await asyncio.to_thread((made / REQUEST).exists):
             return made
         if self._prepare is None:
