@@ -130,9 +130,8 @@ class Judge:
         """The job's folder, made unless a former life made it; one that a shutdown interrupted says nothing."""
         name = f"{candidate.id.lower()}-{swap.id}"
         made = self._jobs / name
-        result = (await asyncio.to_thread(supervision.state, made)).result
-        if result is not None and result.outcome == "interrupted":
-            await asyncio.to_thread(shutil.rmtree, made)
+        if await asyncio.to_thread(_interrupted, made):
+            await asyncio.to_thread(shutil.rmtree, made, True)
         if await asyncio.to_thread((made / REQUEST).exists):
             return made
         if self._prepare is None:
@@ -183,6 +182,14 @@ class Judge:
                 await asyncio.to_thread(supervision.cancel, job)
         except jobs.JobError as error:
             log.warning("the judgement of %s could not be ended: %s", swap.set_id, error)
+
+
+def _interrupted(job: Path) -> bool:
+    try:
+        result = supervision.state(job).result
+    except jobs.JobError:
+        return False  # whoever has it carried out says why
+    return result is not None and result.outcome == "interrupted"
 
 
 def _now_ms() -> int:

@@ -47,7 +47,7 @@ async def reached(box: GpuBox, request: pytest.FixtureRequest) -> AsyncIterator[
 async def place(box: GpuBox) -> AsyncIterator[SshJobs]:
     """The box, on which jobs outlive the login."""
     box.machine.run("loginctl", "enable-linger", USER)
-    box.machine.until(lambda: box.own("is-system-running") or True, "the user's systemd")
+    box.machine.until(lambda: box.machine.show(f"user@{box.uid}", "ActiveState") == "active", "the user's systemd")
     place = SshJobs(box.ssh())
     yield place
     await place.close()
