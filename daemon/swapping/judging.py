@@ -127,9 +127,11 @@ class Judge:
         return None if found is None else f"{found.verdict} ({found.made})"
 
     async def _job(self, candidate: ModelSet, swap: Swap, lacking: str) -> Path:
-        """The job's folder, made unless a former life made it."""
+        """The job's folder, made unless a former life made it; one that a shutdown interrupted says nothing."""
         name = f"{candidate.id.lower()}-{swap.id}"
         made = self._jobs / name
+        if await asyncio.to_thread(_interrupted, made):
+            await asyncio.to_thread(shutil.rmtree, made, True)
         if await asyncio.to_thread((made / REQUEST).exists):
             return made
         if self._prepare is None:
@@ -180,6 +182,14 @@ class Judge:
                 await asyncio.to_thread(supervision.cancel, job)
         except jobs.JobError as error:
             log.warning("the judgement of %s could not be ended: %s", swap.set_id, error)
+
+
+def _interrupted(job: Path) -> bool:
+    try:
+        result = supervision.state(job).result
+    except jobs.JobError:
+        return False  # whoever has it carried out says why
+    return result is not None and result.outcome == "interrupted"
 
 
 def _now_ms() -> int:

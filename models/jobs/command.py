@@ -16,7 +16,7 @@ from models.jobs.folder import JobError, prune, request_of
 from models.jobs.running import carry_out
 
 FAILURE, TIMEOUT, INTERRUPTED = 1, 5, 130
-_CODES = {"done": 0, "failed": FAILURE, "timeout": TIMEOUT, "canceled": INTERRUPTED}
+_CODES = {"done": 0, "failed": FAILURE, "timeout": TIMEOUT, "canceled": INTERRUPTED, "interrupted": INTERRUPTED}
 _folder = click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 _keep = click.option("--keep", type=click.IntRange(1), help="Remove finished jobs beside it, but for so many.")
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
@@ -37,7 +37,7 @@ def group(module: str) -> click.Group:
         """Carry out work that was asked for by a folder: request.json in, log and result.json out.
 
         \b
-        Exit codes: 0 done, 1 failed, 2 usage, 5 timed out, 130 canceled.
+        Exit codes: 0 done, 1 failed, 2 usage, 5 timed out, 130 canceled or interrupted.
         """
 
     @job.command()
@@ -47,7 +47,7 @@ def group(module: str) -> click.Group:
     @_json
     @said(module)
     def run(folder: Path, keep: int | None, beside: bool, as_json: bool) -> None:
-        """Do what DIR/request.json says, here and now; SIGTERM ends it as canceled."""
+        """Do what DIR/request.json says, here and now; Ctrl-C cancels it, SIGTERM interrupts it."""
         _own(module, folder)
         if keep is not None:
             prune(folder.resolve().parent, keep)

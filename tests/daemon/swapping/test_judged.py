@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from daemon.swapping.judging import Judge, Refused
 from daemon.swapping.rows import Swap
 from market import history, synthetic
 from models import verdicts
+from models.jobs.folder import Process, now, result_of, write_process
 from models.jobs.request import REQUEST, RESULT
 from tests.daemon.swapping.world import World
 from tests.daemon.test_run import Running, command, until
@@ -62,6 +64,21 @@ async def test_the_gate_is_asked_in_a_job_of_its_own_and_a_fresh_verdict_is_take
         await Judge(config).judge(second, Swap(2, second.id, "somebody"))
     world.store.judged(second)
     assert "promote against" in await Judge(config).judge(second, Swap(3, second.id, "somebody"))
+
+
+async def test_a_judgement_that_a_shutdown_interrupted_is_asked_for_again(world: World) -> None:
+    config = load_config(world.configure())
+    second = world.store.add()
+    swap = world.left(Swap(0, second.id, "somebody"))
+    folder = config.state_dir / "jobs" / "judging"
+    found = made(folder / "before")
+    job = Judge(config, fresh)._made(f"{second.id.lower()}-{swap.id}", second, swap, found)
+    write_process(job, Process(pid=os.getpid(), boot="of before", started=now()))
+    with pytest.raises(Refused, match=f"the verdict of .* on {second.id} is"):
+        await Judge(config, fresh).judge(second, swap)
+    result = result_of(job)
+    assert result is not None
+    assert result.outcome == "done"
 
 
 def test_the_commands_ask_for_swaps_and_show_every_step(world: World) -> None:
