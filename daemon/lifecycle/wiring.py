@@ -68,7 +68,7 @@ class Lifecycle:
             )  # fmt: skip
             daemon.verbs |= retrainer.verbs
             daemon.parts["retraining"] = retrainer
-        monitor = attached(daemon, engine, inference, book)
+        monitor = attached(daemon, engine, inference, book, service.quiet)
         if monitor is not None and retrainer is not None:
             monitor.ask = retrainer.coordinator.ask
         return cls(book, swapper, retrainer, monitor)
