@@ -9,7 +9,7 @@ from typing import Any
 
 from daemon.alerts import Alerts
 from daemon.config import DaemonConfig
-from daemon.control import Answer
+from daemon.control import MISSING, Answer
 from daemon.lifecycle.book import Book
 from daemon.retraining.coordinator import COMMAND, Coordinator
 from daemon.retraining.freshness import Freshness
@@ -108,8 +108,11 @@ class Retrainer:
         return {"error": run.error} if run.refused else {"run": run.as_json()}
 
     async def _cancel(self, verb: str, who: str, args: dict[str, Any]) -> dict[str, Any]:
+        run_id = str(args.get("run"))
+        if await self.coordinator.runs.get(run_id) is None:
+            return {"error": f"there is no run {run_id}; `python -m daemon runs` names them", "code": MISSING}
         try:
-            run = await self.coordinator.cancel(str(args.get("run")), str(args.get("who") or who))
+            run = await self.coordinator.cancel(run_id, str(args.get("who") or who))
         except TransitionError as error:
             return {"error": str(error)}
         return {"run": run.as_json()}

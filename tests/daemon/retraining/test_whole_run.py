@@ -134,6 +134,8 @@ async def test_a_set_is_made_of_fresh_data_while_its_daemon_is_killed_and_comes_
     log = (tmp_path / "state" / "jobs" / "training" / run_id / "log").read_text()
     assert said.stdout == log
     assert run["log_offset"] == len(log.encode()) > 0
+    unknown = await life.command("runs", "cancel", "20260101t000000-0000")
+    assert (unknown.exit_code, "there is no run 2026" in unknown.stderr) == (7, True)
     late = await life.command("runs", "cancel", run_id)
     assert (late.exit_code, "is done and cannot become canceling" in late.stderr) == (1, True)
 
