@@ -100,7 +100,7 @@ class Judge:
         except PromotionRefused as refusal:
             lacking = str(refusal)
         if swap.forced:
-            return f"forced by {swap.who} without a verdict: {swap.body.get('force_reason', '')}"
+            return f"forced by {swap.who}: {swap.body.get('force_reason', '')}; {lacking}"
         if candidate.path.parent.resolve() != self._store.resolve():
             raise Refused(
                 "it is of the built-in starter store, whose sets know the synthetic market alone and are never promoted"

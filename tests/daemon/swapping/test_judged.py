@@ -148,7 +148,11 @@ def test_the_commands_ask_for_swaps_and_show_every_step(world: World) -> None:
         lost = command("swap", config, third.id, "--wait", "30")
         assert lost.exit_code == 6
         assert "there is no verdict on" in lost.output
+        again = command("swap", config, "champion")
+        assert (again.exit_code, "is in service already" in again.output) == (6, True)
+        assert command("swap", config, "20200101T000000-000000000000").exit_code == 7
         assert command("swap", config, third.id, "--force").exit_code == 2
+        world.store.judged(third, "refuse")
         forced = command("swap", config, third.id, "--force", "--reason", "by hand")
         assert forced.exit_code == 0
         played_until("kept")
@@ -157,9 +161,13 @@ def test_the_commands_ask_for_swaps_and_show_every_step(world: World) -> None:
     steps = json.loads(command("audit", config, "--json").output)
     assert {"swap kept", "swap rolled back", "swap refused"} <= {row["step"] for row in steps}
     assert {row["set_id"] for row in steps} == {second.id, third.id}
-    assert any("forced by" in row["text"] and "by hand" in row["text"] for row in steps)
+    told = [row["text"] for row in steps if "forced by" in row["text"]]
+    assert any("by hand; the verdict of" in text and f"on {third.id} is 'refuse'" in text for text in told), told
     assert "swap rolled back" in command("audit", config).output
     assert world.promotions()[-1]["by"] == "force"
+    alone = json.loads(command("swaps", config, "--json").output)
+    assert (alone["under_way"], alone["swaps"][0]["set_id"]) == (None, third.id), "told without a daemon too"
+    assert f"{third.id} kept: " in command("swaps", config).output
 
 
 async def test_a_judgement_that_nobody_begins_is_given_up_and_old_ones_make_room(
