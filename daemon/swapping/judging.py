@@ -165,7 +165,7 @@ class Judge:
         how, patience_s = self._config.swapping.supervision, self._config.swapping.judging_s
         began = time.monotonic()
         try:
-            await asyncio.to_thread(supervision.start, job, how)
+            await asyncio.to_thread(supervision.start, job, how, beside=True)
             while not (state := await asyncio.to_thread(supervision.state, job)).over:
                 if state.phase == "waiting" and time.monotonic() - began > patience_s:
                     await asyncio.to_thread(supervision.cancel, job)

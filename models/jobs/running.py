@@ -134,6 +134,7 @@ class _Work:
     def __init__(self, folder: Path, request: Request, started: str, told: list[int]) -> None:
         self._folder, self._request, self._started, self._told = folder, request, started, told
         self._least_free = shutil.disk_usage(folder).free
+        self._verdict_before = _written(request.work) if isinstance(request.work, Judging) else None
 
     def done(self) -> Result:
         """Verify the inputs, do the work, and look at what it made."""
@@ -234,7 +235,7 @@ class _Work:
             verdict = verdicts.read(work.challenger, Path(work.root) / "sets")
         except ModelSetError as error:
             return self._failed(code, str(error))
-        if verdict is None or verdict.made < self._started:
+        if verdict is None or _written(work) == self._verdict_before:
             return self._failed(code)
         return self._ended("done", verdict.verdict, code).model_copy(update={"set_id": work.challenger})
 
@@ -266,6 +267,14 @@ def _told() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _written(work: Judging) -> int | None:
+    """When the verdict on the challenger that stands was written, ns: its own time is of a second alone."""
+    try:
+        return verdicts.file_of(work.challenger, Path(work.root) / "sets").stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 def _ended(request: Request, started: str, outcome: Outcome, text: str, code: int | None = None) -> Result:

@@ -68,8 +68,11 @@ class State:
         return self.result is not None
 
 
-def start(folder: Path, how: How) -> None:
+def start(folder: Path, how: How, *, beside: bool = False) -> None:
     """Have the job carried out, unless that was begun before; returns when its process has taken it.
+
+    `beside` a daemon that trades it gets what others leave of the machine (`market.priority`); the service that a path
+    unit starts says so itself.
 
     Raises
     ------
@@ -81,6 +84,7 @@ def start(folder: Path, how: How) -> None:
     if result_of(folder) is not None or process_of(folder) is not None:
         return
     line = [sys.executable, "-m", MODULES[request.work.kind], "job", "run", str(folder)]
+    line += ["--beside"] if beside else []
     try:
         if how == "unit":
             await_unit(folder)
