@@ -30,6 +30,8 @@ import numpy as np
 import psutil
 import yaml
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from daemon.alerts import Alerts
 from daemon.app import Daemon
 from daemon.config import load_config

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 JOURNAL = "journal.sqlite"
-FAILURE, NOT_RUNNING, CONFIGURATION, TIMEOUT, DATA = 1, 3, 4, 5, 7
+FAILURE, NOT_RUNNING, CONFIGURATION, TIMEOUT, REFUSED, DATA = 1, 3, 4, 5, 6, 7
 
 config_option = click.option(
     "--config", "path", type=click.Path(path_type=Path), default=CONFIGS / "sandbox.yaml", show_default=True,
@@ -75,19 +75,22 @@ def ask(path: Path, verb: str, args: dict[str, Any] | None = None) -> dict[str, 
     except control.NoAnswer as error:
         raise Told(str(error), TIMEOUT) from error
     if reply.get("error"):  # a run's row names the error it has not had
-        raise Told(str(reply["error"]), FAILURE)
+        raise Told(str(reply["error"]), int(reply.get("code", FAILURE)))
     return reply
 
 
 @contextmanager
 def book_of(path: Path) -> Iterator[Book]:
-    """The lifecycle's book of a configuration's state directory; that there is none ends the command."""
+    """The lifecycle's book of a configuration's state directory; that there is none to be used ends the command."""
     from daemon.lifecycle.book import Book
-    from daemon.lifecycle.schema import FILE
+    from daemon.lifecycle.schema import DATABASE, FILE
+    from daemon.migrations.standing import State, stands
 
     folder = state_dir(path)
     if not (folder / FILE).is_file():
         raise Told(f"{folder} holds no {FILE}; no daemon ever ran there{rehearsed(path)}", DATA)
+    if (standing := stands(DATABASE, folder / FILE)).state in (State.NEWER, State.UNREADABLE):
+        raise Told(standing.text, FAILURE)
     book = Book(folder)
     try:
         yield book

@@ -40,6 +40,7 @@ class Observed(Protocol):
     inbox: Inbox
     inlet: Inlet
     lifecycle: Lifecycle | None
+    loop_off: str
 
     @property
     def stopping(self) -> bool:
@@ -61,7 +62,8 @@ def status(daemon: Observed) -> dict[str, Any]:
         "tightened": list(daemon.tightened),
         "model_set": daemon.predictor.id,
         "drift": _drift(state.drift),
-        **(daemon.lifecycle.status() if daemon.lifecycle else {}),
+        **(daemon.lifecycle.status() if daemon.lifecycle else {"swap": None}),
+        "loop_off": daemon.loop_off or None,
         "equity": cash_text(engine.equity),
         "cash": cash_text(state.cash),
         "settled": utc_text(state.settled_bar) if state.settled_bar >= 0 else None,

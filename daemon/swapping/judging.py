@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from daemon.config import DaemonConfig
+from daemon.retraining.freshness import FreshnessError
 from daemon.swapping.rows import Swap
 from models import promotion, verdicts
 from models.jobs import folder as jobs
@@ -89,6 +90,8 @@ class Judge:
         ------
         Refused
             If nothing does.
+        FreshnessError
+            If the history to judge it on cannot be had now.
         """
         if await asyncio.to_thread(pointed, CHAMPION, self._store) == candidate.id:
             return "it is the champion already, by promotions.jsonl"
@@ -97,7 +100,7 @@ class Judge:
         except PromotionRefused as refusal:
             lacking = str(refusal)
         if swap.forced:
-            return f"forced by {swap.who} without a verdict: {swap.body.get('force_reason', '')}"
+            return f"forced by {swap.who}: {swap.body.get('force_reason', '')}; {lacking}"
         if candidate.path.parent.resolve() != self._store.resolve():
             raise Refused(
                 "it is of the built-in starter store, whose sets know the synthetic market alone and are never promoted"
@@ -141,6 +144,10 @@ class Judge:
         try:
             found = await self._prepare(fresh)
             return await asyncio.to_thread(self._made, name, candidate, swap, found)
+        except FreshnessError as error:
+            if not error.lasting:
+                raise  # no fault of the set: after a pause the stage is begun again
+            raise Refused(f"it cannot be judged: its history cannot be brought together: {error}") from error
         except (jobs.JobError, OSError) as error:
             raise Refused(f"it cannot be judged: {error}") from error
         finally:

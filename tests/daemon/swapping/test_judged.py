@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from daemon.config import load_config
+from daemon.retraining.freshness import Freshness, FreshnessError
 from daemon.swapping import judging
 from daemon.swapping.judging import Judge, Refused
 from daemon.swapping.rows import Swap
@@ -17,6 +18,7 @@ from market import history, synthetic
 from models import verdicts
 from models.jobs.folder import Process, now, result_of, write_process
 from models.jobs.request import REQUEST, RESULT
+from models.modelset import ModelSet
 from tests.daemon.swapping.world import World
 from tests.daemon.test_run import Running, command, until
 from tests.models.small_sets import HOUR
@@ -81,6 +83,41 @@ async def test_a_judgement_that_a_shutdown_interrupted_is_asked_for_again(world:
     assert result.outcome == "done"
 
 
+def without_history(world: World, **history: object) -> dict[str, object]:
+    """A section retraining whose history is looked for, really, where none is."""
+    (world.folder / "spec.yaml").write_text("name: test\n")
+    return {"spec": "spec.yaml", "history": {"folder": "history", "funding": False, **history}}
+
+
+async def test_a_history_that_cannot_be_had_for_good_ends_the_swap_at_once_with_the_reason(world: World) -> None:
+    async with world.life(retraining=without_history(world, source="none", companion="ETHUSDT")) as life:
+        second = world.store.add()
+        await life.ask("swap", set=second.id)
+        row = await life.reach("refused")
+        assert row.reason.startswith("it cannot be judged: its history cannot be brought together")
+        assert not any("stumbles" in text for _, text in life.daemon.alerts.recent)
+        assert life.serving == world.store.champion
+
+
+async def test_a_history_that_cannot_be_had_now_is_no_fault_of_the_set(world: World) -> None:
+    section = without_history(world, api_url="http://127.0.0.1:9", source="api")
+    config = load_config(world.configure(retraining=section))
+    assert config.retraining is not None
+    second = world.store.add()
+    swap = world.left(Swap(0, second.id, "somebody"))
+    with pytest.raises(FreshnessError) as failed:
+        await Judge(config, Freshness(config, config.retraining.history).prepare).judge(second, swap)
+    assert not failed.value.lasting
+    assert not list((config.state_dir / "jobs" / "judging").glob("*"))
+    assert "the verdict of" in await _reason(Judge(config, fresh), second, swap), "and is judged once it can be had"
+
+
+async def _reason(judge: Judge, candidate: ModelSet, swap: Swap) -> str:
+    with pytest.raises(Refused) as refused:
+        await judge.judge(candidate, swap)
+    return str(refused.value)
+
+
 def test_the_commands_ask_for_swaps_and_show_every_step(world: World) -> None:
     config = world.configure(swapping={"shadow": {"candles": 1}, "watch": {"candles": 1}})
     second, third = world.store.judged(world.store.add()), world.store.add()
@@ -111,7 +148,11 @@ def test_the_commands_ask_for_swaps_and_show_every_step(world: World) -> None:
         lost = command("swap", config, third.id, "--wait", "30")
         assert lost.exit_code == 6
         assert "there is no verdict on" in lost.output
+        again = command("swap", config, "champion")
+        assert (again.exit_code, "is in service already" in again.output) == (6, True)
+        assert command("swap", config, "20200101T000000-000000000000").exit_code == 7
         assert command("swap", config, third.id, "--force").exit_code == 2
+        world.store.judged(third, "refuse")
         forced = command("swap", config, third.id, "--force", "--reason", "by hand")
         assert forced.exit_code == 0
         played_until("kept")
@@ -120,9 +161,13 @@ def test_the_commands_ask_for_swaps_and_show_every_step(world: World) -> None:
     steps = json.loads(command("audit", config, "--json").output)
     assert {"swap kept", "swap rolled back", "swap refused"} <= {row["step"] for row in steps}
     assert {row["set_id"] for row in steps} == {second.id, third.id}
-    assert any("forced by" in row["text"] and "by hand" in row["text"] for row in steps)
+    told = [row["text"] for row in steps if "forced by" in row["text"]]
+    assert any("by hand; the verdict of" in text and f"on {third.id} is 'refuse'" in text for text in told), told
     assert "swap rolled back" in command("audit", config).output
     assert world.promotions()[-1]["by"] == "force"
+    alone = json.loads(command("swaps", config, "--json").output)
+    assert (alone["under_way"], alone["swaps"][0]["set_id"]) == (None, third.id), "told without a daemon too"
+    assert f"{third.id} kept: " in command("swaps", config).output
 
 
 async def test_a_judgement_that_nobody_begins_is_given_up_and_old_ones_make_room(
