@@ -107,8 +107,7 @@ PLACES = PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" INTERPRETER="$(or $(INTERPRETER
 
 install: ## put program and units into PREFIX (/opt/regimen), as root; DESTDIR=, EXTRAS=cpu,train; INTERPRETER= uses that Python as it is
 ifeq ($(INTERPRETER),)
-	@[ -x "$(DESTDIR)$(OWN)" ] || { $(PYTHON) -m venv "$(DESTDIR)$(PREFIX)/venv" && touch "$(DESTDIR)$(PREFIX)/venv/.regimen"; }
-	@"$(DESTDIR)$(OWN)" -m pip install --disable-pip-version-check --quiet --constraint constraints.txt '.[$(EXTRAS)]'
+	@$(PLACES) PYTHON="$(PYTHON)" EXTRAS="$(EXTRAS)" systemd/libraries.sh
 endif
 	@$(PLACES) systemd/install.sh
 

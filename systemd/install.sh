@@ -8,6 +8,8 @@
 #   INTERPRETER  the Python that runs it, with everything installed that it needs
 #
 # A configuration file that was edited is never overwritten: a newer one is put beside it as FILE.new.
+# The program is put beside the one that runs, under its own name, and a link is turned: a daemon that runs keeps its folder,
+# and what it has not imported yet, until it is restarted. The version before stays; `lib/regimen.previous` leads to it.
 set -eu
 
 SYSCONFDIR=${SYSCONFDIR:-/etc/regimen} UNITDIR=${UNITDIR:-/etc/systemd/system} DESTDIR=${DESTDIR:-}
@@ -57,6 +59,22 @@ configure() { # TEMPLATE NAME: only over a file that is as the last installation
     mv -f "$DESTDIR$last.partial" "$DESTDIR$last"
 }
 
+content() { # DIR: what names its content, whatever was compiled of it
+    (cd "$1" && find . -type f ! -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum) | sha256sum | cut -c1-12
+}
+
+turn() { # LINK TARGET: at one instant
+    ln -sfn "$2" "$DESTDIR$1.partial"
+    mv -fT "$DESTDIR$1.partial" "$DESTDIR$1"
+}
+
+in_use() { # whether some process is in the folder, as the daemon is in its own
+    for cwd in /proc/[0-9]*/cwd; do
+        [ "$(readlink "$cwd" || true)" != "$(readlink -f "$1")" ] || return 0
+    done
+    return 1
+}
+
 # program: whole and new, or the old one
 mkdir -p "$DESTDIR$PREFIX/lib" "$DESTDIR$PREFIX/bin" "$DESTDIR$PRISTINE"
 rm -rf "$DESTDIR$CODE.partial"
@@ -66,11 +84,30 @@ for part in configs market models strategy training backtest daemon docs; do
         tar -x --no-same-owner -C "$DESTDIR$CODE.partial"
 done
 chmod -R u=rwX,go=rX "$DESTDIR$CODE.partial"
-if [ -x "$DESTDIR$INTERPRETER" ]; then # nobody could write that later
-    "$DESTDIR$INTERPRETER" -m compileall -q -s "$DESTDIR$CODE.partial" -p "$CODE" "$DESTDIR$CODE.partial"
+sum=$(content "$DESTDIR$CODE.partial")
+version=regimen-$(sed -n 's/^version = "\(.*\)"/\1/p' "$SOURCE/pyproject.toml")-$sum
+new=$DESTDIR$PREFIX/lib/$version
+if [ -d "$new" ] && [ "$(content "$new")" = "$sum" ]; then # it is there, and may be what runs
+    rm -rf "$DESTDIR$CODE.partial"
+else
+    rm -rf "$new"
+    mv "$DESTDIR$CODE.partial" "$new"
 fi
-rm -rf "$DESTDIR$CODE"
-mv "$DESTDIR$CODE.partial" "$DESTDIR$CODE"
+if [ -x "$DESTDIR$INTERPRETER" ]; then # nobody could write that later
+    "$DESTDIR$INTERPRETER" -m compileall -q -s "$new" -p "$PREFIX/lib/$version" "$new"
+fi
+if [ -d "$DESTDIR$CODE" ] && [ ! -L "$DESTDIR$CODE" ]; then # as earlier versions left it
+    mv "$DESTDIR$CODE" "$DESTDIR$CODE-0"
+    turn "$CODE" regimen-0
+fi
+last=$(readlink "$DESTDIR$CODE" || true)
+if [ -n "$last" ] && [ "$last" != "$version" ]; then turn "$CODE.previous" "$last"; fi
+turn "$CODE" "$version"
+previous=$(readlink "$DESTDIR$CODE.previous" || true)
+for folder in "$DESTDIR$CODE"-[0-9]*; do
+    case $(basename "$folder") in "$version" | "$previous") continue ;; esac
+    in_use "$folder" || rm -rf "$folder"
+done
 put "$HERE/regimen.sh" "$PREFIX/bin/regimen"
 chmod 0755 "$DESTDIR$PREFIX/bin/regimen"
 
@@ -95,11 +132,15 @@ if [ -z "$DESTDIR" ] && [ "$(id -u)" = 0 ]; then
 fi
 
 cat <<END
-Regimen is installed in $DESTDIR$PREFIX, its configuration in $DESTDIR$SYSCONFDIR. Next:
+Regimen is installed in $DESTDIR$PREFIX, its configuration in $DESTDIR$SYSCONFDIR. A daemon that runs goes on with its own version
+until \`systemctl restart regimen\`. Next:
   rehearse       systemctl enable --now regimen-exchange regimen
                  $PREFIX/bin/regimen status
   credentials    one file each in $SYSCONFDIR/credentials (0600): API_KEY, API_SECRET, ALERT_URL, SSH_KEY, RAY_TOKEN
   configuration  $SYSCONFDIR/daemon.yaml; check it with $PREFIX/bin/regimen doctor
   trade          systemctl disable --now regimen-exchange; systemctl enable --now regimen
-  jobs here      systemctl enable --now regimen-retrain.path regimen-backtest.path
+  new sets       judged here, by a unit beside the daemon: \`swapping: {supervision: unit}\` in daemon.yaml, and
+                 systemctl enable --now regimen-backtest.path
+  training here  make install EXTRAS=cpu,train; \`retraining: {…, local: {supervise: unit}}\` in daemon.yaml, and
+                 systemctl enable --now regimen-retrain.path
 END

@@ -24,7 +24,8 @@ for unit in "$HERE"/*.service "$HERE"/*.path "$HERE"/*.slice; do
     rm -f "$DESTDIR$UNITDIR/$(basename "$unit")"
 done
 rm -f "$DESTDIR$SYSUSERSDIR/regimen.conf" "$DESTDIR$TMPFILESDIR/regimen.conf" "$DESTDIR$PREFIX/bin/regimen"
-rm -rf "$DESTDIR$PREFIX/lib/regimen" "$DESTDIR$PREFIX/share/regimen"
+rm -f "$DESTDIR$PREFIX/lib/regimen.previous"
+rm -rf "$DESTDIR$PREFIX/lib/regimen" "$DESTDIR$PREFIX/lib/regimen"-[0-9]* "$DESTDIR$PREFIX/share/regimen"
 # an environment of ours alone: one that was there before carries no such mark
 [ ! -e "$DESTDIR$PREFIX/venv/.regimen" ] || rm -rf "$DESTDIR$PREFIX/venv"
 for folder in "$PREFIX/bin" "$PREFIX/lib" "$PREFIX/share" "$PREFIX"; do
@@ -35,5 +36,18 @@ if [ "${PURGE:-}" = yes ]; then
     echo "Regimen is gone, its configuration, credentials, state and history with it."
 else
     echo "Regimen is gone; $SYSCONFDIR (configuration, credentials) and $STATE (journal, sets) stay. PURGE=yes removes them."
+fi
+# what is empty says nothing; of a host the system's own folders stay, of an image they were ours
+starter=$DESTDIR$STATE/models/starter
+[ -e "$starter" ] || rm -f "$starter"
+for folder in "$DESTDIR$STATE" "$DESTDIR/var/cache/regimen"; do
+    [ ! -d "$folder" ] || find "$folder" -depth -type d -empty -delete
+done
+if [ -n "$DESTDIR" ] && cd "$DESTDIR"; then
+    for folder in "$UNITDIR" "$SYSUSERSDIR" "$TMPFILESDIR" "$SYSCONFDIR" "$PREFIX" "$STATE" /var/cache/regimen; do
+        path=${folder#/}
+        while [ ! -d "$path" ] && [ "$path" != . ]; do path=$(dirname "$path"); done
+        [ "$path" = . ] || rmdir -p --ignore-fail-on-non-empty "$path"
+    done
 fi
 if manages; then systemctl daemon-reload; fi

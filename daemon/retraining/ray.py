@@ -83,8 +83,11 @@ class RayJobs:
         result = await self._shared.result(run_id)
         if result is not None:
             self._missing_since.pop(run_id, None)
-            if result.outcome == "interrupted" and _stopped(await self._info(run_id)):
-                return JobStatus(Phase.CANCELED, result.text)
+            if result.outcome == "interrupted" and (told := await self._info(run_id)) is not None:
+                # Ray tells a job of its end by SIGTERM and no more; whether somebody asked for that, Ray knows
+                phase = _phase(told)
+                if phase is Phase.CANCELED or not phase.over:
+                    return JobStatus(phase, result.text if phase.over else "")
             return status_of(result)
         told = await self._info(run_id)
         if told is None:
@@ -241,11 +244,6 @@ class RayJobs:
             f"Ray says that the job is done, and after {artifacts.late_s:.0f} s there is no "
             f"{artifacts.here / run_id / RESULT}: is that the folder which is {artifacts.there} there?",
         )
-
-
-def _stopped(told: dict[str, Any] | None) -> bool:
-    """Whether somebody asked Ray for the end: Ray tells the job so by SIGTERM and no more."""
-    return told is not None and told.get("status") == "STOPPED"
 
 
 def _phase(told: dict[str, Any]) -> Phase:

@@ -243,6 +243,51 @@ def test_ssh_and_inference_work_under_the_daemons_hardening(machine: Machine) ->
     assert 0 < said["p_long"] < 1
 
 
+LATE = """\
+import pathlib, time
+print("here", flush=True)
+while not pathlib.Path("/run/go").exists():
+    time.sleep(0.05)
+from daemon import version
+print(version.NAME, flush=True)
+"""
+
+
+def test_an_upgrade_leaves_a_daemon_that_runs_its_own_version_until_it_is_restarted(machine: Machine) -> None:
+    """Also what it has not imported yet, which a process in the same folder shows."""
+    parts = (
+        "Makefile pyproject.toml constraints.txt configs market models strategy training backtest daemon docs systemd"
+    )
+    machine.run("sh", "-c", f"mkdir /opt/next && cd /opt/source && cp -r {parts} /opt/next", seconds=120)
+
+    def upgrade(name: str) -> str:
+        machine.write("/opt/next/daemon/version.py", f"NAME = {name!r}\n")
+        machine.write("/opt/next/daemon/late.py", LATE)
+        machine.run("make", "-s", "-C", "/opt/next", "install", f"INTERPRETER={PYTHON}", seconds=120)
+        return machine.run("readlink", "-f", "/opt/regimen/lib/regimen").strip()
+
+    def folder() -> str:
+        return machine.run("readlink", f"/proc/{pid(machine)}/cwd").strip()
+
+    first = upgrade("first")
+    machine.run("systemctl", "restart", SERVICE, seconds=120)
+    assert folder() == first
+    there = "--property=WorkingDirectory=/opt/regimen/lib/regimen"
+    machine.run("systemd-run", "--unit=late", there, PYTHON, "-m", "daemon.late")
+    machine.until(lambda: "here" in machine.journal("late").splitlines(), "a process of the first version")
+    assert upgrade("second") != first
+    third = upgrade("third")  # and the first, which is run, is not removed as too old
+    assert folder() == first
+    machine.write("/run/go", "")
+    machine.until(lambda: "first" in machine.journal("late").splitlines(), "its own version imported")
+    turn(machine)
+    machine.run("systemctl", "restart", SERVICE, seconds=120)
+    assert folder() == third
+    turn(machine)
+    upgrade("third")
+    assert machine.tried("test", "-e", first)[0]  # nobody runs it any more
+
+
 def test_it_is_taken_out_again_and_leaves_what_is_the_operators(tmp_path: Path, machine: Machine) -> None:
     """Last: nothing is left to test after it."""
     with pytest.raises(Failed, match="stop it first"):

@@ -8,6 +8,8 @@ import shutil
 import stat
 import subprocess
 import sys
+import sysconfig
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -28,13 +30,14 @@ needs_analyze = pytest.mark.skipif(
 pytestmark = needs_make
 
 
-def make(target: str, image: Path, **options: str) -> str:
+def make(target: str, image: Path, around: Mapping[str, str] | None = None, at: Path = ROOT, **options: str) -> str:
     """`make install` or `make uninstall` into an image; gives what it wrote."""
     given = {"DESTDIR": str(image), "INTERPRETER": sys.executable, "PREFIX": "/opt/regimen"} | options
     words = [f"{name}={value}" for name, value in given.items()]
     quiet = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    quiet |= around or {}
     command = ["make", "-s", target, *words]
-    return subprocess.run(command, cwd=ROOT, env=quiet, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(command, cwd=at, env=quiet, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.fixture(scope="module")
@@ -128,14 +131,63 @@ def test_uninstalling_leaves_state_and_configuration_unless_told_otherwise(tmp_p
     journal = tmp_path / "var/lib/regimen/journal.sqlite"
     journal.parent.mkdir(parents=True)
     journal.touch()
+    (journal.parent / "jobs/training/waiting").mkdir(parents=True)
     make("uninstall", tmp_path)
-    assert not (tmp_path / "opt/regimen").exists()
-    assert not list((tmp_path / "etc/systemd/system").iterdir())
-    assert journal.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"etc", "var"}
+    assert {path.name for path in (tmp_path / "etc").iterdir()} == {"regimen"}
+    assert list((tmp_path / "var/lib").rglob("*")) == [journal.parent, journal]
     assert (tmp_path / "etc/regimen/daemon.yaml").exists()
     make("uninstall", tmp_path, PURGE="yes")
-    assert not journal.exists()
-    assert not (tmp_path / "etc/regimen").exists()
+    assert not tmp_path.exists() or not list(tmp_path.iterdir())
+
+
+def checkout(folder: Path) -> Path:
+    """A copy of what an installation takes, to be made another version of."""
+    parts = ("configs", "market", "models", "strategy", "training", "backtest", "daemon", "docs", "systemd")
+    for part in parts:
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "sets", "incoming"))
+    for file in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / file, folder)
+    return folder
+
+
+def test_a_version_has_a_folder_of_its_own_and_the_one_before_stays(tmp_path: Path) -> None:
+    image, source = tmp_path / "image", checkout(tmp_path / "source")
+    lib, link, before = (image / "opt/regimen/lib" / name for name in ("", "regimen", "regimen.previous"))
+    made = []
+    for version in ("first", "second", "second", "third"):
+        (source / "daemon/version.py").write_text(f"NAME = {version!r}\n")
+        make("install", image, at=source)
+        assert (link / "daemon/version.py").read_text() == f"NAME = {version!r}\n"
+        made.append(os.readlink(link))
+    first, second, again, third = made
+    assert again == second  # the same content, the same folder
+    assert {path.name for path in lib.iterdir()} == {link.name, before.name, second, third}
+    assert os.readlink(before) == second
+    assert first not in (second, third)
+    damaged = lib / third / "daemon/version.py"
+    damaged.write_text("")
+    make("install", image, at=source)
+    assert "third" in damaged.read_text()
+
+
+def test_commands_of_an_image_name_the_python_that_they_will_be_beside(tmp_path: Path) -> None:
+    """pip finds everything installed already, where the tests' own libraries are, and fetches nothing."""
+    given = {"EXTRAS": "cpu", "PYTHON": sys.executable, "INTERPRETER": ""}
+    around = {"PYTHONPATH": sysconfig.get_path("purelib"), "PIP_NO_INDEX": "1"}
+    before = {path.name for path in ROOT.iterdir()}
+    make("install", tmp_path, around, **given)
+    venv = tmp_path / "opt/regimen/venv"
+    assert (venv / "bin/pip").read_text().startswith("#!/opt/regimen/venv/bin/python")
+    named = [path for path in (*(venv / "bin").iterdir(), venv / "pyvenv.cfg") if not path.is_symlink()]
+    assert not [path for path in named if str(tmp_path) in path.read_text()]
+    assert {path.name for path in ROOT.iterdir()} == before  # no build/ is left
+    (venv / "bin/pip").unlink()
+    make("install", tmp_path, around, **given)  # wants what is there
+    assert not (venv / "bin/pip").exists()
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        make("install", tmp_path, around, **given | {"EXTRAS": "cqu"})
+    assert "there is no cqu; choose of cpu, gpu" in error.value.stderr
 
 
 def test_a_prefix_that_a_unit_cannot_name_is_refused(tmp_path: Path) -> None:
