@@ -127,7 +127,7 @@ def test_a_job_that_is_started_twice_runs_once(jobs: Jobs) -> None:
 
 
 def test_a_job_does_not_get_the_keys_of_who_starts_it(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("REGIMEN_API_SECRET", "REGIMEN_SSH_KEY", "CREDENTIALS_DIRECTORY"):
+    for name in ("REGIMEN_API_SECRET", "REGIMEN_SSH_KEY", "CREDENTIALS_DIRECTORY", "MY_KEY", "RAY_AUTH_TOKEN"):
         monkeypatch.setenv(name, "secret-4711")
     folder = jobs.training("run-1", ENDLESS)
     process = begun(folder)
