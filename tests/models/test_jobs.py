@@ -16,7 +16,7 @@ import pytest
 
 from market import history, synthetic
 from models import trials, verdicts
-from models.jobs import supervision
+from models.jobs import saying, supervision
 from models.jobs.folder import (
     JobError,
     Process,
@@ -229,6 +229,39 @@ def test_a_full_disk_is_told_and_the_result_is_written_all_the_same(jobs: Jobs, 
         result = over(folder)
         assert result.outcome == "failed"
         assert f"the disk of {disk} is full" in result.text
+
+
+def test_a_job_that_never_stops_talking_leaves_the_first_and_the_last_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saying, "FIRST_BYTES", 10_000)
+    monkeypatch.setattr(saying, "LAST_BYTES", 1_000)
+    path, seen = tmp_path / "log", [b""]
+    talk = "for i in range(200_000): print('word', i, flush=i % 50_000 == 0)"
+    with path.open("ab", buffering=0) as log, saying.Saying(log) as words:
+        log.write(b"begun\n")
+        with subprocess.Popen([sys.executable, "-c", talk], stdout=words.mouth, stderr=words.mouth) as child:
+            while child.poll() is None:
+                seen.append(path.read_bytes())
+    said = "".join(f"word {i}\n" for i in range(200_000)).encode()
+    first, _, last = path.read_bytes().partition(b"\n[")
+    assert first == (b"begun\n" + said)[: len(first)]
+    assert 10_000 <= len(first) <= 10_006
+    left_out = len(said) - 11_000
+    assert last.startswith(f"{left_out} bytes are left out here: a log keeps its first 10000".encode())
+    assert last.endswith(b"]\n" + said[-1_000:])
+    assert all(path.read_bytes().startswith(part) for part in seen), "who reads on from a byte finds what follows it"
+
+
+def test_a_training_whose_log_is_cut_ends_with_its_last_words(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saying, "FIRST_BYTES", 150)
+    monkeypatch.setattr(saying, "LAST_BYTES", 100)
+    folder = jobs.training("run-1", "nonsense: true\n" * 30 + "name: odd\n")
+    result = carry_out(folder)
+    log = (folder / LOG).read_bytes()
+    assert len(log) < 600
+    assert b"asked for by test" in log
+    assert log.decode(errors="replace").strip().splitlines()[-1] in result.text
 
 
 def test_a_job_that_nobody_has_begun_is_canceled_at_once(jobs: Jobs) -> None:
