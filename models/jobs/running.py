@@ -40,7 +40,7 @@ from models.jobs.folder import (
 from models.jobs.machine import began, boot, end_group
 from models.jobs.request import INPUTS, LOG, SETS, Judging, Request, Result, Training
 from models.jobs.saying import Saying
-from models.modelset import LATEST, ModelSet, ModelSetError, digest, pointed
+from models.modelset import LATEST, STORE, ModelSet, ModelSetError, digest, pointed
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 GRACE_S = 15.0
@@ -223,7 +223,7 @@ class _Work:
         if code not in VERDICTS:
             return self._failed(code)
         try:
-            verdict = verdicts.read(work.challenger, Path(work.root) / "sets")
+            verdict = verdicts.read(work.challenger, Path(work.root) / STORE)
         except ModelSetError as error:
             return self._failed(code, str(error))
         if verdict is None or verdict.made < self._started:

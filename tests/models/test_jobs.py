@@ -31,7 +31,7 @@ from models.jobs.folder import (
     write_process,
 )
 from models.jobs.machine import boot
-from models.jobs.request import INPUTS, LOG, SETS, Judging, Result
+from models.jobs.request import INPUTS, LOG, REQUEST, SETS, Judging, Result
 from models.jobs.running import CHECKOUT, carry_out, command
 from models.modelset import ModelSet, save
 from tests.models.small_sets import HOUR, Market, make_set
@@ -368,6 +368,10 @@ def test_old_jobs_make_room_and_running_ones_stay(jobs: Jobs) -> None:
     jobs.training("run-9")
     assert sorted(prune(jobs.folder, 2)) == ["run-0", "run-1"]
     assert sorted(path.name for path in jobs.folder.iterdir()) == ["run-2", "run-3", "run-9"]
+    assert prune(jobs.folder, 1, notes=1) == []
+    there = {path.name: sorted(part.name for part in path.iterdir()) for path in jobs.folder.iterdir()}
+    assert (INPUTS in there["run-2"], INPUTS in there["run-3"], INPUTS in there["run-9"]) == (False, True, True)
+    assert {REQUEST, "result.json"} <= set(there["run-2"])
 
 
 def test_a_lock_is_free_again_when_its_holder_is_gone(jobs: Jobs) -> None:
