@@ -196,11 +196,15 @@ class Engine:
             protect_ms=event.protect_ms,
             reconcile_ms=event.reconcile_ms,
         )
-        self.settings = replace(self.settings, rules=rules, batch_ms=event.batch_ms, patience=patience, foreign=foreign)
+        old = self.settings
+        self.settings = replace(old, rules=rules, batch_ms=event.batch_ms, patience=patience, foreign=foreign)
         for symbol, desk in self.desks.items():
             self.desks[symbol] = replace(desk, unknown_stop_bps=rules.stop_bps[MID], patience=patience, foreign=foreign)
         self.deciding = Deciding(self.settings, self.state, self.desks, self.trading)
-        return [Alert("info", f"rules {rules.name} from the next decision on, by {event.who}")]
+        told = [f"rules {rules.name} from the next decision on"] if rules != old.rules else []
+        told += ["other deadlines"] if (event.batch_ms, patience) != (old.batch_ms, old.patience) else []
+        told += [f"foreign_positions: {foreign}"] if foreign is not old.foreign else []
+        return [Alert("info", f"{', '.join(told)}, by {event.who}")] if told else []
 
     def _hears(self, stream: str, live: bool) -> None:
         """Note whether a stream delivers; while one does not, nothing is opened."""

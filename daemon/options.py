@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 JOURNAL = "journal.sqlite"
-FAILURE, NOT_RUNNING, CONFIGURATION, TIMEOUT, DATA = 1, 3, 4, 5, 7
+FAILURE, NOT_RUNNING, CONFIGURATION, TIMEOUT, REFUSED, DATA = 1, 3, 4, 5, 6, 7
 
 config_option = click.option(
     "--config", "path", type=click.Path(path_type=Path), default=CONFIGS / "sandbox.yaml", show_default=True,
@@ -75,7 +75,7 @@ def ask(path: Path, verb: str, args: dict[str, Any] | None = None) -> dict[str, 
     except control.NoAnswer as error:
         raise Told(str(error), TIMEOUT) from error
     if reply.get("error"):  # a run's row names the error it has not had
-        raise Told(str(reply["error"]), FAILURE)
+        raise Told(str(reply["error"]), int(reply.get("code", FAILURE)))
     return reply
 
 

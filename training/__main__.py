@@ -16,6 +16,7 @@ INTERRUPTED = 130
 COMMANDS = {
     "run": ("training.run_command", "run"),
     "ablate": ("training.ablation.command", "ablate"),
+    "check": ("training.check_command", "check"),
     "diagnose": ("training.diagnosis.command", "command"),
     "job": ("training.job", "job"),
     "quality": ("training.quality.command", "quality"),

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from models import features
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -27,9 +29,18 @@ class Part(BaseModel):
 class FeatureSpec(Part):
     """Which features are read. Those whose columns the history lacks are left out, and the run says so."""
 
-    include: tuple[str, ...] | None = Field(None, description="Feature names; null: every registered one.")
+    include: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
+        None, description="Feature names; null: every registered one."
+    )
     exclude: tuple[str, ...] = Field((), description="Feature names left out.")
     max_lookback: Count | None = Field(None, description="Leave out features that need more bars than this.")
+
+    @field_validator("include", "exclude")
+    @classmethod
+    def _registered(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if names:
+            features.REGISTRY.chosen(names)
+        return names
 
 
 class SearchSpec(Part):

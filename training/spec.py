@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from market.synthetic import SIGNAL
 from market.timeframes import Timeframe, TimeframeError
@@ -43,6 +43,12 @@ class DataSpec(Part):
     synthetic_signal: Annotated[float, Field(ge=0, le=1)] = Field(
         SIGNAL, description="Strength of the signal planted in the synthetic market; 0 plants none."
     )
+
+    @field_validator("timeframe")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        Timeframe.parse(value)
+        return value
 
 
 class LabelSpec(Part):

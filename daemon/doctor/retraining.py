@@ -12,6 +12,7 @@ from daemon.retraining.backend import Backend, BackendError
 from daemon.retraining.config import Retraining
 from daemon.retraining.cron import trigger
 from daemon.retraining.places import Ssh, backend
+from daemon.retraining.spec import NotChecked, SpecError, misfits, read
 from daemon.selftest import Finding
 
 PLACE = "training place"
@@ -24,13 +25,23 @@ async def examine(config: DaemonConfig) -> list[Finding]:
     if section is None:
         return [Finding("retraining", None, "none is configured: sets are trained by hand, before they expire")]
     pinned = [_pinned(section.ssh)] if section.backend == "ssh" and section.ssh is not None else []
-    place, *keys = await asyncio.gather(_place(section, config.state_dir), *pinned)
-    return [_spec(section.spec), _schedule(section), *keys, place]
+    asked = asyncio.to_thread(_spec, section.spec, config)
+    spec, place, *keys = await asyncio.gather(asked, _place(section, config.state_dir), *pinned)
+    return [spec, _schedule(section), *keys, place]
 
 
-def _spec(file: Path) -> Finding:
-    there = file.is_file()
-    return Finding("training spec", there, f"{file}{'' if there else ': no such file'}", "" if there else "name one")
+def _spec(file: Path, config: DaemonConfig) -> Finding:
+    """Whether the spec can be trained, and its sets could serve here. Blocks."""
+    what = "training spec"
+    try:
+        found = read(file)
+    except SpecError as error:
+        return Finding(what, False, "; ".join(error.lines), "mend it: every run fails at once until then")
+    except NotChecked as error:
+        return Finding(what, None, str(error))
+    if against := misfits(found, config):
+        return Finding(what, False, f"{file}: {'; '.join(against)}", "its sets would be refused, or never made")
+    return Finding(what, True, f"{file}: {found.name}, {', '.join(found.members)}")
 
 
 def _schedule(section: Retraining) -> Finding:

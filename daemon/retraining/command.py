@@ -81,7 +81,7 @@ def cancel(path: Path, as_json: bool, run_id: str, who: str | None) -> None:
     """Have the running daemon end the run ID and its job.
 
     \b
-    Exit codes: 0 told, 1 it is over or was offered already, 3 no daemon is running.
+    Exit codes: 0 told, 1 it is over or was offered already, 3 no daemon is running, 7 there is no such run.
     """
     run = ask(path, "cancel-run", {"run": run_id} | ({"who": who} if who else {}))["run"]
     click.echo(json.dumps(run) if as_json else f"{run['id']}: {run['state']}")
@@ -93,7 +93,11 @@ def cancel(path: Path, as_json: bool, run_id: str, who: str | None) -> None:
 @click.argument("run_id", metavar="ID")
 @click.option("-f", "--follow", is_flag=True, help="Go on as it grows, until the run is over.")
 def logs(path: Path, run_id: str, follow: bool) -> None:
-    """Print the log of the run ID, as far as it has come here; works without a running daemon."""
+    """Print the log of the run ID, as far as it has come here; works without a running daemon.
+
+    \b
+    Exit codes: 0 printed, 7 there is no such run.
+    """
     folder = state_dir(path)
     with book_of(path) as book:
         if rows.find(book, run_id) is None:

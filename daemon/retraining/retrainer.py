@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from daemon.alerts import Alerts
 from daemon.config import DaemonConfig
-from daemon.control import Answer
+from daemon.control import MISSING, Answer
 from daemon.lifecycle.book import Book
 from daemon.retraining.coordinator import COMMAND, Coordinator
 from daemon.retraining.freshness import Freshness
 from daemon.retraining.places import backend
 from daemon.retraining.runs import TransitionError
 from daemon.retraining.schedule import Expires, Schedule
+from daemon.retraining.spec import NotChecked, SpecError, misfits, read
 from daemon.retraining.steps import Offer
+
+log = logging.getLogger("daemon.retraining")
 
 PLACES = ("backend", "local", "ssh", "ray")
 """Keys that say where jobs run."""
@@ -44,7 +48,7 @@ class Retrainer:
         champion: Callable[[], str | None], expires: Expires,
     ) -> None:  # fmt: skip
         assert config.retraining is not None
-        self._freshness = freshness
+        self._freshness, self._config, self._alerts = freshness, config, alerts
         place = backend(config.retraining, config.state_dir)
         self.coordinator = Coordinator(config, book, place, freshness, alerts, offer, champion)
         self.schedule = Schedule(config.retraining, self.coordinator.runs, self.coordinator.ask, expires, alerts)
@@ -55,9 +59,10 @@ class Retrainer:
     async def run(self) -> None:
         """Ask in time and drive what is asked for, until cancelled or closed."""
         self._running = asyncio.current_task()
-        async with asyncio.TaskGroup() as both:
-            both.create_task(self.coordinator.run(), name="coordinator")
-            both.create_task(self.schedule.run(), name="schedule")
+        async with asyncio.TaskGroup() as all_of_it:
+            all_of_it.create_task(self._look(), name="training spec")
+            all_of_it.create_task(self.coordinator.run(), name="coordinator")
+            all_of_it.create_task(self.schedule.run(), name="schedule")
 
     async def close(self) -> None:
         """Stop driving, then let go of connections; jobs go on, and so do the rows in the next life.
@@ -76,9 +81,7 @@ class Retrainer:
             return ["retraining: the section cannot go while the daemon runs; restart it, or leave out the schedule"]
         elsewhere = [key for key in PLACES if getattr(config.retraining, key) != getattr(held, key)]
         refused = [f"retraining.{key}: jobs may be under way there; restart the daemon" for key in elsewhere]
-        if not (spec := config.retraining.spec).is_file():
-            refused.append(f"retraining.spec: {spec}: no such file; name one")
-        return refused
+        return refused + _faults(config)
 
     def take_up(self, config: DaemonConfig) -> None:
         """Go by another section from the next step on; a job that is under way stays as it was asked for."""
@@ -93,6 +96,11 @@ class Retrainer:
         told: dict[str, Any] = {"run": run and run.id, "state": run and str(run.state)}
         return told | {"next": due and f"{due:%Y-%m-%dT%H:%MZ}"}
 
+    async def _look(self) -> None:
+        """Say at once what would fail the first run, which may be due in a week."""
+        if faults := await asyncio.to_thread(_faults, self._config):
+            self._alerts.tell("warning", f"no set can be trained: {'; '.join(faults)}; trading goes on")
+
     async def _retrain(self, verb: str, who: str, args: dict[str, Any]) -> dict[str, Any]:
         asked_by = str(args.get("who") or who)
         run = await self.coordinator.runs.get(await self.coordinator.ask(COMMAND, asked_by))
@@ -100,8 +108,24 @@ class Retrainer:
         return {"error": run.error} if run.refused else {"run": run.as_json()}
 
     async def _cancel(self, verb: str, who: str, args: dict[str, Any]) -> dict[str, Any]:
+        run_id = str(args.get("run"))
+        if await self.coordinator.runs.get(run_id) is None:
+            return {"error": f"there is no run {run_id}; `python -m daemon runs` names them", "code": MISSING}
         try:
-            run = await self.coordinator.cancel(str(args.get("run")), str(args.get("who") or who))
+            run = await self.coordinator.cancel(run_id, str(args.get("who") or who))
         except TransitionError as error:
             return {"error": str(error)}
         return {"run": run.as_json()}
+
+
+def _faults(config: DaemonConfig) -> list[str]:
+    """What is wrong with the spec, as far as that can be told. Blocks for a second."""
+    assert config.retraining is not None
+    file = config.retraining.spec
+    try:
+        return [f"{file}: {against}" for against in misfits(read(file), config)]
+    except SpecError as error:
+        return error.lines
+    except NotChecked as error:
+        log.warning("%s", error)
+        return []

@@ -20,6 +20,7 @@ from daemon.retraining.freshness import Freshness, Prepared
 from daemon.retraining.job_folders import appended, inputs_folder, jobs_folder, size
 from daemon.retraining.runs import Run, Runs, State, now_ms
 from daemon.retraining.setback import Setback
+from daemon.retraining.spec import NotChecked, SpecError, read
 from market.backoff import Backoff
 from models import trials
 from models.jobs.folder import JobError, prepare, request_of
@@ -78,6 +79,7 @@ class Steps:
         await self._turn(run)
         job = self._jobs / run.id
         if not await asyncio.to_thread((job / REQUEST).is_file):
+            await self._check_spec()  # before gigabytes are fetched for it
             fresh = inputs_folder(self._state_dir, run.id)
             try:
                 prepared = await self._freshness.prepare(fresh)
@@ -93,11 +95,18 @@ class Steps:
             run.id, State.SUBMITTED, told, submitted_ms=now_ms(), began_ms=None, next_try_ms=None
         )
 
+    async def _check_spec(self) -> None:
+        """Have the spec read as the job will read its copy, so that what is wrong names the file to be mended."""
+        try:
+            await asyncio.to_thread(read, self.config.spec)
+        except SpecError as error:
+            raise Setback(str(error), lasting=True) from error
+        except NotChecked as error:
+            log.warning("%s; the job will tell", error)
+
     def _made(self, run: Run, prepared: Prepared) -> dict[str, str]:
         """The folder of the job, of what was prepared; gives the hashes of its inputs. Blocks."""
         config, spec = self.config, self.config.spec
-        if not spec.is_file():
-            raise Setback(f"{spec}: no such file; see retraining.spec", lasting=True)
         ledger = self._store / trials.FILE
         counted = ledger if ledger.is_file() else None
         files = (*prepared.data, prepared.funding, prepared.companion, spec, counted)

@@ -10,12 +10,23 @@ from typing import Any
 import click
 from rich.table import Table
 
-from daemon.options import TIMEOUT, Told, ask, book_of, config_option, json_option, rehearsal_option
+from daemon import control
+from daemon.options import (
+    REFUSED,
+    TIMEOUT,
+    Told,
+    ask,
+    book_of,
+    config_option,
+    json_option,
+    rehearsal_option,
+    state_dir,
+)
+from daemon.swapping.rows import Swaps
 from daemon.swapping.stages import OVER, Stage
 from market.screen import screen
 from market.timeframes import utc_text
 
-REFUSED = 6
 LOOK_S = 0.5
 wait_option = click.option(
     "--wait", "wait_s", type=click.FloatRange(0), default=0.0, help="Wait so many seconds for the outcome."
@@ -33,8 +44,11 @@ wait_option = click.option(
 def swap(name: str, path: Path, as_json: bool, wait_s: float, force: bool, reason: str | None) -> None:
     """Bring the set ID (or latest) into service: verified, judged, shadowed, swapped between two candles, watched.
 
-    Returns once it is queued; `status` shows how far it is, `audit` every step. With --wait exit code 6 says that it
-    was refused.
+    Returns once it is queued; `status` shows how far it is, `audit` every step.
+
+    \b
+    Exit codes: 0 queued (with --wait: in service), 3 no daemon is running, 5 not there in time, 6 refused (without
+    --wait only if it is in service already), 7 there is no such set.
     """
     if force and not (reason and reason.strip()):
         raise click.UsageError('--force is kept in the audit with its reason: give --reason "why"')
@@ -59,8 +73,11 @@ def rollback(path: Path, as_json: bool, wait_s: float, reason: str | None) -> No
 @json_option
 @click.option("-n", "count", type=click.IntRange(1), default=10, show_default=True, help="How many, newest first.")
 def swaps(path: Path, as_json: bool, count: int) -> None:
-    """The last sets that were to come into service, how far each came, and why."""
-    reply = ask(path, "swaps", {"count": count})
+    """The last sets that were to come into service, how far each came, and why; works without a running daemon."""
+    reply = _answered(path, count)
+    if reply is None:
+        with book_of(path) as book:
+            reply = {"under_way": None, "swaps": [swap.as_dict() for swap in Swaps(book).newest(count)]}
     if as_json:
         click.echo(json.dumps(reply))
         return
@@ -90,6 +107,15 @@ def audit(path: Path, as_json: bool, count: int) -> None:
         what = row["text"] + (f" [{row['verdict']}]" if row["verdict"] else "")
         table.add_row(utc_text(row["at_ms"]), row["step"], row["set_id"] or row["run_id"] or "", row["who"], what)
     screen().print(table, markup=False)
+
+
+def _answered(path: Path, count: int) -> dict[str, Any] | None:
+    """What a running daemon says of its swaps; None where none runs, or it has not reached its exchange yet."""
+    try:
+        reply = control.request(state_dir(path), "swaps", args={"count": count})
+    except (control.NotRunning, control.NoAnswer):
+        return None
+    return None if "error" in reply else reply
 
 
 def _tell(path: Path, reply: dict[str, Any], as_json: bool, wait_s: float, ends: tuple[Stage, ...]) -> None:

@@ -55,7 +55,7 @@ def _misfits(
     manifest: Manifest, config: DaemonConfig, profile: Profile, served: Manifest, now_ms: int
 ) -> Iterator[str]:
     data = manifest.data
-    if not _same_venue(data.venue, config):
+    if not same_venue(data.venue, config):
         yield f"it was trained on {data.venue}, and this daemon trades at {config.exchange.id}"
     lacking = [s for s in config.symbols if s in served.data.symbols and s not in data.symbols]
     if lacking or not set(config.symbols) & set(data.symbols):
@@ -80,7 +80,7 @@ def _misfits(
         yield f"it reads {untold[0]}, which {profile.name} does not tell"
 
 
-def _same_venue(venue: str, config: DaemonConfig) -> bool:
+def same_venue(venue: str, config: DaemonConfig) -> bool:
     """Whether a set's venue is the daemon's; the synthetic market is traded in the sandbox alone."""
     if venue == SYNTHETIC:
         return config.mode is Mode.SANDBOX

@@ -101,7 +101,7 @@ class Judge:
         except PromotionRefused as refusal:
             lacking = str(refusal)
         if swap.forced:
-            return f"forced by {swap.who} without a verdict: {swap.body.get('force_reason', '')}"
+            return f"forced by {swap.who}: {swap.body.get('force_reason', '')}; {lacking}"
         if candidate.path.parent.resolve() != self._store.resolve():
             raise Refused(
                 "it is of the built-in starter store, whose sets know the synthetic market alone and are never promoted"
@@ -131,9 +131,11 @@ class Judge:
         return None if found is None else f"{found.verdict} ({found.made})"
 
     async def _job(self, candidate: ModelSet, swap: Swap, lacking: str) -> Path:
-        """The job's folder, made unless a former life made it."""
+        """The job's folder, made unless a former life made it; one that a shutdown interrupted says nothing."""
         name = f"{candidate.id.lower()}-{swap.id}"
         made = self._jobs / name
+        if await asyncio.to_thread(_interrupted, made):
+            await asyncio.to_thread(shutil.rmtree, made, True)
         if await asyncio.to_thread((made / REQUEST).exists):
             return made
         if self._prepare is None:
@@ -171,7 +173,7 @@ class Judge:
         how, patience_s = self._config.swapping.supervision, self._config.swapping.judging_s
         began = time.monotonic()
         try:
-            await asyncio.to_thread(supervision.start, job, how)
+            await asyncio.to_thread(supervision.start, job, how, beside=True)
             while not (state := await asyncio.to_thread(supervision.state, job)).over:
                 if state.phase == "waiting" and time.monotonic() - began > patience_s:
                     await asyncio.to_thread(supervision.cancel, job)
@@ -188,6 +190,14 @@ class Judge:
                 await asyncio.to_thread(supervision.cancel, job)
         except jobs.JobError as error:
             log.warning("the judgement of %s could not be ended: %s", swap.set_id, error)
+
+
+def _interrupted(job: Path) -> bool:
+    try:
+        result = supervision.state(job).result
+    except jobs.JobError:
+        return False  # whoever has it carried out says why
+    return result is not None and result.outcome == "interrupted"
 
 
 def _now_ms() -> int:

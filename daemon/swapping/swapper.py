@@ -73,6 +73,11 @@ class Swapper:
             Of the store.
         force : str, optional
             Why to do without a verdict of the gate.
+
+        Raises
+        ------
+        Refused
+            If somebody asks for the set that answers now.
         """
         async with self._turn:
             if run_id is not None and (known := await asyncio.to_thread(self._swaps.of_run, run_id)) is not None:
@@ -80,6 +85,8 @@ class Swapper:
             for swap in await self._open():
                 if swap.set_id == set_id and swap.forced == (force is not None):
                     return swap  # asked twice: a run that was taken up again offers again
+            if run_id is None and set_id == self._service.predictor.id:
+                raise Refused(f"{set_id} is in service already: nothing was queued")
             body = {} if force is None else {"force": True, "force_reason": force}
             text = "offered" + (f" by run {run_id}" if run_id else "") + (f", forced: {force}" if force else "")
             made = await asyncio.to_thread(self._swaps.add, Swap(0, set_id, who, run_id, body=body), text)

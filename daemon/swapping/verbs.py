@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
-from daemon.control import Answer
+from daemon.control import MISSING, REFUSED, Answer
 from daemon.swapping.judging import Refused
 from daemon.swapping.naming import after_a_restart
 from daemon.swapping.swapper import Swapper
@@ -20,10 +21,12 @@ def verbs(swapper: Swapper) -> dict[str, Answer]:
         if args.get("force") and not reason:
             return {"error": "force is kept in the audit with its reason: give one"}
         try:
-            set_id = name if is_id(name) else (await asyncio.to_thread(resolve, name, swapper.config.model_sets)).name
+            set_id = await asyncio.to_thread(_meant, name, swapper.config.model_sets)
+            made = await swapper.ask(set_id, who, force=reason if args.get("force") else None)
         except ModelSetError as error:
-            return {"error": str(error)}
-        made = await swapper.ask(set_id, who, force=reason if args.get("force") else None)
+            return {"error": str(error), "code": MISSING}
+        except Refused as refusal:
+            return {"error": str(refusal), "code": REFUSED}
         return {"taken": verb, **made.as_dict(), "after_a_restart": after_a_restart(swapper.config)}
 
     async def rollback(verb: str, who: str, args: dict[str, Any]) -> dict[str, Any]:
@@ -37,3 +40,10 @@ def verbs(swapper: Swapper) -> dict[str, Answer]:
         return {"under_way": swapper.standing(), "swaps": await swapper.newest(int(args.get("count", 20)))}
 
     return {"swap": swap, "rollback": rollback, "swaps": swaps}
+
+
+def _meant(name: str, root: Path) -> str:
+    """The id of the set called `name`; one that is still arriving is taken, and the swapper says how far it is."""
+    if is_id(name) and (root / "sets" / "incoming" / f"{name}.partial").is_dir():
+        return name
+    return resolve(name, root).name

@@ -282,7 +282,7 @@ def prune(
     return [folder.name for folder in old]
 
 
-Outcome = Literal["done", "failed", "timeout", "canceled"]
+Outcome = Literal["done", "failed", "timeout", "canceled", "interrupted"]
 
 
 def _text(part: Part) -> bytes:

@@ -180,7 +180,7 @@ async def test_the_set_in_service_is_compared_with_the_one_expected(configure: C
 
 
 def with_training(configure: Configure, tmp_path: Path, **training: Any) -> Path:
-    (tmp_path / "spec.yaml").write_text("{}\n")
+    (tmp_path / "spec.yaml").write_text("name: test\ndata: {venue: synthetic}\n")
     return configure(NOWHERE, retraining={"spec": "spec.yaml", **training})
 
 
@@ -189,7 +189,24 @@ def test_the_schedule_and_this_machine_as_the_training_place(configure: Configur
     assert found["schedule"].good is True
     assert "fires next at" in found["schedule"].text
     assert found["training place"].text.startswith("local: this machine")
-    assert found["training spec"].good is True
+    assert found["training spec"] == Finding("training spec", True, f"{tmp_path / 'spec.yaml'}: test, lightgbm, lstm")
+
+
+def test_a_spec_that_cannot_be_trained_or_whose_sets_would_be_refused_is_bad(
+    configure: Configure, tmp_path: Path
+) -> None:
+    config, spec = with_training(configure, tmp_path), tmp_path / "spec.yaml"
+    spec.write_text("name: test\nlstn: {window: 8}\nfeatures: {include: [retrun_1]}\n")
+    wrong = look(config)["training spec"]
+    assert (wrong.good, f"{spec}:2:1: lstn: unknown key, did you mean 'lstm'?" in wrong.text) == (False, True)
+    assert "unknown features retrun_1" in wrong.text
+    spec.write_text("name: test\ndata: {venue: bybit, timeframe: 4h}\nlabels: {cost: 0.0001}\nlstm15m: {}\n")
+    unfit = look(config)["training spec"]
+    assert (unfit.good, unfit.remedy) == (False, "its sets would be refused, or never made")
+    for words in ("data.timeframe is 4h", "add 15m to retraining.history", "data.venue is bybit", "labels.cost is"):
+        assert words in unfit.text
+    spec.unlink()
+    assert "no such file; see retraining.spec" in look(config)["training spec"].text
 
 
 def test_a_gpu_box_that_is_off_and_a_host_key_that_is_not_pinned(configure: Configure, tmp_path: Path) -> None:

@@ -247,6 +247,19 @@ def test_wrong_words_wrong_specs_and_wrong_data_each_have_their_exit_code(tmp_pa
     assert "1500 candles of 1h, the spec asks for 2400; give a longer history, or lower data.bars" in few.stderr
 
 
+def test_a_spec_is_checked_before_anything_is_trained(tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(TINY)
+    good = training("check", "--spec", str(spec), cwd=tmp_path)
+    assert (good.returncode, good.stdout) == (0, "tiny: lightgbm, lstm, on 1h candles of synthetic\n"), good.stderr
+    mistaken = TINY.replace("max_lookback: 26", "exclude: [retrun_1]")
+    spec.write_text(mistaken.replace("venue: synthetic", "timeframe: 1x"))
+    wrong = training("check", "--spec", str(spec), cwd=tmp_path)
+    assert wrong.returncode == 4
+    assert f"{spec}:3:21: features.exclude: unknown features retrun_1" in wrong.stderr
+    assert "data.timeframe: timeframe '1x': write a count" in wrong.stderr
+
+
 def test_the_committed_specs_are_valid_and_their_schema_current() -> None:
     for file in SPECS.glob("*.yaml"):
         assert load(file, TrainingSpec).name == file.stem

@@ -42,9 +42,9 @@ class Host:
     def begin(self) -> None:
         """A life of retraining."""
         assert self.config.retraining is not None
-        freshness = Freshness(self.config, self.config.retraining.history)
+        freshness, self.alerts = Freshness(self.config, self.config.retraining.history), Alerts((), "info")
         self.retrainer = Retrainer(
-            self.config, self.book, freshness, Alerts((), "info"), self._take, lambda: None, lambda: None
+            self.config, self.book, freshness, self.alerts, self._take, lambda: None, lambda: None
         )
         self._task = asyncio.create_task(self.retrainer.run())
 
@@ -134,6 +134,8 @@ async def test_a_set_is_made_of_fresh_data_while_its_daemon_is_killed_and_comes_
     log = (tmp_path / "state" / "jobs" / "training" / run_id / "log").read_text()
     assert said.stdout == log
     assert run["log_offset"] == len(log.encode()) > 0
+    unknown = await life.command("runs", "cancel", "20260101t000000-0000")
+    assert (unknown.exit_code, "there is no run 2026" in unknown.stderr) == (7, True)
     late = await life.command("runs", "cancel", run_id)
     assert (late.exit_code, "is done and cannot become canceling" in late.stderr) == (1, True)
 
@@ -156,6 +158,18 @@ async def test_a_training_that_goes_on_for_days_is_canceled(
     shown = (await life.command("runs")).stdout
     assert run_id in shown
     assert "canceled" in shown
+
+
+async def test_a_spec_that_cannot_be_trained_is_told_at_the_start_and_refused_by_a_reload(
+    host: Callable[..., Host], tmp_path: Path
+) -> None:
+    life = host("http://127.0.0.1:1", QUICK + "lstn: null\n")
+    life.begin()
+    await until(lambda: life.alerts.recent, "somebody was told")
+    level, text = life.alerts.recent[0]
+    wrong = f"{tmp_path / 'spec.yaml'}:9:1: lstn: unknown key, did you mean 'lstm'?"
+    assert (level, text) == ("warning", f"no set can be trained: {wrong}; trading goes on")
+    assert life.retrainer.refuses(life.config) == [wrong]
 
 
 async def test_without_a_book_there_are_no_runs_and_options_stand_where_they_count(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from daemon.swapping.judging import Judge, Refused
 from daemon.swapping.rows import Swap
 from market import history, synthetic
 from models import verdicts
+from models.jobs.folder import Process, now, result_of, write_process
 from models.jobs.request import REQUEST, RESULT
 from models.modelset import ModelSet
 from tests.daemon.swapping.world import World
@@ -64,6 +66,21 @@ async def test_the_gate_is_asked_in_a_job_of_its_own_and_a_fresh_verdict_is_take
         await Judge(config).judge(second, Swap(2, second.id, "somebody"))
     world.store.judged(second)
     assert "promote against" in await Judge(config).judge(second, Swap(3, second.id, "somebody"))
+
+
+async def test_a_judgement_that_a_shutdown_interrupted_is_asked_for_again(world: World) -> None:
+    config = load_config(world.configure())
+    second = world.store.add()
+    swap = world.left(Swap(0, second.id, "somebody"))
+    folder = config.state_dir / "jobs" / "judging"
+    found = made(folder / "before")
+    job = Judge(config, fresh)._made(f"{second.id.lower()}-{swap.id}", second, swap, found)
+    write_process(job, Process(pid=os.getpid(), boot="of before", started=now()))
+    with pytest.raises(Refused, match=f"the verdict of .* on {second.id} is"):
+        await Judge(config, fresh).judge(second, swap)
+    result = result_of(job)
+    assert result is not None
+    assert result.outcome == "done"
 
 
 def without_history(world: World, **history: object) -> dict[str, object]:
@@ -131,7 +148,11 @@ def test_the_commands_ask_for_swaps_and_show_every_step(world: World) -> None:
         lost = command("swap", config, third.id, "--wait", "30")
         assert lost.exit_code == 6
         assert "there is no verdict on" in lost.output
+        again = command("swap", config, "champion")
+        assert (again.exit_code, "is in service already" in again.output) == (6, True)
+        assert command("swap", config, "20200101T000000-000000000000").exit_code == 7
         assert command("swap", config, third.id, "--force").exit_code == 2
+        world.store.judged(third, "refuse")
         forced = command("swap", config, third.id, "--force", "--reason", "by hand")
         assert forced.exit_code == 0
         played_until("kept")
@@ -140,9 +161,13 @@ def test_the_commands_ask_for_swaps_and_show_every_step(world: World) -> None:
     steps = json.loads(command("audit", config, "--json").output)
     assert {"swap kept", "swap rolled back", "swap refused"} <= {row["step"] for row in steps}
     assert {row["set_id"] for row in steps} == {second.id, third.id}
-    assert any("forced by" in row["text"] and "by hand" in row["text"] for row in steps)
+    told = [row["text"] for row in steps if "forced by" in row["text"]]
+    assert any("by hand; the verdict of" in text and f"on {third.id} is 'refuse'" in text for text in told), told
     assert "swap rolled back" in command("audit", config).output
     assert world.promotions()[-1]["by"] == "force"
+    alone = json.loads(command("swaps", config, "--json").output)
+    assert (alone["under_way"], alone["swaps"][0]["set_id"]) == (None, third.id), "told without a daemon too"
+    assert f"{third.id} kept: " in command("swaps", config).output
 
 
 async def test_a_judgement_that_nobody_begins_is_given_up_and_old_ones_make_room(
