@@ -22,6 +22,7 @@ from daemon.retraining.config import Retraining
 from daemon.section import Seconds, Section
 from daemon.swapping.config import Swapping
 from market.timeframes import Timeframe
+from models.modelset import STORE
 from strategy.phases import Phase
 
 
@@ -178,6 +179,11 @@ class DaemonConfig(Section):
     def rehearsal_dir(self) -> Path:
         """Where a rehearsal keeps its journal: beside the state directory, which it leaves alone."""
         return self.state_dir.with_name(f"{self.state_dir.name}-rehearsal")
+
+    @property
+    def store(self) -> Path:
+        """Where trained sets are, each in a folder of its id."""
+        return self.model_sets / STORE
 
     @property
     def phase_in_force(self) -> Phase | None:

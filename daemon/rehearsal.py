@@ -15,6 +15,7 @@ from pathlib import Path
 from daemon.config import DaemonConfig
 from market import history
 from market.timeframes import Timeframe
+from models.jobs.environment import listed
 
 ACCOUNT = "account.sqlite"
 START_S = 60.0
@@ -80,7 +81,7 @@ async def local_exchange(options: list[str], log: Path) -> AsyncIterator[str]:
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "market.exchange", *options, "--until-stdin-ends",
             stdin=asyncio.subprocess.PIPE,  # held open for as long as this process lives, however it dies
-            stdout=asyncio.subprocess.PIPE, stderr=errors,
+            stdout=asyncio.subprocess.PIPE, stderr=errors, env=listed(),
             start_new_session=True,  # Ctrl-C is the daemon's to hear: it closes first
         )  # fmt: skip
         try:

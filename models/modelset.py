@@ -24,6 +24,8 @@ from models.manifest import FORMAT, Manifest, Member, Recorded, canonical, deriv
 
 MANIFEST = "manifest.json"
 LATEST, CHAMPION, STARTER = "latest", "champion", "starter"
+STORE = "sets"
+"""Folder, in a root, of the sets that were trained; the starter's is beside it."""
 ROOT = Path(__file__).resolve().parent
 """Where the stores are, unless another place is named."""
 _ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{12}")
@@ -208,7 +210,7 @@ def resolve(name: str, root: Path | str = ROOT) -> Path:
         If there is no such set.
     """
     root = Path(root)
-    sets, starter = root / "sets", root / STARTER
+    sets, starter = root / STORE, root / STARTER
     if name == STARTER:
         return _pointed_set(starter, LATEST, "train one with `make starter`")
     if name == CHAMPION:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from market.screen import screen
 from models import options, promotion
-from models.modelset import ModelSetError
+from models.modelset import STORE, ModelSetError
 from models.promotion import Promotion
 
 
@@ -31,7 +31,7 @@ def promote(name: str, force: bool, reason: str | None, root: Path, as_json: boo
     """
     if force and not (reason and reason.strip()):
         raise click.UsageError('--force is kept in the log with its reason: give --reason "why"')
-    made = promotion.promote(options.load(name, root), root / "sets", reason, force)
+    made = promotion.promote(options.load(name, root), root / STORE, reason, force)
     if as_json:
         click.echo(json.dumps(made.model_dump(mode="json"), indent=2))
         return
@@ -46,7 +46,7 @@ def promote(name: str, force: bool, reason: str | None, root: Path, as_json: boo
 @options.as_json
 def promotions(root: Path, as_json: bool) -> None:
     """List every promotion, the newest last: when, who, what, and by which verdict or for which reason."""
-    log = promotion.history(root / "sets")
+    log = promotion.history(root / STORE)
     if as_json:
         told = [p.model_dump(mode="json") for p in log.promotions]
         click.echo(json.dumps({"promotions": told, "unreadable_lines": list(log.unreadable)}, indent=2))
@@ -55,7 +55,7 @@ def promotions(root: Path, as_json: bool) -> None:
     else:
         _show(log.promotions)
     if log.unreadable:
-        where = root / "sets" / promotion.LOG
+        where = root / STORE / promotion.LOG
         lines = ", ".join(map(str, log.unreadable))
         raise ModelSetError(f"lines that cannot be read: {lines}", where, "a crash tore them; the others stand")
 

@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 
 from configs import load
-from models.modelset import ROOT
+from models.modelset import ROOT, STORE
 from training import options
 from training.executors import Executor, executor_options
 from training.failures import failures
@@ -32,7 +32,7 @@ from training.spec import TrainingSpec
 @options.device
 @click.option("--fresh", is_flag=True, help="Train everything again, whatever earlier runs kept.")
 @executor_options
-@click.option("--out", default=ROOT / "sets", type=click.Path(path_type=Path), help="Where sets go  [models/sets]")
+@click.option("--out", default=ROOT / STORE, type=click.Path(path_type=Path), help="Where sets go  [models/sets]")
 @click.option("--seed", type=int, help="Instead of the spec's seed.")
 @click.option("--parent", metavar="ID", help="Set it is made to replace, kept in the manifest.")
 @click.option(

@@ -136,7 +136,7 @@ def _champion(name: str | None, challenger: str | None, root: Path, errors: Cons
     """Who is challenged; nobody if there is no champion yet, or one set alone is judged."""
     if challenger is None:
         return None
-    if name in (None, CHAMPION) and modelset.pointed(CHAMPION, root / "sets") is None:
+    if name in (None, CHAMPION) and modelset.pointed(CHAMPION, root / modelset.STORE) is None:
         errors.print("there is no champion: judging against being flat", highlight=False)
         return None
     return modelset.resolve(name or CHAMPION, root)

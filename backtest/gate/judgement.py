@@ -28,7 +28,7 @@ from backtest.verdict import Gate, Verdict
 from models import trials
 from models.inference import Predictor
 from models.manifest import utc
-from models.modelset import ModelSet, ModelSetError
+from models.modelset import STORE, ModelSet, ModelSetError
 
 SOURCE = Path(__file__).resolve().parent
 
@@ -160,7 +160,7 @@ def _open_the_judged_days(challenger: Predictor, about: dict[str, JsonValue], st
     assert isinstance(start, str)
     assert isinstance(end, str)
     trials.add(
-        store.parent / "sets",
+        store.parent / STORE,
         trials.Trial(
             time=trials.now(),
             what="gate",

@@ -15,6 +15,7 @@ from rich.text import Text
 from backtest.verdict import NOT_ENOUGH, PROMOTE, REFUSE, Gate, Says, Verdict
 from models import verdicts
 from models.manifest import utc
+from models.modelset import STORE
 from models.verdicts import StoredGate, StoredVerdict
 
 WORDS: dict[int, verdicts.Word] = {PROMOTE: "promote", REFUSE: "refuse", NOT_ENOUGH: "not enough evidence"}
@@ -55,7 +56,7 @@ def stored(verdict: Verdict, made_ms: int | None = None) -> StoredVerdict:
 
 def keep(verdict: Verdict, root: Path, made_ms: int | None = None) -> Path:
     """Write the verdict, made now unless told, beside the user's sets."""
-    return verdicts.write(stored(verdict, made_ms), root / "sets")
+    return verdicts.write(stored(verdict, made_ms), root / STORE)
 
 
 def as_json(verdict: Verdict) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from daemon.migrations.settled import settle
 log = logging.getLogger("daemon.migrations")
 
 HERE = Path(__file__).resolve().parent
+COPIES = 3
+"""How many copies of a file, as it was before an upgrade, stay."""
 
 
 def upgrade(database: Database, path: Path, patience_s: float) -> Path:
@@ -39,6 +42,7 @@ def upgrade(database: Database, path: Path, patience_s: float) -> Path:
     """
     with _alone(database, path):
         engine = _transactional(path, patience_s)
+        copy: Path | None = None
         try:
             with engine.connect() as db:
                 version = database.version(db)
@@ -49,6 +53,8 @@ def upgrade(database: Database, path: Path, patience_s: float) -> Path:
                 _run(database, db, version.stamped)
                 database.mark(db, path)
         except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
+            if copy is not None:  # of a file that is as it was: starts that fail again and again fill no disk
+                copy.unlink(missing_ok=True)
             because = getattr(error, "orig", error)
             remedy = (
                 "end the program that holds it locked"
@@ -60,7 +66,15 @@ def upgrade(database: Database, path: Path, patience_s: float) -> Path:
         finally:
             engine.dispose()
     log.warning("%s was brought from version %s to %s; as it was: %s", path, old, plain(database.head), copy)
+    for earlier in copies(path)[:-COPIES]:
+        earlier.unlink(missing_ok=True)
     return copy
+
+
+def copies(path: Path) -> list[Path]:
+    """What a file was before each upgrade, as far as it is kept, oldest first."""
+    found = path.parent.glob(f"{escape(path.name)}.version-*")
+    return sorted(found, key=lambda copy: copy.name.rpartition("-")[2])
 
 
 def script(database: Database, **attributes: Any) -> Config:

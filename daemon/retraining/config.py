@@ -89,7 +89,9 @@ class Retraining(Section):
     attempts: int = Field(4, ge=1, le=20, description="A run is given up after so many, whatever went wrong.")
     backoff_first_s: float = Field(60, gt=0, le=86_400, description="Pause before the second attempt; it doubles.")
     backoff_cap_s: float = Field(3_600, gt=0, le=86_400, description="Longest pause between attempts.")
-    keep_jobs: int = Field(3, ge=1, le=1_000, description="Runs whose inputs and results stay on disk; logs all stay.")
+    keep_jobs: int = Field(
+        3, ge=1, le=1_000, description="Runs whose inputs and results stay on disk; of 100 more their logs."
+    )
 
     @field_validator("schedule")
     @classmethod

@@ -184,7 +184,8 @@ class Coordinator:
                 run = await self._set_back(run, Setback(f"{type(error).__name__}: {error}"))
             finally:
                 self._step = None
-        await asyncio.to_thread(tidy, self.jobs, self.config.keep_jobs)
+        under_way = {other.id for other in await self.runs.open()}
+        await asyncio.to_thread(tidy, self.jobs, self.config.keep_jobs, under_way)
 
     async def _taken_up(self, run: Run) -> Run:
         """A run of an earlier life, as it goes on; a try that was cut off is spent, for it may be what killed us."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.config import DaemonConfig
 from daemon.retraining.config import History
+from models.jobs.environment import listed
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE_S = 2 * 3_600.0
@@ -72,8 +72,6 @@ class Freshness:
         # the real archive says nothing about a local exchange's market
         invented = local is not None and history.api_url is None and history.archive_url is None
         self._source = "api" if history.source == "auto" and invented else history.source
-        secret = {config.exchange.key_name, config.exchange.secret_name, "CREDENTIALS_DIRECTORY"}
-        self._environment = {name: value for name, value in os.environ.items() if name not in secret}
 
     async def prepare(self, folder: Path) -> Prepared:
         """Put fresh files into `folder` (made if need be; files of the same names are replaced).
@@ -101,7 +99,7 @@ class Freshness:
         """What `python -m market` prints, as a process of its own."""
         command = [sys.executable, "-m", "market", *map(str, words)]
         process = await asyncio.create_subprocess_exec(
-            *command, cwd=ROOT, env=self._environment, stdin=asyncio.subprocess.DEVNULL,
+            *command, cwd=ROOT, env=listed(), stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         assert process.stdout is not None

@@ -1,15 +1,18 @@
-"""Job folders: where the folders of training jobs are, how their logs grow here, and what stays of them.
+"""Job folders: where the folders of jobs are, how logs of training grow here, and what stays of them.
 
 What works on files blocks for a disk: it is called in a thread.
 """
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Collection
 from pathlib import Path
 
-from models.jobs.folder import WAITING
-from models.jobs.request import INPUTS, SETS
+from models.jobs.folder import prune
+from models.jobs.request import INPUTS, REQUEST
+
+LOGS = 100
+"""Of so many jobs more than are kept whole the request and the log stay."""
 
 
 def jobs_folder(state_dir: Path) -> Path:
@@ -17,17 +20,27 @@ def jobs_folder(state_dir: Path) -> Path:
     return state_dir / "jobs" / "training"
 
 
+def judging_folder(state_dir: Path) -> Path:
+    """Where the folders of judgements are."""
+    return state_dir / "jobs" / "judging"
+
+
 def inputs_folder(state_dir: Path, run_id: str) -> Path:
     """Where a job's inputs are brought together before its folder is made."""
     return state_dir / "jobs" / INPUTS / run_id
 
 
-def tidy(jobs: Path, keep: int) -> None:
-    """Remove inputs and results of all but the newest jobs; requests, results' notes and logs stay."""
-    folders = sorted(path for path in jobs.iterdir() if path.is_dir() and path.name != WAITING) if jobs.is_dir() else []
-    for folder in folders[:-keep]:
-        for part in (INPUTS, SETS):
-            shutil.rmtree(folder / part, ignore_errors=True)
+def tidy(jobs: Path, keep: int, under_way: Collection[str]) -> None:
+    """Make room among training jobs, of which the newest `keep` stay whole, and of some more what was asked and said.
+
+    A job that runs elsewhere has no result here: which runs are `under_way` is for the book to say.
+    """
+
+    def made(folder: Path) -> float | None:
+        request = folder / REQUEST
+        return None if folder.name in under_way or not request.is_file() else request.stat().st_mtime
+
+    prune(jobs, keep, LOGS, made)
 
 
 def size(path: Path) -> int:

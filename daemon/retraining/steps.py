@@ -24,7 +24,7 @@ from daemon.retraining.spec import NotChecked, SpecError, read
 from market.backoff import Backoff
 from models import trials
 from models.jobs.folder import JobError, prepare, request_of
-from models.jobs.request import LOG, REQUEST, SETS, Training
+from models.jobs.request import LOG, REQUEST, Training
 
 log = logging.getLogger("daemon.retraining")
 
@@ -55,7 +55,7 @@ class Steps:
         self.config = config.retraining
         self.run: Run | None = None
         """The run whose step is done, as it is known."""
-        self._state_dir, self._store = config.state_dir, config.model_sets / SETS
+        self._state_dir, self._store = config.state_dir, config.store
         self._jobs = jobs_folder(config.state_dir)
         self._runs, self._backend, self._freshness, self._alerts = runs, backend, freshness, alerts
         self._offer, self._champion = offer, champion

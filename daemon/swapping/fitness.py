@@ -12,7 +12,7 @@ from daemon.config import DaemonConfig, Mode
 from daemon.venues.profile import Profile
 from market.timeframes import Timeframe
 from models.manifest import Manifest, utc_ms
-from models.modelset import MANIFEST, STARTER, ModelSet, ModelSetError
+from models.modelset import MANIFEST, STARTER, STORE, ModelSet, ModelSetError
 
 SYNTHETIC = "synthetic"
 
@@ -25,9 +25,9 @@ def arrived(set_id: str, root: Path) -> ModelSet:
     ModelSetError
         If it is not there, half there, or broken.
     """
-    folders = (root / "sets" / set_id, root / STARTER / set_id)
+    folders = (root / STORE / set_id, root / STARTER / set_id)
     folder = next((f for f in folders if f.is_dir()), folders[0])
-    partial = root / "sets" / "incoming" / f"{set_id}.partial"
+    partial = root / STORE / "incoming" / f"{set_id}.partial"
     if not folder.is_dir() and partial.is_dir():
         remedy = "wait until it has arrived, or fetch it again"
         raise ModelSetError("the set is half-copied: it was not verified yet", partial, remedy)

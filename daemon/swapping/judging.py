@@ -15,6 +15,7 @@ from typing import Protocol
 
 from daemon.config import DaemonConfig
 from daemon.retraining.freshness import FreshnessError
+from daemon.retraining.job_folders import judging_folder
 from daemon.swapping.rows import Swap
 from models import promotion, verdicts
 from models.jobs import folder as jobs
@@ -71,8 +72,8 @@ class Judge:
 
     def __init__(self, config: DaemonConfig, prepare: Prepare | None = None) -> None:
         self._config, self._prepare = config, prepare
-        self._store = config.model_sets / "sets"
-        self._jobs = config.state_dir / "jobs" / "judging"
+        self._store = config.store
+        self._jobs = judging_folder(config.state_dir)
 
     @property
     def gate(self) -> Path:

@@ -22,7 +22,7 @@ def named(config: DaemonConfig) -> Path:
     ModelSetError
         If there is none.
     """
-    vacant = config.model_set == CHAMPION and pointed(CHAMPION, config.model_sets / "sets") is None
+    vacant = config.model_set == CHAMPION and pointed(CHAMPION, config.store) is None
     return resolve(STARTER if vacant and config.mode is Mode.SANDBOX else config.model_set, config.model_sets)
 
 

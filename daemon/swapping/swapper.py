@@ -52,7 +52,7 @@ class Swapper:
         self.config, self._service, self._judge, self._alerts = config, service, judge, alerts
         self._swaps = Swaps(book)
         self._works = Works(config, profile, self._swaps, service, judge, alerts)
-        self._store = config.model_sets / "sets"
+        self._store = config.store
         self._wake, self._turn = asyncio.Event(), asyncio.Lock()
         self._work: asyncio.Task[tuple[Stage, str]] | None = None
         self._cuts: dict[int, str] = {}

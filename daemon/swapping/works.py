@@ -47,7 +47,7 @@ class Works:
     ) -> None:
         self.config, self._profile, self._swaps = config, profile, swaps
         self._service, self._judge, self._alerts = service, judge, alerts
-        self._store = config.model_sets / "sets"
+        self._store = config.store
         self._answers: asyncio.Queue[Answer] = asyncio.Queue()
         self._trades: deque[Trade] = deque()
         self._verified: ModelSet | None = None

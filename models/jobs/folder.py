@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from models.jobs.request import INPUTS, LOG, REQUEST, RESULT, Judging, Request, Result, Training
+from models.jobs.request import INPUTS, LOG, REQUEST, RESULT, SETS, Judging, Request, Result, Training
 from models.modelset import replace_file
 from models.parts import Part, UtcText
 
@@ -246,16 +246,37 @@ def last_words(folder: Path, lines: int = 12) -> str:
     return "\n".join(end.decode(errors="replace").strip().splitlines()[-lines:])
 
 
-def prune(jobs: Path, keep: int) -> list[str]:
-    """Remove all but the newest `keep` jobs that are over, and what was half copied a day ago; gives their names."""
-    over, old = [], []
+def ended(folder: Path) -> float | None:
+    """When the job ended, seconds; None while it has not."""
+    with suppress(FileNotFoundError):
+        return (folder / RESULT).stat().st_mtime
+    return None
+
+
+def prune(
+    jobs: Path, keep: int, notes: int = 0, over: Callable[[Path], float | None] = ended
+) -> list[str]:  # fmt: skip
+    """Make room: remove jobs that are over but for the newest, and what was half copied a day ago; gives their names.
+
+    Parameters
+    ----------
+    keep, notes : int
+        How many stay whole, and how many more without inputs and sets.
+    over : callable
+        Gives what jobs that are over are ordered by; None for one that is not, which stays.
+    """
+    found, old = [], []
     for folder in jobs.iterdir() if jobs.is_dir() else ():
         with suppress(FileNotFoundError):
-            if (folder / RESULT).exists():
-                over.append(((folder / RESULT).stat().st_mtime, folder))
-            elif folder.suffix == PARTIAL and folder.stat().st_mtime < time.time() - _ABANDONED_S:
-                old.append(folder)
-    old += [folder for _, folder in sorted(over)[: max(0, len(over) - keep)]]
+            if folder.suffix == PARTIAL:
+                old += [folder] if folder.stat().st_mtime < time.time() - _ABANDONED_S else []
+            elif (at := over(folder)) is not None:
+                found.append((at, folder))
+    newest = [folder for _, folder in sorted(found, reverse=True)]
+    for folder in newest[keep : keep + notes]:
+        for part in (INPUTS, SETS):
+            shutil.rmtree(folder / part, ignore_errors=True)
+    old += newest[keep + notes :]
     for folder in old:
         shutil.rmtree(folder, ignore_errors=True)
     return [folder.name for folder in old]

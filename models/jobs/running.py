@@ -40,7 +40,8 @@ from models.jobs.folder import (
 )
 from models.jobs.machine import began, boot, end_group
 from models.jobs.request import INPUTS, LOG, SETS, Judging, Request, Result, Training
-from models.modelset import LATEST, ModelSet, ModelSetError, digest, pointed
+from models.jobs.saying import Saying
+from models.modelset import LATEST, STORE, ModelSet, ModelSetError, digest, pointed
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 GRACE_S = 15.0
@@ -143,17 +144,17 @@ class _Work:
         if isinstance(self._request.work, Training) and self._request.work.trials is not None:
             (self._folder / SETS).mkdir(exist_ok=True)
             shutil.copyfile(self._folder / INPUTS / self._request.work.trials, self._folder / SETS / trials.FILE)
-        with (self._folder / LOG).open("ab", buffering=0) as log:
+        with (self._folder / LOG).open("ab", buffering=0) as log, Saying(log) as saying:
             asked = self._request
             log.write(f"{now()} job {asked.id}: {asked.work.kind}, asked for by {asked.who}\n".encode())
             # its own group: what ends the work ends its workers too
             child = subprocess.Popen(
                 command(self._request, self._folder),
-                cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0,
+                cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=saying.mouth, stderr=saying.mouth, process_group=0,
             )  # fmt: skip
             mine = Process(pid=os.getpid(), boot=boot(), started=self._started)
             write_process(self._folder, mine.model_copy(update={"work": child.pid, "work_began": began(child.pid)}))
-        why = self._wait(child)
+            why = self._wait(child)
         code = child.returncode
         if why == "told":
             return self._told_to_end(code)
@@ -232,7 +233,7 @@ class _Work:
         if code not in VERDICTS:
             return self._failed(code)
         try:
-            verdict = verdicts.read(work.challenger, Path(work.root) / "sets")
+            verdict = verdicts.read(work.challenger, Path(work.root) / STORE)
         except ModelSetError as error:
             return self._failed(code, str(error))
         if verdict is None or _written(work) == self._verdict_before:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from models.jobs import user_unit
+from models.jobs.environment import listed
 from models.jobs.folder import (
     CANCEL,
     PARTIAL,
@@ -44,8 +45,6 @@ How = Literal["process", "systemd", "unit"]
 WAYS: tuple[How, ...] = get_args(How)
 MODULES = {"training": "training", "judging": "backtest"}
 """Whose command does which kind of work."""
-PLAIN = ("REGIMEN_CACHE",)
-"""Of this program's environment variables, what a job gets."""
 CLAIM_S = 60.0
 """A started process has said so by then, or was not started."""
 NICE = 19
@@ -240,7 +239,7 @@ def _as_process(folder: Path, line: list[str]) -> None:
         with (folder / LOG).open("ab") as log:
             launcher = [sys.executable, "-S", "-E", "-c", _BESIDE, *line]
             subprocess.run(
-                launcher, cwd=CHECKOUT, env=_without_secrets(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                launcher, cwd=CHECKOUT, env=listed(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 pass_fds=(theirs,), check=True,
             )  # fmt: skip
     except subprocess.CalledProcessError as error:
@@ -251,15 +250,6 @@ def _as_process(folder: Path, line: list[str]) -> None:
         _until_claimed(folder, lambda: bool(select.select([alive], [], [], 0)[0]))
     finally:
         os.close(alive)
-
-
-def _without_secrets() -> dict[str, str]:
-    """The environment without what this program's own variables hold: keys of an exchange among them."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name in PLAIN or not (name.startswith("REGIMEN_") or name == "CREDENTIALS_DIRECTORY")
-    }
 
 
 def _until_claimed(folder: Path, gone: Callable[[], bool]) -> None:

@@ -26,7 +26,7 @@ from daemon.lifecycle.book import Book
 from daemon.lock import Lock
 from daemon.migrations.database import Database, MigrationError, plain
 from daemon.migrations.standing import DATABASES, State, look, upgrade_all
-from daemon.migrations.upgrading import script
+from daemon.migrations.upgrading import copies, script
 from tests.daemon.test_journal import VERSION_1
 from tests.local_exchange import PATIENCE, ROOT
 
@@ -107,6 +107,31 @@ def test_what_a_file_was_is_kept_beside_it(tmp_path: Path) -> None:
         assert not was.execute("SELECT name FROM sqlite_master WHERE name = 'gaps'").fetchall()
     assert upgrade_all(tmp_path) == []
     assert [done.copy] == list(tmp_path.glob(f"{FILE}.*"))
+
+
+def test_of_the_copies_the_newest_three_stay_for_each_file(tmp_path: Path) -> None:
+    for stamp in ("20240101t000000", "20250101t000000", "20250601t000000", "20260101t000000"):
+        (tmp_path / f"{FILE}.version-1-{stamp}").write_text("as it was")
+        (tmp_path / f"{lifecycle.FILE}.version-1-{stamp}").write_text("as it was")
+    old_journal(tmp_path)
+    (done,) = upgrade_all(tmp_path)
+    assert copies(tmp_path / FILE) == [
+        *(tmp_path / f"{FILE}.version-1-{stamp}" for stamp in ("20250601t000000", "20260101t000000")),
+        done.copy,
+    ]
+    assert len(copies(tmp_path / lifecycle.FILE)) == 4, "the other file was not upgraded"
+
+
+def test_an_upgrade_that_fails_leaves_no_copy_behind(tmp_path: Path) -> None:
+    path = old_journal(tmp_path)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE VIEW gaps AS SELECT 1")  # in the way of the table that the upgrade makes
+    before = path.read_bytes()
+    for _ in range(2):
+        with pytest.raises(MigrationError, match="it is as it was"):
+            upgrade_all(tmp_path)
+    assert copies(path) == []
+    assert path.read_bytes() == before
 
 
 def test_a_newer_file_is_refused_and_none_is_touched(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from daemon.retraining.backend import JobStatus, Phase, status_of
 from market import history, synthetic
 from models import trials, verdicts
-from models.jobs import supervision
+from models.jobs import saying, supervision
 from models.jobs.folder import (
     JobError,
     Process,
@@ -32,7 +32,7 @@ from models.jobs.folder import (
     write_process,
 )
 from models.jobs.machine import boot
-from models.jobs.request import INPUTS, LOG, SETS, Judging, Result
+from models.jobs.request import INPUTS, LOG, REQUEST, SETS, Judging, Result
 from models.jobs.running import CHECKOUT, carry_out, command
 from models.modelset import ModelSet, save
 from tests.models.small_sets import HOUR, Market, make_set
@@ -128,7 +128,7 @@ def test_a_job_that_is_started_twice_runs_once(jobs: Jobs) -> None:
 
 
 def test_a_job_does_not_get_the_keys_of_who_starts_it(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("REGIMEN_API_SECRET", "REGIMEN_SSH_KEY", "CREDENTIALS_DIRECTORY"):
+    for name in ("REGIMEN_API_SECRET", "REGIMEN_SSH_KEY", "CREDENTIALS_DIRECTORY", "MY_KEY", "RAY_AUTH_TOKEN"):
         monkeypatch.setenv(name, "secret-4711")
     folder = jobs.training("run-1", ENDLESS)
     process = begun(folder)
@@ -260,6 +260,39 @@ def test_a_full_disk_is_told_and_the_result_is_written_all_the_same(jobs: Jobs, 
         assert f"the disk of {disk} is full" in result.text
 
 
+def test_a_job_that_never_stops_talking_leaves_the_first_and_the_last_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saying, "FIRST_BYTES", 10_000)
+    monkeypatch.setattr(saying, "LAST_BYTES", 1_000)
+    path, seen = tmp_path / "log", [b""]
+    talk = "for i in range(200_000): print('word', i, flush=i % 50_000 == 0)"
+    with path.open("ab", buffering=0) as log, saying.Saying(log) as words:
+        log.write(b"begun\n")
+        with subprocess.Popen([sys.executable, "-c", talk], stdout=words.mouth, stderr=words.mouth) as child:
+            while child.poll() is None:
+                seen.append(path.read_bytes())
+    said = "".join(f"word {i}\n" for i in range(200_000)).encode()
+    first, _, last = path.read_bytes().partition(b"\n[")
+    assert first == (b"begun\n" + said)[: len(first)]
+    assert 10_000 <= len(first) <= 10_006
+    left_out = len(said) - 11_000
+    assert last.startswith(f"{left_out} bytes are left out here: a log keeps its first 10000".encode())
+    assert last.endswith(b"]\n" + said[-1_000:])
+    assert all(path.read_bytes().startswith(part) for part in seen), "who reads on from a byte finds what follows it"
+
+
+def test_a_training_whose_log_is_cut_ends_with_its_last_words(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saying, "FIRST_BYTES", 150)
+    monkeypatch.setattr(saying, "LAST_BYTES", 100)
+    folder = jobs.training("run-1", "nonsense: true\n" * 30 + "name: odd\n")
+    result = carry_out(folder)
+    log = (folder / LOG).read_bytes()
+    assert len(log) < 600
+    assert b"asked for by test" in log
+    assert log.decode(errors="replace").strip().splitlines()[-1] in result.text
+
+
 def test_a_job_that_nobody_has_begun_is_canceled_at_once(jobs: Jobs) -> None:
     folder = jobs.training("run-1")
     assert supervision.state(folder).phase == "waiting"
@@ -364,6 +397,10 @@ def test_old_jobs_make_room_and_running_ones_stay(jobs: Jobs) -> None:
     jobs.training("run-9")
     assert sorted(prune(jobs.folder, 2)) == ["run-0", "run-1"]
     assert sorted(path.name for path in jobs.folder.iterdir()) == ["run-2", "run-3", "run-9"]
+    assert prune(jobs.folder, 1, notes=1) == []
+    there = {path.name: sorted(part.name for part in path.iterdir()) for path in jobs.folder.iterdir()}
+    assert (INPUTS in there["run-2"], INPUTS in there["run-3"], INPUTS in there["run-9"]) == (False, True, True)
+    assert {REQUEST, "result.json"} <= set(there["run-2"])
 
 
 def test_a_lock_is_free_again_when_its_holder_is_gone(jobs: Jobs) -> None:

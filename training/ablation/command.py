@@ -13,7 +13,7 @@ from rich.table import Table
 
 from configs import load
 from models import trials
-from models.modelset import ROOT
+from models.modelset import ROOT, STORE
 from models.trials import Trial, now
 from training import options
 from training.executors import Executor, executor_options
@@ -34,7 +34,7 @@ NETWORKS = ("lstm", "tft", "transformer")
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 @click.option(
     "--store",
-    default=ROOT / "sets",
+    default=ROOT / STORE,
     type=click.Path(path_type=Path),
     help="Sets whose ledger of trials counts the variants  [models/sets]",
 )

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from daemon.lifecycle import schema
 from daemon.retraining import steps
 from daemon.retraining.freshness import FreshnessError
-from daemon.retraining.job_folders import inputs_folder
+from daemon.retraining.job_folders import inputs_folder, tidy
 from daemon.retraining.runs import TRANSITIONS, Runs, State, TransitionError, asked, now_ms
 from models.jobs.folder import sha256
 from models.jobs.request import Request, Training
@@ -350,7 +350,9 @@ async def test_a_run_that_waits_for_its_turn_is_canceled_without_asking_the_plac
     assert (await life.ends(await life.coordinator.ask("command", "alice"))).state is State.DONE
 
 
-async def test_inputs_and_results_of_old_jobs_go_and_their_logs_stay(lives: Make) -> None:
+async def test_inputs_and_results_of_old_jobs_go_and_their_logs_stay(
+    lives: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     life = lives(keep_jobs=2)
     life.start()
     (life.coordinator.jobs / "waiting").mkdir(parents=True)  # a path unit's, and no job
@@ -364,6 +366,13 @@ async def test_inputs_and_results_of_old_jobs_go_and_their_logs_stay(lives: Make
         "the older ones are tidied",
     )
     assert all(life.log(run_id) for run_id in made)
+    tidy(jobs, 1, {made[0]})
+    assert not (jobs / made[2] / "inputs").exists()
+    monkeypatch.setattr("daemon.retraining.job_folders.LOGS", 1)
+    tidy(jobs, 1, {made[0]})
+    assert sorted(path.name for path in jobs.iterdir()) == sorted(["waiting", made[0], made[2], made[3]]), (
+        "one is under way"
+    )
 
 
 def test_every_transition_leads_on_and_three_states_end() -> None:

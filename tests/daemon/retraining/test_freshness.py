@@ -75,7 +75,11 @@ async def test_differences_beyond_the_tolerance_are_lasting_and_told(tmp_path: P
     assert "2024-01-01T07:00Z  volume" in str(told.value)
 
 
-async def test_what_is_canceled_leaves_no_process_and_who_is_at_it_is_waited_for(tmp_path: Path) -> None:
+async def test_what_is_canceled_leaves_no_process_and_who_is_at_it_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MY_EXCHANGE_SECRET", "REGIMEN_SSH_KEY", "REGIMEN_RAY_TOKEN", "CREDENTIALS_DIRECTORY"):
+        monkeypatch.setenv(name, "secret-4711")
     (tmp_path / "history").mkdir()
     history.write(synthetic.generate(bars=300, timeframe=HOUR)[0], tmp_path / "history" / "BTCUSDT-um-1h.parquet")
     fresh = freshness(tmp_path, source="none")
@@ -87,6 +91,9 @@ async def test_what_is_canceled_leaves_no_process_and_who_is_at_it_is_waited_for
         await until(lambda: (tmp_path / "job").exists(), "a process is at it", 60)
         (child,) = (child for child in me.children() if child not in others)
         assert os.sched_getscheduler(child.pid) == os.SCHED_IDLE
+        told = child.environ()
+        assert "secret-4711" not in told.values(), "keys stay with the daemon, whatever they are called"
+        assert told["PATH"] == os.environ["PATH"]
         preparing.cancel()
         await asyncio.gather(preparing, return_exceptions=True)
     assert not psutil.pid_exists(child.pid)
