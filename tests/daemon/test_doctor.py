@@ -23,7 +23,7 @@ from daemon.recorder import Recorder
 from daemon.selftest import Finding
 from daemon.venues.venue import Terms
 from market.candles import Candle
-from tests.daemon.test_run import WARMUP, command
+from tests.daemon.running import WARMUP, command
 from tests.local_exchange import LocalExchange
 
 Exchange = Callable[..., LocalExchange]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from daemon.lifecycle.book import Book
 from models.prediction import Prediction
 from tests.daemon.conftest import FEATURES
 from tests.daemon.journal_replay import differences
-from tests.daemon.test_run import Running, command, play, until
+from tests.daemon.running import Running, command, play, until
 from tests.local_exchange import LocalExchange
 from tests.models.drift_world import World
 
@@ -30,19 +30,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Path]:
     world = World(FEATURES).ready(root / "asked")
     world.saved(root / "sets")
     return world, root
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., Running]]:
-    started: list[Running] = []
-
-    def run(config: Path, *options: str) -> Running:
-        started.append(Running(config, *options))
-        return started[-1]
-
-    yield run
-    for daemon in started:
-        daemon.end()
 
 
 def shifted_past(world: World, root: Path, folder: Path, until_ms: int) -> None:

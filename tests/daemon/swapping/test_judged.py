@@ -15,8 +15,8 @@ from daemon.swapping.rows import Swap
 from market import history, synthetic
 from models import verdicts
 from models.jobs.request import REQUEST, RESULT
+from tests.daemon.running import Running, command, until
 from tests.daemon.swapping.world import World
-from tests.daemon.test_run import Running, command, until
 from tests.models.small_sets import HOUR
 
 
