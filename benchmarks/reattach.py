@@ -14,6 +14,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -22,6 +23,8 @@ from pathlib import Path
 from statistics import median
 
 import click
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from daemon.retraining.backend import BackendError, Phase
 from daemon.retraining.ssh import SshJobs

@@ -19,6 +19,8 @@ from typing import Any
 
 import click
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from daemon import control
 from tests.crash.campaign import Season, store
 from tests.crash.invariants import unprotected

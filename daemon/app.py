@@ -34,6 +34,7 @@ from daemon.inbox import Inbox
 from daemon.inference import MARGIN_CANDLES, Inference, held
 from daemon.inlet import Inlet
 from daemon.journal import Journal
+from daemon.lifecycle import opening
 from daemon.lifecycle.wiring import Lifecycle
 from daemon.liveness import Liveness
 from daemon.notify import Manager
@@ -105,6 +106,8 @@ class Daemon:
         self.verbs: dict[str, Answer] = {}
         """What else may be asked for over the control socket: parts add their own."""
         self.lifecycle: Lifecycle | None = None
+        self.loop_off = ""
+        """Why nothing is retrained, swapped or watched for drift; empty while it is."""
         self.settled = 0
         self.stopwatch = Stopwatch()
         self.liveness = Liveness(Manager())
@@ -166,6 +169,7 @@ class Daemon:
         self._spawn(self.alerts.run(), "alerts")
         self._spawn(self.liveness.start(), "start")
         try:
+            await opening.check_newer(self.config.state_dir, self._state.attended)
             boot.check_features(self.predictor, self.venue.profile, self._state, self.alerts)
             instruments = await boot.reach(
                 self.venue, self.config, self._state, self.journal.deployment, self._stopping
@@ -222,15 +226,17 @@ class Daemon:
         if before not in ("", self.predictor.id):
             hold = self.predictor.max_hold_bars
             self.inbox.put(ModelSetSwapped(self.predictor.id, hold, before, "the daemon was started with it"))
-        lifecycle = self.lifecycle = await Lifecycle.of(self, engine, inference)
+        lifecycle = self.lifecycle = await opening.opened(self, engine, inference)
         try:
             await boot.check_market(self.backfill, self.config, engine.state)
             await self._open_streams(engine, outbox, execution, inference)
-            lifecycle.start(self._spawn)
+            if lifecycle is not None:
+                lifecycle.start(self._spawn)
             await self._loop(engine, outbox, execution)
         finally:
             self.journal.listen(_nobody)
-            await lifecycle.close()
+            if lifecycle is not None:
+                await lifecycle.close()
             outbox.close()
             await execution.close()
             inference.close()

@@ -86,13 +86,16 @@ def ask(path: Path, verb: str, args: dict[str, Any] | None = None, section: str 
 
 @contextmanager
 def book_of(path: Path) -> Iterator[Book]:
-    """The lifecycle's book of a configuration's state directory; that there is none ends the command."""
+    """The lifecycle's book of a configuration's state directory; that there is none to be used ends the command."""
     from daemon.lifecycle.book import Book
-    from daemon.lifecycle.schema import FILE
+    from daemon.lifecycle.schema import DATABASE, FILE
+    from daemon.migrations.standing import State, stands
 
     folder = state_dir(path)
     if not (folder / FILE).is_file():
         raise Told(f"{folder} holds no {FILE}; no daemon ever ran there{rehearsed(path)}", DATA)
+    if (standing := stands(DATABASE, folder / FILE)).state in (State.NEWER, State.UNREADABLE):
+        raise Told(standing.text, FAILURE)
     book = Book(folder)
     try:
         yield book

@@ -27,6 +27,7 @@ from daemon.config import DaemonConfig, Mode, alert_urls
 from daemon.gateway import GatewayError
 from daemon.inference import MARGIN_CANDLES
 from daemon.journal import FILE, Journal, JournalError
+from daemon.journal.schema import DATABASE as JOURNAL
 from daemon.lock import Lock, LockError
 from daemon.migrations.database import MigrationError
 from daemon.migrations.standing import upgrade_all
@@ -224,7 +225,8 @@ async def _attended(
     """Run the daemon with somebody looking on, and print what it did."""
     alerts = Alerts(alert_urls(config.alerts), config.alerts.level)
     finish(config.state_dir)
-    upgrade_all(config.state_dir, config.deadlines.journal_s)
+    # the lifecycle's file is brought up to date where it is opened: it keeps nobody from looking after positions
+    upgrade_all(config.state_dir, config.deadlines.journal_s, (JOURNAL,))
     journal = Journal(config.state_dir, config.deadlines.journal_s)
     daemon = Daemon(config, load_rules(config.rules), predictor, journal, alerts, candles, session)
     _listen_to_signals(daemon)

@@ -40,6 +40,7 @@ class Observed(Protocol):
     inbox: Inbox
     inlet: Inlet
     lifecycle: Lifecycle | None
+    loop_off: str
 
     @property
     def stopping(self) -> bool:
@@ -60,8 +61,14 @@ def status(daemon: Observed) -> dict[str, Any]:
         "caps": config.phase_in_force and str(config.phase_in_force),
         "tightened": list(daemon.tightened),
         "model_set": daemon.predictor.id,
+<<<<<<< HEAD
         "drift": _drift(state.drift, daemon.lifecycle),
         **(daemon.lifecycle.status() if daemon.lifecycle else {}),
+=======
+        "drift": _drift(state.drift),
+        **(daemon.lifecycle.status() if daemon.lifecycle else {"swap": None}),
+        "loop_off": daemon.loop_off or None,
+>>>>>>> main
         "equity": cash_text(engine.equity),
         "cash": cash_text(state.cash),
         "settled": utc_text(state.settled_bar) if state.settled_bar >= 0 else None,

@@ -7,6 +7,7 @@ network's is tried out when it is opened, and one that does is asked row by row.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -15,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from market.candles import Floats, Ints
-from models.manifest import Features, Member
+from models.manifest import Features, Manifest, Member
 from models.modelset import ModelSetError
 from models.scaling import scale
 
@@ -186,3 +187,13 @@ class _Quiet:
 
     def warning(self, message: str) -> None:
         """Dropped."""
+
+
+def open_members(
+    manifest: Manifest, contents: Mapping[str, bytes], path: Path, provider: Provider = "auto"
+) -> dict[str, Open]:
+    """Every member of the manifest, opened from its content."""
+    return {
+        m.name: open_member(m, contents[m.file], manifest.features_of(m), path / m.file, provider)
+        for m in manifest.models
+    }

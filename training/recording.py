@@ -16,10 +16,10 @@ from market.candles import Floats, Ints
 from models import labels
 from models.baselines import Baselines, direction_scores
 from models.ensemble import DECIMALS, ask
-from models.inference import open_members
 from models.inputs import FinerRows, closing_with
 from models.logits import logit
 from models.manifest import REGIMES, Manifest
+from models.members import open_members
 from models.walkforward import FITTED, TEST, WalkForward
 from training.folds import Folds
 from training.fusion import Folded

@@ -11,9 +11,9 @@ from market.candles import Floats
 from models.drift.making import Outcomes, Rows, make
 from models.drift.reference import Reference, outputs_of
 from models.ensemble import ask
-from models.inference import open_members
 from models.logits import sigmoid
 from models.manifest import Manifest
+from models.members import open_members
 from models.walkforward import WalkForward
 from training.problem import Problem
 from training.recording import finer_rows

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from market.progress import Step, Steps
 from models import stages, trials, walkforward
 from models.drift import reference as drift
-from models.inference import with_golden
+from models.golden import with_golden
 from models.inputs import Inputs
 from models.manifest import Manifest, Member, Recorded, identify
 from models.modelset import digest, save

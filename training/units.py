@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from market.candles import Floats
-from models.inference import Trained
+from models.golden import Trained
 from models.manifest import Member, Scaler
 from training.folds import FINISHED, Folds
 from training.member_spec import LightGBMSpec

@@ -12,7 +12,8 @@ from backtest.gate.ruling import at_most
 from backtest.verdict import Gate, Says
 from market.candles import Floats
 from models.ensemble import Answers
-from models.inference import Predictor, golden_finer_rows, golden_inputs
+from models.golden import golden_finer_rows, golden_inputs
+from models.inference import Predictor
 
 
 def gates(evidence: Evidence) -> list[Gate]:

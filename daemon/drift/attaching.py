@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from daemon.drift.monitor import Monitor
@@ -15,8 +16,12 @@ if TYPE_CHECKING:
     from daemon.inference import Inference
 
 
-def attached(daemon: Daemon, engine: Engine, inference: Inference, book: Book) -> Monitor | None:
+def attached(
+    daemon: Daemon, engine: Engine, inference: Inference, book: Book, quiet: Callable[[], Awaitable[None]]
+) -> Monitor | None:
     """The monitor of a daemon whose configuration has the section `drift`; its `run` is the caller's to start.
+
+    `quiet` returns when no candle is being decided.
 
     Without the section a level that a former life left in force ends here: nobody would ever lower it.
     """
@@ -32,8 +37,9 @@ def attached(daemon: Daemon, engine: Engine, inference: Inference, book: Book) -
         book,
         daemon.alerts,
         daemon.inbox.put,
-        lambda: engine.state.drift.level,
+        lambda: engine.state.drift,
         lambda: inference.predictor.model_set,
+        quiet=quiet,
     )
     inference.listener = monitor.seen
     daemon.watchers.append(monitor)

@@ -19,13 +19,15 @@ from daemon.commands import Command
 from daemon.drift import rows
 from daemon.drift.config import Drift
 from daemon.drift.ladder import Ladder
+from daemon.drift.sight import Sight
 from daemon.events import DriftJudged, DriftLevel, Event, ModelSetSwapped
 from daemon.inference import Seen
 from daemon.lifecycle.book import Book
 from daemon.lifecycle.schema import drift as looks
+from daemon.state import Drifted
 from market.timeframes import Timeframe, utc_text
 from models.drift.judging import ABSENT, Finding, Judgement, judge, kept
-from models.drift.reference import Reference, read
+from models.drift.reference import Group, Reference, read
 from models.manifest import Manifest
 from models.modelset import ModelSet, ModelSetError
 from strategy.plan import FULL_SIZE
@@ -67,11 +69,13 @@ class Monitor:
     put : callable
         Takes the event for the engine.
     in_force : callable
-        The level that the engine goes by now.
+        What the engine goes by now.
     serving : callable
         The set that answers now.
     ask : callable, optional
         Asks for a new set (cause, who), gives the run's id; without it nobody is asked.
+    quiet : callable, optional
+        Returns when no candle is being decided, so that what is worked out here slows down none.
     """
 
     def __init__(
@@ -81,9 +85,10 @@ class Monitor:
         book: Book,
         alerts: Alerts,
         put: Callable[[DriftJudged], object],
-        in_force: Callable[[], DriftLevel],
+        in_force: Callable[[], Drifted],
         serving: Callable[[], ModelSet],
         ask: Callable[[str, str], Awaitable[str]] | None = None,
+        quiet: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.config, self.ask = config, ask
         self.unjudged = "no set is in service yet"
@@ -95,7 +100,9 @@ class Monitor:
         self.asked: int | None = None
         """The candle (open time, ms) at which a new set was asked for last."""
         self._decision, self._book, self._alerts = decision, book, alerts
-        self._put, self._in_force, self._serving = put, in_force, serving
+        self._put, self._in_force, self._serving, self._quiet = put, in_force, serving, quiet
+        self._windows: rows.Windows | None = None
+        self._sight = Sight()
         self._manifest: Manifest | None = None
         self._reference: Reference | None = None
         self._queue: asyncio.Queue[_Candle | ModelSet | _Reset] = asyncio.Queue()
@@ -123,6 +130,8 @@ class Monitor:
         before = self.config
         if config.drift is not None and config.drift != before:
             self.config = config.drift
+            if config.drift.window != before.window:
+                self._windows = None
             if config.drift.size_bps != before.size_bps and self.ladder.level is not DriftLevel.NONE:
                 self._say(f"entries get {config.drift.shrink:.0%} of their size by another configuration")
 
@@ -152,6 +161,7 @@ class Monitor:
             "looked_at": utc_text(self.looked_at) if self.looked_at >= 0 else None,
             "beyond_in_a_row": self.ladder.beyond,
             "calm_in_a_row": self.ladder.calm,
+            "missing_since": {group: utc_text(at) for group, at in self._sight.missing.items()},
             "asked_for_a_set": None if self.asked is None else utc_text(self.asked),
             "symbols": {symbol: told(found) for symbol, found in self.judgements.items()},
         }
@@ -173,6 +183,7 @@ class Monitor:
                         work.done.set_result(None)
             except Exception as error:
                 log.exception("looking for drift failed")
+                self._windows = None  # what is in memory may lack what is in the book
                 self._alerts.tell("warning", f"drift could not be looked for: {error}")
                 if isinstance(work, _Reset) and not work.done.done():
                     work.done.set_exception(error)
@@ -186,7 +197,7 @@ class Monitor:
     async def _take(self, model_set: ModelSet) -> None:
         """Look at this set from now on; after a restart go on where it was left."""
         before, self._manifest = self._manifest, model_set.manifest
-        self._reference, self.judgements = None, {}
+        self._reference, self._windows, self.judgements = None, None, {}
         try:
             self._reference = await asyncio.to_thread(read, model_set)
         except ModelSetError as error:
@@ -199,7 +210,7 @@ class Monitor:
         if last and last[0]["set_id"] == model_set.id:
             self._go_on(last[0])
             await self._bring_in_line(f"as before the restart: {self.ladder.level}")
-        elif before is None and not last and self._in_force() is DriftLevel.NONE:
+        elif before is None and not last and self._in_force().level is DriftLevel.NONE:
             self.ladder = Ladder()
         else:
             self.asked = None
@@ -208,42 +219,52 @@ class Monitor:
     def _go_on(self, row: dict[str, Any]) -> None:
         body = row["body"]
         self.ladder = Ladder(DriftLevel(row["level"]), body["beyond"], body["calm"])
-        self.asked = body["asked"]
+        self.asked, self._sight = body["asked"], Sight.of(body)
 
     async def _start_again(self, text: str, who: str) -> None:
-        self.ladder, self.judgements = Ladder(), {}
+        self.ladder, self.judgements, self._sight = Ladder(), {}, Sight()
         await asyncio.to_thread(self._write, self.looked_at, {"": None}, text)
         await self._note(f"drift: {DriftLevel.NONE}", text, who)
         await self._bring_in_line(text)
 
     async def _bring_in_line(self, text: str) -> None:
-        """Let the engine go by our level, where it does not."""
-        if self._in_force() is not self.ladder.level:
+        """Let the engine go by our level and size, where it does not."""
+        now = self._in_force()
+        if (now.level, now.size_bps) != (self.ladder.level, self._size_bps):
             self._say(text)
 
     async def _candle(self, candle: _Candle) -> None:
         manifest = self._manifest
         if manifest is None or candle.model_set != manifest.id:
             return  # said by a set that has left meanwhile
+        if self._quiet is not None:
+            await self._quiet()
         await asyncio.to_thread(rows.keep, self._book, manifest, candle.bar, candle.seen)
-        if self._reference is None:
-            return
-        every = max(self.config.every, self._reference.every)
+        reference, every = self._reference, self.config.every
+        if reference is not None:
+            every = max(every, reference.every)
+            await asyncio.to_thread(self._in_memory(manifest).take, candle.bar, candle.seen)
+        elif self.ladder.level is DriftLevel.NONE:
+            return  # nobody can judge it, and nothing is in force
         if candle.bar // self._decision.ms % every:
             return
-        self.judgements = await asyncio.to_thread(self._judged, manifest, self._reference, candle)
+        self.judgements = {}
+        if reference is not None:
+            self.judgements = await asyncio.to_thread(self._judged, manifest, reference, candle)
         self.looked_at = candle.bar
         await self._conclude(candle.bar)
 
+    def _in_memory(self, manifest: Manifest) -> rows.Windows:
+        if self._windows is None:
+            many = kept(self.config.window, manifest)
+            self._windows = rows.Windows(self._book, manifest, many, many * self._decision.ms)
+        return self._windows
+
     def _judged(self, manifest: Manifest, reference: Reference, candle: _Candle) -> dict[str, Judgement]:
         """What each symbol's window says; rows too old to matter are dropped."""
-        many = kept(self.config.window, manifest)
-        since = candle.bar - many * self._decision.ms
-        rows.forget(self._book, since)
-        return {
-            symbol: judge(reference, manifest, rows.load(self._book, manifest, symbol, many, since), self.config.window)
-            for symbol in candle.seen
-        }
+        windows = self._in_memory(manifest)
+        rows.forget(self._book, candle.bar - windows.span_ms)
+        return {symbol: judge(reference, manifest, windows.of[symbol], self.config.window) for symbol in candle.seen}
 
     async def _conclude(self, bar: int) -> None:
         """One more look: where we stand, what is done, and all of it written down."""
@@ -251,22 +272,41 @@ class Monitor:
         counted = [f for found in self.judgements.values() for f in found.findings if config.counts(f)]
         beyond = [f for f in counted if f.beyond]
         cured = [f for f in beyond if f.name != ABSENT]  # a new set does not bring missing candles back
-        if counted:
+        assert self._manifest is not None, "a set was taken before any candle was looked at"
+        seen = {f.group for found in self.judgements.values() for f in found.findings}
+        lasts_ms = (config.window + max(self._manifest.horizons)) * self._decision.ms
+        sighted = self._sight.look(bar, seen, {f.group for f in beyond}, set(config.statistics), lasts_ms)
+        text = self._text(beyond)
+        if beyond or sighted.calm:
             top = DriftLevel.RETRAIN if config.retrain and self.ask and (cured or not beyond) else DriftLevel.STOP
             self.ladder = before.look(bool(beyond), config.in_a_row, config.calm_in_a_row, top)
-        text = self._text(beyond)
+        elif sighted.ends:
+            self.ladder = Ladder()
+        if self.ladder.level is DriftLevel.NONE:
+            self._sight.held_by.clear()
+        for group in sorted(sighted.lapsed):
+            await self._tell_missing(group)
         if self.ladder.level is not before.level:
             await self._note(f"drift: {self.ladder.level}", text, WHO)
             self._say(text)
         if self.ladder.level is DriftLevel.RETRAIN and cured:
             await self._ask_for_a_set(bar, text)
-        await asyncio.to_thread(self._write, bar, dict(self.judgements), text)
+        await asyncio.to_thread(self._write, bar, dict(self.judgements) or {"": None}, text)
         if self._reference is not None:
             await asyncio.to_thread(rows.forget_looks, self._book, bar - self._reference.period * self._decision.ms)
 
+    async def _tell_missing(self, group: Group) -> None:
+        """Say of a group that it has not been judged for as long as the window lasts."""
+        waiting = {symbol: found.waiting.get(group) for symbol, found in self.judgements.items()}
+        why = "; ".join(f"{symbol}: {told}" for symbol, told in waiting.items() if told) or self.unjudged or "no rows"
+        told = f"{group} not judged since {utc_text(self._sight.missing[group])}: {why}"
+        self._alerts.tell("warning", f"drift: {told}; it holds no level any more")
+        await self._note("drift: not judged", told, WHO)
+
     def _text(self, beyond: list[Finding]) -> str:
         if not beyond:
-            return "within all limits"
+            missing = ", ".join(self._sight.missing)
+            return f"within all limits that are judged; not judged: {missing}" if missing else "within all limits"
         named = []
         for symbol, found in self.judgements.items():
             of_it = [f for f in found.beyond if f in beyond]
@@ -293,9 +333,11 @@ class Monitor:
 
     def _say(self, text: str) -> None:
         assert self._manifest is not None, "a set was taken before anything is said of it"
-        level = self.ladder.level
-        size = FULL_SIZE if level is DriftLevel.NONE else self.config.size_bps
-        self._put(DriftJudged(level, size, text, self._manifest.id))
+        self._put(DriftJudged(self.ladder.level, self._size_bps, text, self._manifest.id))
+
+    @property
+    def _size_bps(self) -> int:
+        return FULL_SIZE if self.ladder.level is DriftLevel.NONE else self.config.size_bps
 
     async def _note(self, step: str, text: str, who: str, run_id: str | None = None) -> None:
         set_id = self._manifest.id if self._manifest else None
@@ -303,6 +345,7 @@ class Monitor:
 
     def _write(self, bar: int, judgements: Mapping[str, Judgement | None], text: str) -> None:
         counts = {"beyond": self.ladder.beyond, "calm": self.ladder.calm, "asked": self.asked, "text": text}
+        counts = {**counts, **self._sight.as_dict()}
         for symbol, found in judgements.items():
             self._book.insert(
                 looks,

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -22,19 +24,63 @@ from models.manifest import Manifest
 Listed = list[float | None]
 
 
+@dataclass(slots=True)
+class Windows:
+    """The rows that a set is judged on, symbol by symbol: read from the book once, then kept in memory row by row.
+
+    Reading a window from the book parses some 1,500 rows of JSON, and the trading loop waits meanwhile.
+    """
+
+    book: Book
+    manifest: Manifest
+    count: int
+    """Rows of a symbol, at most."""
+    span_ms: int
+    """Rows older than that, seen from the newest, do not count."""
+    of: dict[str, Watched] = field(default_factory=dict)
+
+    def take(self, bar: int, seen: Mapping[str, Seen]) -> None:
+        """Take in what was read and said at one candle, which the book has by now."""
+        since = bar - self.span_ms
+        for symbol, each in seen.items():
+            if symbol in self.of:
+                said = np.array(_outputs(self.manifest, each), dtype=np.float64)
+                row = np.where(np.isfinite(each.row), each.row, np.nan)
+                self.of[symbol] = _with(self.of[symbol], bar, each.close, row, said, self.count, since)
+            else:
+                self.of[symbol] = load(self.book, self.manifest, symbol, self.count, since)
+
+
+def _with(
+    rows: Watched, bar: int, close: float, features: Floats, outputs: Floats, count: int, since: int
+) -> Watched:  # fmt: skip
+    """Some rows and one more; one that is told again takes the place of its first telling."""
+    at = int(np.searchsorted(rows.open_time, bar))
+    again = int(at < len(rows) and rows.open_time[at] == bar)
+    start = len(rows) - rows.own
+    # an older row than this set's first is not its own: another's stands between
+    own = rows.own + 1 - again if at >= start else rows.own + int(again and at == start - 1)
+
+    def put(table: Any, row: Any) -> Any:
+        return np.concatenate([table[:at], np.asarray([row], dtype=table.dtype), table[at + again :]])
+
+    times = put(rows.open_time, bar)
+    first = max(len(times) - count, int(np.searchsorted(times, since)))
+    return Watched(
+        times[first:], put(rows.close, close)[first:], put(rows.features, features)[first:],
+        put(rows.outputs, outputs)[first:], min(own, len(times) - first),
+    )  # fmt: skip
+
+
 def keep(book: Book, manifest: Manifest, bar: int, seen: Mapping[str, Seen]) -> None:
     """Write what was read and said at one candle; told again, it is written over."""
     for symbol, each in seen.items():
-        outputs: Listed = [None] * len(outputs_of(manifest))
-        if (said := each.said) is not None:
-            sides = said.p_long, said.p_short
-            outputs = _listed(stacked(manifest, said.horizons, sides, said.regime_probabilities))
         row = {
             "set_id": manifest.id,
             "schema": manifest.features.schema_hash,
             "close": each.close,
             "features": json.dumps(_listed(each.row)),
-            "outputs": json.dumps(outputs),
+            "outputs": json.dumps(_outputs(manifest, each)),
         }
         book.replace(observed, {"symbol": symbol, "bar": bar}, row)
 
@@ -85,6 +131,12 @@ def turned_away(book: Book, run_id: str) -> bool:
     of = runs.c
     asked = book.rows(sa.select(of.state, of.asked_ms, of.ended_ms).where(of.id == run_id))
     return any(row["state"] == "canceled" and row["ended_ms"] == row["asked_ms"] for row in asked)
+
+
+def _outputs(manifest: Manifest, seen: Seen) -> Listed:
+    if (said := seen.said) is None:
+        return [None] * len(outputs_of(manifest))
+    return _listed(stacked(manifest, said.horizons, (said.p_long, said.p_short), said.regime_probabilities))
 
 
 def _listed(values: Floats) -> Listed:

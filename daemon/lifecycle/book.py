@@ -14,7 +14,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from daemon.lifecycle import schema
 from daemon.lifecycle.schema import FILE
-from daemon.migrations.database import connect
+from daemon.migrations.database import MigrationError, connect
 
 PATIENCE_S = 10.0
 
@@ -87,6 +87,21 @@ class Book:
     def audited(self, count: int = 100) -> list[dict[str, Any]]:
         """The newest lines of the audit, newest first."""
         return self.rows(sa.select(schema.audit).order_by(schema.audit.c.id.desc()).limit(count))
+
+    def check(self) -> None:
+        """Read the whole file through.
+
+        Raises
+        ------
+        MigrationError
+            If a part of it is damaged.
+        sqlalchemy.exc.DatabaseError
+            If it cannot be read at all.
+        """
+        with self._engine.connect() as db:
+            found = [str(line) for (line,) in db.exec_driver_sql("PRAGMA quick_check(1)")]
+        if found != ["ok"]:
+            raise MigrationError(f"{self.path} is damaged: {' '.join(found[0].split())}")
 
     def close(self) -> None:
         """Let go of the file."""

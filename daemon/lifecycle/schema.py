@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from daemon.migrations.database import Database
 
 FILE = "lifecycle.sqlite"
-REVISION = "0002"
+REVISION = "0003"
 
 metadata = sa.MetaData()
 runs = sa.Table(
@@ -28,6 +28,7 @@ runs = sa.Table(
     sa.Column("attempt", sa.Integer, server_default="1"),
     sa.Column("asked_ms", sa.BigInteger),
     sa.Column("submitted_ms", sa.BigInteger),
+    sa.Column("began_ms", sa.BigInteger),  # when its job was first seen to run
     sa.Column("ended_ms", sa.BigInteger),
     sa.Column("next_try_ms", sa.BigInteger),
     sa.Column("log_offset", sa.BigInteger, server_default="0"),  # bytes of the job's log that are here

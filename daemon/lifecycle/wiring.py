@@ -47,10 +47,9 @@ class Lifecycle:
     monitor: Monitor | None = None
 
     @classmethod
-    async def of(cls, daemon: Daemon, engine: Engine, inference: Inference) -> Lifecycle:
-        """The parts of a daemon, its engine and its inference; nothing runs yet."""
+    async def of(cls, daemon: Daemon, engine: Engine, inference: Inference, book: Book) -> Lifecycle:
+        """The parts of a daemon, its engine, its inference and an open book; nothing runs yet."""
         config = daemon.config
-        book = await asyncio.to_thread(Book, config.state_dir)
         history = None if config.retraining is None else Freshness(config, config.retraining.history)
         service = Service(engine, inference, daemon.store, daemon.backfill, daemon.inbox, daemon.serve)
         judge = Judge(config, None if history is None else history.prepare)
@@ -69,7 +68,7 @@ class Lifecycle:
             )  # fmt: skip
             daemon.verbs |= retrainer.verbs
             daemon.parts["retraining"] = retrainer
-        monitor = attached(daemon, engine, inference, book)
+        monitor = attached(daemon, engine, inference, book, service.quiet)
         if monitor is not None and retrainer is not None:
             monitor.ask = retrainer.coordinator.ask
         return cls(book, swapper, retrainer, monitor)

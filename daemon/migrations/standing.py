@@ -81,7 +81,9 @@ def stands(database: Database, path: Path) -> Standing:
     return Standing(database, path, State.OLDER, found, text)
 
 
-def upgrade_all(folder: Path, patience_s: float = PATIENCE_S) -> list[Upgraded]:
+def upgrade_all(
+    folder: Path, patience_s: float = PATIENCE_S, databases: tuple[Database, ...] = DATABASES
+) -> list[Upgraded]:
     """Bring every older file of a state directory up to date; those that are not there are left to be made.
 
     Raises
@@ -89,7 +91,7 @@ def upgrade_all(folder: Path, patience_s: float = PATIENCE_S) -> list[Upgraded]:
     MigrationError
         If one is of a newer version or cannot be read, in which case none is touched; or if an upgrade fails.
     """
-    found = look(folder)
+    found = [stands(database, folder / database.file) for database in databases]
     for standing in found:
         if standing.state in (State.NEWER, State.UNREADABLE):
             raise MigrationError(standing.text)

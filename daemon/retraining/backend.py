@@ -87,4 +87,5 @@ def status_of(result: Result) -> JobStatus:
     """What a job's result says of it."""
     if result.outcome in ("done", "canceled"):
         return JobStatus(Phase(result.outcome), result.text)
-    return JobStatus(Phase.FAILED, result.text, result.outcome == "timeout" or result.code in (WRONG_SPEC, BAD_DATA))
+    wrong = result.outcome == "failed" and result.code in (WRONG_SPEC, BAD_DATA)
+    return JobStatus(Phase.FAILED, result.text, wrong or result.outcome == "timeout")

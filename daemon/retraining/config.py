@@ -77,7 +77,15 @@ class Retraining(Section):
     executor: Literal["serial", "process", "ray"] = Field("process", description="How a job spreads its fits.")
     workers: int | None = Field(None, ge=1, description="Fits at once; empty: as many as the place has cores.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where networks are trained.")
-    timeout_s: int = Field(6 * 3_600, ge=1, le=7 * 86_400, description="A job that takes longer is ended, and failed.")
+    timeout_s: int = Field(
+        6 * 3_600,
+        ge=1,
+        le=7 * 86_400,
+        description="A job that runs longer is ended, and failed.",
+    )
+    waiting_s: int = Field(
+        86_400, ge=1, le=30 * 86_400, description="A job that nobody has begun after so long is withdrawn, and failed."
+    )
     attempts: int = Field(4, ge=1, le=20, description="A run is given up after so many, whatever went wrong.")
     backoff_first_s: float = Field(60, gt=0, le=86_400, description="Pause before the second attempt; it doubles.")
     backoff_cap_s: float = Field(3_600, gt=0, le=86_400, description="Longest pause between attempts.")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +85,7 @@ class Freshness:
             disk is full; the message holds the differences.
         """
         wanted, symbol = self._history, self._symbol
-        words: list[object] = ["gather", "--symbol", symbol, "--timeframes", ",".join(wanted.timeframes)]
+        words: list[object] = ["gather", "--beside", "--symbol", symbol, "--timeframes", ",".join(wanted.timeframes)]
         words += ["--json", "--quiet", "--from", wanted.since, "--source", self._source, "--tolerate", wanted.tolerate]
         words += ["--folder", wanted.folder, "--out", folder, "--join", self._state_dir]
         words += ["--funding"] if wanted.funding else []
@@ -99,9 +98,8 @@ class Freshness:
         return Prepared(data, funding, companion, told["hashes"], "; ".join(told["told"]))
 
     async def _market(self, *words: object) -> bytes:
-        """What `python -m market` prints, as a process of the lowest priority."""
-        nice = shutil.which("nice")
-        command = [*([nice, "-n", "19"] if nice else []), sys.executable, "-m", "market", *map(str, words)]
+        """What `python -m market` prints, as a process of its own."""
+        command = [sys.executable, "-m", "market", *map(str, words)]
         process = await asyncio.create_subprocess_exec(
             *command, cwd=ROOT, env=self._environment, stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,

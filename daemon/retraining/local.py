@@ -36,7 +36,7 @@ class LocalJobs:
         """As `Backend.submit`; the job runs where its folder is."""
         if job.parent.resolve() != self._jobs.resolve():
             raise BackendError(f"{job}: jobs of this machine lie in {self._jobs}; make it there", lasting=True)
-        await _doing(lambda: supervision.start(job, self._how))
+        await _doing(lambda: supervision.start(job, self._how, beside=True))
 
     async def status(self, run_id: str) -> JobStatus:
         """As `Backend.status`."""

@@ -83,6 +83,8 @@ class RayJobs:
         result = await self._shared.result(run_id)
         if result is not None:
             self._missing_since.pop(run_id, None)
+            if result.outcome == "interrupted" and _stopped(await self._info(run_id)):
+                return JobStatus(Phase.CANCELED, result.text)
             return status_of(result)
         told = await self._info(run_id)
         if told is None:
@@ -239,6 +241,11 @@ class RayJobs:
             f"Ray says that the job is done, and after {artifacts.late_s:.0f} s there is no "
             f"{artifacts.here / run_id / RESULT}: is that the folder which is {artifacts.there} there?",
         )
+
+
+def _stopped(told: dict[str, Any] | None) -> bool:
+    """Whether somebody asked Ray for the end: Ray tells the job so by SIGTERM and no more."""
+    return told is not None and told.get("status") == "STOPPED"
 
 
 def _phase(told: dict[str, Any]) -> Phase:

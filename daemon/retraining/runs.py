@@ -82,6 +82,8 @@ class Run:
     """Of all that were spent on it, those of the failed runs that it repeats included; from 1."""
     asked_ms: int
     submitted_ms: int | None
+    began_ms: int | None
+    """When its job was first seen to run: from then on its time-out counts."""
     ended_ms: int | None
     next_try_ms: int | None
     """Nothing is tried before."""
@@ -210,7 +212,7 @@ def asked(cause: str, who: str, backend: str, attempt: int = 1, next_try_ms: int
     """A new run with a name of its own."""
     now = now_ms()
     return Run(
-        new_id(now), cause, who, backend, State.ASKED, attempt, now, None, None, next_try_ms, 0, None, None, None
+        new_id(now), cause, who, backend, State.ASKED, attempt, now, None, None, None, next_try_ms, 0, None, None, None
     )
 
 

@@ -91,7 +91,9 @@ class Steps:
         async with asyncio.timeout(VERB_S):
             await self._backend.submit(job)
         told = f"to {self._backend.name}"
-        return await self._runs.move(run.id, State.SUBMITTED, told, submitted_ms=now_ms(), next_try_ms=None)
+        return await self._runs.move(
+            run.id, State.SUBMITTED, told, submitted_ms=now_ms(), began_ms=None, next_try_ms=None
+        )
 
     async def _check_spec(self) -> None:
         """Have the spec read as the job will read its copy, so that what is wrong names the file to be mended."""
@@ -141,11 +143,10 @@ class Steps:
 
     async def _awaited(self, run: Run, follow: asyncio.Task[None]) -> Run:
         backoff, lag = Backoff(POLL_S, 60.0), Backoff(0.2, POLL_S)
-        deadline = (run.submitted_ms or now_ms()) + (self.config.timeout_s + GRACE_S) * 1_000
         while True:
-            if now_ms() > deadline:
+            if (late := self._late(run)) is not None:
                 await self._told_to_end(run)
-                raise Setback(f"not over {self.config.timeout_s + GRACE_S:g} s after it was submitted", lasting=True)
+                raise Setback(late, lasting=True)
             try:
                 async with asyncio.timeout(STATUS_S):
                     status = await self._backend.status(run.id)
@@ -162,7 +163,7 @@ class Steps:
                     pass
                 case Phase.RUNNING:
                     if run.state is State.SUBMITTED:
-                        run = self.run = await self._runs.move(run.id, State.RUNNING)
+                        run = self.run = await self._runs.move(run.id, State.RUNNING, began_ms=now_ms())
                 case Phase.DONE:
                     await asyncio.wait({follow}, timeout=LAST_WORDS_S)
                     return await self._runs.move(run.id, State.FETCHING, status.text)
@@ -173,6 +174,17 @@ class Steps:
                 await asyncio.sleep(lag.next())
             else:
                 await asyncio.wait({follow}, timeout=POLL_S)
+
+    def _late(self, run: Run) -> str | None:
+        """Why a job is waited for no longer; the time it waits for its turn is not the time that it may take."""
+        since = run.submitted_ms or run.asked_ms
+        if run.state is State.SUBMITTED:
+            if now_ms() - since <= self.config.waiting_s * 1_000:
+                return None
+            return f"nobody began it within {self.config.waiting_s} s (retraining.waiting_s); see what runs there"
+        longest_s = self.config.timeout_s + GRACE_S
+        over = now_ms() - (run.began_ms or since) > longest_s * 1_000
+        return f"not over {longest_s:g} s after it began" if over else None
 
     async def _lost(self, run: Run, status: JobStatus) -> Run:
         """The job is over, and made nothing."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from daemon.config import DaemonConfig
+from daemon.retraining.freshness import FreshnessError
 from daemon.swapping.rows import Swap
 from models import promotion, verdicts
 from models.jobs import folder as jobs
@@ -89,6 +90,8 @@ class Judge:
         ------
         Refused
             If nothing does.
+        FreshnessError
+            If the history to judge it on cannot be had now.
         """
         if await asyncio.to_thread(pointed, CHAMPION, self._store) == candidate.id:
             return "it is the champion already, by promotions.jsonl"
@@ -127,9 +130,11 @@ class Judge:
         return None if found is None else f"{found.verdict} ({found.made})"
 
     async def _job(self, candidate: ModelSet, swap: Swap, lacking: str) -> Path:
-        """The job's folder, made unless a former life made it."""
+        """The job's folder, made unless a former life made it; one that a shutdown interrupted says nothing."""
         name = f"{candidate.id.lower()}-{swap.id}"
         made = self._jobs / name
+        if await asyncio.to_thread(_interrupted, made):
+            await asyncio.to_thread(shutil.rmtree, made, True)
         if await asyncio.to_thread((made / REQUEST).exists):
             return made
         if self._prepare is None:
@@ -139,6 +144,10 @@ class Judge:
         try:
             found = await self._prepare(fresh)
             return await asyncio.to_thread(self._made, name, candidate, swap, found)
+        except FreshnessError as error:
+            if not error.lasting:
+                raise  # no fault of the set: after a pause the stage is begun again
+            raise Refused(f"it cannot be judged: its history cannot be brought together: {error}") from error
         except (jobs.JobError, OSError) as error:
             raise Refused(f"it cannot be judged: {error}") from error
         finally:
@@ -163,7 +172,7 @@ class Judge:
         how, patience_s = self._config.swapping.supervision, self._config.swapping.judging_s
         began = time.monotonic()
         try:
-            await asyncio.to_thread(supervision.start, job, how)
+            await asyncio.to_thread(supervision.start, job, how, beside=True)
             while not (state := await asyncio.to_thread(supervision.state, job)).over:
                 if state.phase == "waiting" and time.monotonic() - began > patience_s:
                     await asyncio.to_thread(supervision.cancel, job)
@@ -180,6 +189,14 @@ class Judge:
                 await asyncio.to_thread(supervision.cancel, job)
         except jobs.JobError as error:
             log.warning("the judgement of %s could not be ended: %s", swap.set_id, error)
+
+
+def _interrupted(job: Path) -> bool:
+    try:
+        result = supervision.state(job).result
+    except jobs.JobError:
+        return False  # whoever has it carried out says why
+    return result is not None and result.outcome == "interrupted"
 
 
 def _now_ms() -> int:

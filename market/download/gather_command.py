@@ -15,6 +15,7 @@ from market.download.archive import ARCHIVE, Archive
 from market.download.gathering import Wanted, gather
 from market.download.update import Source
 from market.history import HistoryError
+from market.priority import beside_option, give_way
 from market.progress import Steps
 from market.timeframes import Timeframe, TimeframeError
 
@@ -63,12 +64,13 @@ def _timeframes(ctx: click.Context, param: click.Parameter, text: str) -> tuple[
 )
 @click.option("--api-url", envvar="REGIMEN_API_URL", show_envvar=True, help="Another exchange that speaks the same.")
 @click.option("--archive-url", envvar="REGIMEN_ARCHIVE_URL", show_envvar=True, default=ARCHIVE, show_default=True)
+@beside_option
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def gather_command(
     symbol: str, timeframes: tuple[Timeframe, ...], start: int, source: str, folder: Path, out: Path,
     state_dir: Path | None, companion: str | None, funding: bool, tolerate: int, api_url: str | None, archive_url: str,
-    quiet: bool, as_json: bool,
+    beside: bool, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Bring history up to date, join what a daemon recorded, check them against one another, and hash the files.
 
@@ -79,6 +81,8 @@ def gather_command(
       python -m market gather --timeframes 1h,15m --from 2020-01-01 --funding --folder var/history --out inputs \\
         --join var/daemon
     """
+    if beside:
+        give_way()
     wanted = Wanted(symbol, timeframes, start, folder, out, state_dir, companion, funding, tolerate)
     try:
         api = None if source in (Source.ARCHIVE, NONE) else Api(api_url)

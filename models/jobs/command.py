@@ -10,12 +10,13 @@ from typing import Any
 
 import click
 
+from market.priority import beside_option, give_way
 from models.jobs import supervision
 from models.jobs.folder import JobError, prune, request_of
 from models.jobs.running import carry_out
 
 FAILURE, TIMEOUT, INTERRUPTED = 1, 5, 130
-_CODES = {"done": 0, "failed": FAILURE, "timeout": TIMEOUT, "canceled": INTERRUPTED}
+_CODES = {"done": 0, "failed": FAILURE, "timeout": TIMEOUT, "canceled": INTERRUPTED, "interrupted": INTERRUPTED}
 _folder = click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 _keep = click.option("--keep", type=click.IntRange(1), help="Remove finished jobs beside it, but for so many.")
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
@@ -36,19 +37,22 @@ def group(module: str) -> click.Group:
         """Carry out work that was asked for by a folder: request.json in, log and result.json out.
 
         \b
-        Exit codes: 0 done, 1 failed, 2 usage, 5 timed out, 130 canceled.
+        Exit codes: 0 done, 1 failed, 2 usage, 5 timed out, 130 canceled or interrupted.
         """
 
     @job.command()
     @_folder
     @_keep
+    @beside_option
     @_json
     @said(module)
-    def run(folder: Path, keep: int | None, as_json: bool) -> None:
-        """Do what DIR/request.json says, here and now; SIGTERM ends it as canceled."""
+    def run(folder: Path, keep: int | None, beside: bool, as_json: bool) -> None:
+        """Do what DIR/request.json says, here and now; Ctrl-C cancels it, SIGTERM interrupts it."""
         _own(module, folder)
         if keep is not None:
             prune(folder.resolve().parent, keep)
+        if beside:
+            give_way()
         result = carry_out(folder)
         if as_json:  # else nothing: this is written to the log, which is all there when the result is
             _tell(supervision.state(folder), as_json)
@@ -58,14 +62,15 @@ def group(module: str) -> click.Group:
     @_folder
     @how_option
     @_keep
+    @beside_option
     @_json
     @said(module)
-    def start(folder: Path, how: supervision.How, keep: int | None, as_json: bool) -> None:
+    def start(folder: Path, how: supervision.How, keep: int | None, beside: bool, as_json: bool) -> None:
         """Have it done beside this command, which ends when the work is taken; once is enough."""
         _own(module, folder)
         if keep is not None:
             prune(folder.resolve().parent, keep)
-        supervision.start(folder, how)
+        supervision.start(folder, how, beside=beside)
         _tell(supervision.state(folder), as_json)
 
     @job.command()
@@ -87,9 +92,12 @@ def group(module: str) -> click.Group:
 
     @job.command()
     @click.argument("jobs", type=click.Path(path_type=Path), metavar="JOBS")
+    @beside_option
     @said(module)
-    def pending(jobs: Path) -> None:
+    def pending(jobs: Path, beside: bool) -> None:
         """Do what waits in the folder JOBS, one after another: what the path unit's service runs."""
+        if beside:
+            give_way()
         for line in supervision.pending(jobs, module):
             click.echo(line)
 

@@ -261,7 +261,7 @@ def prune(jobs: Path, keep: int) -> list[str]:
     return [folder.name for folder in old]
 
 
-Outcome = Literal["done", "failed", "timeout", "canceled"]
+Outcome = Literal["done", "failed", "timeout", "canceled", "interrupted"]
 
 
 def _text(part: Part) -> bytes:

@@ -9,9 +9,10 @@ import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
+from models.jobs import user_unit
 from models.jobs.folder import FULL_BYTES, JobError
 from models.jobs.running import CHECKOUT
-from models.jobs.supervision import How, with_bus
+from models.jobs.supervision import How
 
 NEEDED = ("torch", "onnx", "lightgbm")
 """What training imports and trading does without."""
@@ -53,16 +54,13 @@ def probe(jobs: Path, how: How) -> str:
 
 
 def _supervised(how: How) -> None:
-    if how == "process":
-        return
+    told = None
     if how == "systemd":
-        told = _words(["systemctl", "--user", "show", "--property=Version", "--value"])
-        remedy = "a user's systemd needs libpam-systemd and `loginctl enable-linger`, or supervise jobs by `process`"
-    else:
-        told = _words(["systemctl", "is-active", PATH_UNIT])
-        remedy = f"`systemctl enable --now {PATH_UNIT}`, or supervise jobs by `process`"
-    if told is None:
-        raise JobError(f"{platform.node()}: nobody is there who would start jobs by {how}; {remedy}")
+        told = user_unit.lacking()
+    elif how == "unit" and _words(["systemctl", "is-active", PATH_UNIT]) is None:
+        told = f"nobody is there who would start jobs; `systemctl enable --now {PATH_UNIT}`, or supervise by `process`"
+    if told is not None:
+        raise JobError(f"{platform.node()}: {told}")
 
 
 def _cards() -> str:
@@ -81,7 +79,7 @@ def _words(line: list[str]) -> str | None:
     """What a command says; None if it fails or is not there."""
     try:
         asked = subprocess.run(
-            line, env=with_bus(), capture_output=True, text=True, check=False, timeout=ASKED_S, stdin=subprocess.DEVNULL
+            line, capture_output=True, text=True, check=False, timeout=ASKED_S, stdin=subprocess.DEVNULL
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -56,11 +56,15 @@ class Request(Part):
 
 
 class Result(Part):
-    """How a job ended. `files` are the made set's, each with its hash, so that a copy can be verified."""
+    """How a job ended. `files` are the made set's, each with its hash, so that a copy can be verified.
+
+    `canceled` it is by who asked for it; `interrupted` by whatever else ended its process, such as a machine that shut
+    down: nothing is wrong with it, and it may be asked for again.
+    """
 
     format: Literal[1] = 1
     id: RunId
-    outcome: Literal["done", "failed", "timeout", "canceled"]
+    outcome: Literal["done", "failed", "timeout", "canceled", "interrupted"]
     code: int | None = Field(None, description="Exit code of the work, if it ended by itself.")
     started: UtcText
     ended: UtcText

@@ -20,6 +20,7 @@ from types import FrameType
 
 from models import trials, verdicts
 from models.jobs.folder import (
+    CANCEL,
     FULL,
     FULL_BYTES,
     JobError,
@@ -107,7 +108,9 @@ def carry_out(folder: Path) -> Result:
 
 
 def found_dead(folder: Path) -> Result:
-    """Say of a job whose process is gone without a result that it failed, and end what it left; the lock is held.
+    """Say of a job whose process is gone without a result that it was interrupted, and end what it left.
+
+    The lock is held.
 
     Raises
     ------
@@ -119,9 +122,8 @@ def found_dead(folder: Path) -> Result:
         end_group(process.work, process.work_began)
     what = "the process that carried it out was killed, or the machine was restarted"
     full = f"; {_left(folder)}" if _is_full(folder) else ""
-    result = _ended(
-        request, request.made if process is None else process.started, "failed", _with_words(what + full, folder)
-    )
+    started = request.made if process is None else process.started
+    result = _ended(request, started, "interrupted", _with_words(what + full, folder))
     write_result(folder, result)
     return result
 
@@ -132,6 +134,7 @@ class _Work:
     def __init__(self, folder: Path, request: Request, started: str, told: list[int]) -> None:
         self._folder, self._request, self._started, self._told = folder, request, started, told
         self._least_free = shutil.disk_usage(folder).free
+        self._verdict_before = _written(request.work) if isinstance(request.work, Judging) else None
 
     def done(self) -> Result:
         """Verify the inputs, do the work, and look at what it made."""
@@ -152,8 +155,8 @@ class _Work:
             write_process(self._folder, mine.model_copy(update={"work": child.pid, "work_began": began(child.pid)}))
         why = self._wait(child)
         code = child.returncode
-        if why == "canceled":
-            return self._ended("canceled", "it was told to end", code)
+        if why == "told":
+            return self._told_to_end(code)
         if why == "timeout":
             return self._ended(
                 "timeout", f"not done after {self._request.timeout_s} s; allow more, or ask for less", code
@@ -170,7 +173,7 @@ class _Work:
                 child.wait(TICK_S)
                 end_group(child.pid, None)  # workers that outlive their parent
                 # who asks for the end may tell the work as well, as Ray does, and the work may be first
-                return "canceled" if self._told and child.returncode != 0 else None
+                return "told" if self._told and child.returncode != 0 else None
             self._least_free = min(self._least_free, shutil.disk_usage(self._folder).free)
             if self._told or time.monotonic() >= deadline:
                 break
@@ -180,7 +183,14 @@ class _Work:
             child.wait(GRACE_S)
         end_group(child.pid, None)
         child.wait()
-        return "canceled" if self._told else "timeout"
+        return "told" if self._told else "timeout"
+
+    def _told_to_end(self, code: int) -> Result:
+        """Canceled, if that was asked for: `cancel` leaves a note before it tells; a shutdown does not."""
+        if (self._folder / CANCEL).exists() or signal.SIGINT in self._told:
+            return self._ended("canceled", "it was told to end", code)
+        what = "SIGTERM ended it, and nobody had canceled it: its machine shut down, or its unit was stopped"
+        return self._ended("interrupted", what, code)
 
     def _broken_input(self) -> str | None:
         """Why the inputs are not what was sent; None if they are."""
@@ -225,7 +235,7 @@ class _Work:
             verdict = verdicts.read(work.challenger, Path(work.root) / "sets")
         except ModelSetError as error:
             return self._failed(code, str(error))
-        if verdict is None or verdict.made < self._started:
+        if verdict is None or _written(work) == self._verdict_before:
             return self._failed(code)
         return self._ended("done", verdict.verdict, code).model_copy(update={"set_id": work.challenger})
 
@@ -257,6 +267,14 @@ def _told() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _written(work: Judging) -> int | None:
+    """When the verdict on the challenger that stands was written, ns: its own time is of a second alone."""
+    try:
+        return verdicts.file_of(work.challenger, Path(work.root) / "sets").stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 def _ended(request: Request, started: str, outcome: Outcome, text: str, code: int | None = None) -> Result:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from models.jobs import user_unit
 from models.jobs.folder import (
     CANCEL,
     PARTIAL,
@@ -36,7 +37,7 @@ from models.jobs.folder import (
     running,
     write_result,
 )
-from models.jobs.request import LOG, REQUEST, RESULT, Request, Result
+from models.jobs.request import LOG, REQUEST, RESULT, Result
 from models.jobs.running import CHECKOUT, GRACE_S, carry_out, found_dead
 
 How = Literal["process", "systemd", "unit"]
@@ -67,8 +68,11 @@ class State:
         return self.result is not None
 
 
-def start(folder: Path, how: How) -> None:
+def start(folder: Path, how: How, *, beside: bool = False) -> None:
     """Have the job carried out, unless that was begun before; returns when its process has taken it.
+
+    `beside` a daemon that trades it gets what others leave of the machine (`market.priority`); the service that a path
+    unit starts says so itself.
 
     Raises
     ------
@@ -80,11 +84,13 @@ def start(folder: Path, how: How) -> None:
     if result_of(folder) is not None or process_of(folder) is not None:
         return
     line = [sys.executable, "-m", MODULES[request.work.kind], "job", "run", str(folder)]
+    line += ["--beside"] if beside else []
     try:
         if how == "unit":
             await_unit(folder)
         elif how == "systemd":
-            _as_unit(folder, request, line)
+            user_unit.begin(folder, request, line, NICE)
+            _until_claimed(folder, lambda: not user_unit.there(user_unit.unit_of(request)))
         else:
             _as_process(folder, line)
     except OSError as error:
@@ -169,7 +175,8 @@ def pending(jobs: Path, module: str) -> Iterator[str]:
                 yield f"job {folder.name}: {error}"
                 continue
             yield f"job {folder.name}: {result.outcome} {result.text.partition(chr(10))[0]}".strip()
-            if result.outcome == "canceled" and not (folder / CANCEL).exists():
+            process = process_of(folder)
+            if result.outcome == "interrupted" and process is not None and process.pid == os.getpid():
                 return
     left = {folder.name for folder in waiting if _module(folder) not in (module, None)}
     for note in notes:
@@ -253,48 +260,6 @@ def _without_secrets() -> dict[str, str]:
         for name, value in os.environ.items()
         if name in PLAIN or not (name.startswith("REGIMEN_") or name == "CREDENTIALS_DIRECTORY")
     }
-
-
-def _as_unit(folder: Path, request: Request, line: list[str]) -> None:
-    unit = f"regimen-{request.id}"
-    log = folder / LOG
-    properties = {
-        "StandardOutput": f"append:{log}",
-        "StandardError": f"append:{log}",
-        "WorkingDirectory": str(CHECKOUT),
-        # the runner keeps the time-out itself and says so; this is for one that hangs
-        "RuntimeMaxSec": str(request.timeout_s + 4 * int(GRACE_S)),
-        "TimeoutStopSec": str(2 * int(GRACE_S)),
-        "KillMode": "mixed",
-        "Nice": str(NICE),
-    }
-    told = ["systemd-run", "--user", f"--unit={unit}", "--collect", "--quiet", "--no-ask-password"]
-    told += [f"--description=regimen {request.work.kind} {request.id}"]
-    told += [part for key, value in properties.items() for part in ("--property", f"{key}={value}")]
-    environment = with_bus()
-    try:
-        asked = subprocess.run([*told, "--", *line], env=environment, capture_output=True, text=True, check=False)
-    except FileNotFoundError as error:
-        raise JobError("systemd-run is not installed; supervise jobs by `process`") from error
-    if asked.returncode != 0 and not _unit_is_there(unit, environment):
-        raise JobError(
-            f"systemd-run: {asked.stderr.strip() or asked.returncode}; a user's systemd needs libpam-systemd and "
-            "`loginctl enable-linger`, or supervise jobs by `process`"
-        )
-    _until_claimed(folder, lambda: not _unit_is_there(unit, environment))
-
-
-def _unit_is_there(unit: str, environment: dict[str, str]) -> bool:
-    asked = subprocess.run(
-        ["systemctl", "--user", "is-active", "--quiet", unit], env=environment, capture_output=True, check=False
-    )
-    return asked.returncode == 0
-
-
-def with_bus() -> dict[str, str]:
-    """The environment, in which a command that came over ssh finds the user's systemd."""
-    runtime = f"/run/user/{os.getuid()}"
-    return {"XDG_RUNTIME_DIR": runtime} | os.environ if os.path.isdir(runtime) else dict(os.environ)
 
 
 def _until_claimed(folder: Path, gone: Callable[[], bool]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from market.candles import Floats, Ints
 from models.ensemble import ask, fused
-from models.inference import Trained
+from models.golden import Trained
 from models.inputs import FinerRows
 from models.logits import logit
 from models.manifest import Features, Manifest

@@ -11,10 +11,9 @@ import numpy as np
 
 from market.candles import Floats
 from models import features
-from models.inference import open_members
 from models.inputs import FinerRows
 from models.manifest import Features, Manifest
-from models.members import Open
+from models.members import Open, open_members
 from models.modelset import ModelSetError
 from models.stages import answers
 from models.stages.kept import FINER, Columns, Reading, Stages

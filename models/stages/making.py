@@ -10,9 +10,11 @@ import numpy as np
 from market.candles import VALUES, Candles, Floats, Ints
 from market.funding import Funding
 from models import features
-from models.inference import Trained, finer_rows, open_members
+from models.golden import Trained
+from models.inference import finer_rows
 from models.inputs import FinerRows, Inputs
 from models.manifest import Features, Manifest
+from models.members import open_members
 from models.stages import answers
 from models.stages.kept import COMPANION, FINER, Block, Columns, to_bytes
 

@@ -31,6 +31,7 @@ from daemon.events import OperatorCommand, Order
 from daemon.journal import FILE, Journal
 from daemon.lifecycle.book import Book
 from daemon.lock import Lock
+from daemon.migrations.standing import DATABASES
 from daemon.recorder import FILE as CANDLES
 from daemon.recorder import Recorder
 from daemon.state import DaemonState
@@ -85,7 +86,7 @@ def test_a_backup_comes_back_as_it_was(tmp_path: Path, configure: Callable[..., 
     deployment = Journal(state).deployment
     made = json.loads(command(configure, state, "backup", "--out", str(tmp_path / "kept.tar"), "--json").stdout)
     assert set(made["manifest"]["files"]) == {FILE, "lifecycle.sqlite", "deployment"}
-    assert made["manifest"]["databases"] == {"journal": "0002", "lifecycle": "0002"}
+    assert made["manifest"]["databases"] == {database.name: database.head for database in DATABASES}
     said = command(configure, tmp_path / "other", "restore", made["file"])
     assert (said.exit_code, said.stdout.splitlines()[-1]) == (
         0,

@@ -24,7 +24,7 @@ from daemon.journal import FILE, Journal, JournalError
 from daemon.lifecycle import schema as lifecycle
 from daemon.lifecycle.book import Book
 from daemon.lock import Lock
-from daemon.migrations.database import Database, MigrationError
+from daemon.migrations.database import Database, MigrationError, plain
 from daemon.migrations.standing import DATABASES, State, look, upgrade_all
 from daemon.migrations.upgrading import script
 from tests.daemon.test_journal import VERSION_1
@@ -115,7 +115,9 @@ def test_a_newer_file_is_refused_and_none_is_touched(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / lifecycle.FILE)) as book, book:
         book.execute("UPDATE alembic_version SET version_num = '0099'")
     before = path.read_bytes()
-    with pytest.raises(MigrationError, match=r"newer version \(99, this one reads 2\); upgrade the program"):
+    with pytest.raises(
+        MigrationError, match=rf"newer version \(99, this one reads {plain(lifecycle.REVISION)}\); upgrade the program"
+    ):
         upgrade_all(tmp_path)
     assert path.read_bytes() == before
     with pytest.raises(MigrationError, match="newer version"):

@@ -24,7 +24,7 @@ from market.candles import Candles
 from market.instruments import cash
 from market.progress import Steps
 from market.timeframes import Timeframe
-from models.inference import with_golden
+from models.golden import with_golden
 from models.manifest import Calibrator, Manifest, Member
 from models.modelset import ModelSet, digest, save
 from strategy.live_config import Rules, load_rules

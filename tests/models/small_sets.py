@@ -15,7 +15,7 @@ from market.candles import Candles
 from market.funding import Funding
 from market.timeframes import Timeframe
 from models import features, labels
-from models.inference import with_golden
+from models.golden import with_golden
 from models.manifest import (
     Calibrator,
     Data,

@@ -17,9 +17,11 @@ from market import synthetic
 from market.aggregate import aggregate
 from market.timeframes import Timeframe
 from models import features
-from models.inference import NotReady, Predictor, golden_outputs, open_members, with_golden
+from models.golden import golden_outputs, with_golden
+from models.inference import NotReady, Predictor
 from models.logits import sigmoid
 from models.manifest import Manifest, Member
+from models.members import open_members
 from models.modelset import ModelSet, ModelSetError, digest, save
 from tests.models.small_sets import HEADS, HOUR, Made, Market, make_set, network
 

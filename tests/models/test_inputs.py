@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from market import history
 from market.candles import Candles
 from models import features
-from models.inference import NotReady, Predictor, golden_inputs, with_golden
+from models.golden import golden_inputs, with_golden
+from models.inference import NotReady, Predictor
 from models.inputs import Inputs, closing_with, companion_of
 from models.logits import logit, sigmoid
 from models.manifest import Manifest, identify, to_bytes

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from daemon.retraining.backend import JobStatus, Phase, status_of
 from market import history, synthetic
 from models import trials, verdicts
 from models.jobs import supervision
@@ -151,6 +152,34 @@ def test_a_canceled_job_ends_with_all_its_processes(jobs: Jobs) -> None:
     supervision.cancel(folder)  # once more does nothing
 
 
+def test_a_job_that_its_machine_ends_was_interrupted_and_not_canceled(jobs: Jobs) -> None:
+    """SIGTERM, as at a shutdown: nobody has left a note that it is not wanted any more."""
+    folder = jobs.training("run-1", ENDLESS)
+    process = begun(folder)
+    os.kill(process.pid, signal.SIGTERM)
+    result = over(folder)
+    assert result.outcome == "interrupted"
+    assert "nobody had canceled it" in result.text
+    assert supervision.state(folder).phase == "failed"
+    assert status_of(result) == JobStatus(Phase.FAILED, result.text, lasting=False)
+    until(lambda: gone(process.work or 0))
+
+
+def test_a_shutdown_ends_the_unit_that_carries_jobs_out_and_leaves_the_rest_waiting(jobs: Jobs) -> None:
+    first, second = jobs.training("run-1", ENDLESS), jobs.training("run-2")
+    for folder in (first, second):
+        supervision.start(folder, "unit")
+    line = [sys.executable, "-m", "training", "job", "pending", str(jobs.folder)]
+    with subprocess.Popen(line, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as unit:
+        until(lambda: (told := process_of(first)) is not None and told.work is not None)
+        unit.terminate()
+        told, _ = unit.communicate()
+    assert unit.returncode == 0
+    assert told.startswith("job run-1: interrupted")
+    assert [supervision.state(folder).phase for folder in (first, second)] == ["failed", "waiting"]
+    assert {file.name for file in (jobs.folder / "waiting").iterdir()} == {"run-2"}
+
+
 def test_a_job_that_takes_too_long_is_ended_and_has_failed(jobs: Jobs) -> None:
     folder = jobs.training("run-1", ENDLESS, timeout_s=2)
     process = begun(folder)
@@ -171,7 +200,7 @@ def test_a_job_whose_process_is_killed_has_failed_and_leaves_nothing_running(job
     assert "was killed, or the machine was restarted" in told["text"]
     assert told["result"]["started"] == process.started
     until(lambda: gone(process.work or 0))
-    assert carry_out(folder).outcome == "failed"  # a job is carried out once
+    assert carry_out(folder).outcome == "interrupted"  # a job is carried out once
 
 
 def test_work_that_is_killed_says_so(jobs: Jobs) -> None:
@@ -345,17 +374,3 @@ def test_a_lock_is_free_again_when_its_holder_is_gone(jobs: Jobs) -> None:
         with locked(folder, 0.1) as again:
             assert not again
     assert not running(folder)
-
-
-@pytest.mark.skipif(
-    subprocess.run(
-        ["sh", "-c", "systemctl --user show --property=Version"], capture_output=True, check=False
-    ).returncode
-    != 0,
-    reason="no systemd of this user runs here",
-)
-def test_systemd_supervises_a_job(jobs: Jobs) -> None:
-    folder = jobs.training("run-1", ENDLESS)
-    begun(folder, "systemd")
-    subprocess.run(["systemctl", "--user", "stop", "regimen-run-1"], check=True)
-    assert over(folder).outcome == "canceled"

@@ -15,7 +15,7 @@ mount -o remount,ro,bind usr
 for link in bin sbin lib lib32 lib64 libx32; do
   if [ -L "/$link" ]; then ln -s "$(readlink "/$link")" "$link"; fi
 done
-for kept in ld.so.conf nsswitch.conf passwd group ssl pam.d alternatives protocols services; do
+for kept in ld.so.conf nsswitch.conf passwd group ssl pam.d security login.defs environment alternatives protocols services; do
   if [ -e "/etc/$kept" ]; then cp -a "/etc/$kept" etc/; fi
 done
 tr -d - </proc/sys/kernel/random/uuid >etc/machine-id # an empty one would be a first boot, which enables everything

@@ -6,6 +6,7 @@ tests of the units, and for whoever wants to prove something under the real serv
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
@@ -13,9 +14,10 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tests.local_exchange import PATIENCE, ROOT
 
@@ -26,6 +28,8 @@ REGIMEN = "/opt/regimen/bin/regimen"
 PORT = 18080
 """Where regimen-exchange.service listens."""
 BOOT_S = 30.0
+_NETWORK = 0x40000000
+"""CLONE_NEWNET of sched.h."""
 
 
 class CannotBoot(Exception):
@@ -85,6 +89,16 @@ class Machine:
             [*enter, *command], input=given, capture_output=True, text=True, timeout=seconds * PATIENCE, check=False
         )
         return done.returncode, done.stdout, done.stderr
+
+    @contextmanager
+    def network(self) -> Iterator[None]:
+        """Have this thread's new sockets be the machine's: its 127.0.0.1 is meant then."""
+        with Path("/proc/thread-self/ns/net").open() as mine, Path(f"/proc/{self._pid}/ns/net").open() as its:
+            _enter(its)
+            try:
+                yield
+            finally:
+                _enter(mine)
 
     def install(self) -> str:
         """Install Regimen from the checkout, as an operator does; gives what that says."""
@@ -167,6 +181,13 @@ class Machine:
             time.sleep(0.05)
         last = self._console.read_text(errors="replace").strip().splitlines()[-3:]
         raise CannotBoot(f"systemd does not come up in namespaces here: {' / '.join(last) or 'it said nothing'}")
+
+
+def _enter(network: IO[str]) -> None:
+    """Be in a network; os.setns comes with Python 3.12."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(network.fileno(), _NETWORK):
+        raise OSError(ctypes.get_errno(), f"{network.name}: {os.strerror(ctypes.get_errno())}")
 
 
 def obstacle() -> str | None:

@@ -12,8 +12,10 @@ from sklearn.linear_model import LogisticRegression
 from configs import parse
 from market.progress import Steps
 from models import baselines, labels, ridge, trials, walkforward
-from models.inference import Predictor, golden_inputs, open_members
+from models.golden import golden_inputs
+from models.inference import Predictor
 from models.manifest import REGIMES
+from models.members import open_members
 from models.modelset import ModelSet
 from models.walkforward import TEST, WalkForward
 from training import baselines as fitting

@@ -16,7 +16,8 @@ from pydantic import JsonValue
 from market.candles import Floats, Ints
 from models import features, stages, walkforward
 from models.evaluation import data as histories
-from models.inference import finer_rows, golden_inputs
+from models.golden import golden_inputs
+from models.inference import finer_rows
 from models.inputs import Inputs
 from models.manifest import Features, Manifest, Member
 from models.members import Open

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from daemon.alerts import Alerts
 from daemon.drift import rows
@@ -19,7 +22,9 @@ from daemon.events import DriftJudged, DriftLevel, ModelSetSwapped
 from daemon.inference import Seen
 from daemon.lifecycle.book import Book
 from daemon.lifecycle.schema import drift as looks
-from daemon.lifecycle.schema import runs
+from daemon.lifecycle.schema import observed, runs
+from daemon.state import Drifted
+from models.drift.reference import FILE
 from models.modelset import ModelSet, save
 from models.prediction import Prediction
 from tests.models.drift_world import HOUR, World
@@ -45,15 +50,24 @@ class Watch:
         self.book = Book(folder)
         self.alerts = Alerts((), "info")
         self.said: list[DriftJudged] = []
-        self.level = DriftLevel.NONE
+        self.force = Drifted()
+        self.quiet = asyncio.Event()
+        self.quiet.set()
         self.monitor = Monitor(
-            config, HOUR, self.book, self.alerts, self.take, lambda: self.level, lambda: self.model_set, ask  # type: ignore[arg-type]
+            config, HOUR, self.book, self.alerts, self.take, lambda: self.force, lambda: self.model_set, ask, self.calm  # type: ignore[arg-type]
         )  # fmt: skip
         self.at = world.first + 3_200
 
     def take(self, event: DriftJudged) -> None:
         self.said.append(event)
-        self.level = event.level
+        self.force = Drifted(event.level, event.size_bps)
+
+    @property
+    def level(self) -> DriftLevel:
+        return self.force.level
+
+    async def calm(self) -> None:
+        await self.quiet.wait()
 
     async def candles(self, many: int, change: Callable[[np.ndarray, np.ndarray], None] | None = None) -> None:
         """Tell it of the next candles, as inference does, and wait until they are worked through."""
@@ -83,10 +97,10 @@ class Watch:
 @asynccontextmanager
 async def watching(
     world: World, model_set: ModelSet, folder: Path, config: Drift = CONFIG,
-    ask: Callable[[str, str], Awaitable[str]] | None = None, level: DriftLevel = DriftLevel.NONE,
+    ask: Callable[[str, str], Awaitable[str]] | None = None, force: Drifted | None = None,
 ) -> AsyncIterator[Watch]:  # fmt: skip
     watch = Watch(world, model_set, folder, config, ask)
-    watch.level = level
+    watch.force = force or watch.force
     task = asyncio.create_task(watch.monitor.run())
     watch.monitor.swapped(model_set)
     await watch.done()
@@ -295,3 +309,126 @@ async def test_looks_are_kept_as_long_as_the_rate_counts_on(world: World, model_
         watch.book.insert(looks, bar=rows_before, symbol="BTCUSDT", set_id=model_set.id, level="none", body="{}")
         await watch.candles(12)
         assert all(look["bar"] > rows_before for look in rows.newest(watch.book, 100))
+
+
+async def test_a_window_is_read_once_and_then_grows_row_by_row(
+    world: World, model_set: ModelSet, tmp_path: Path
+) -> None:
+    def patchy(row: np.ndarray, outputs: np.ndarray) -> None:
+        row[0], row[1] = np.inf, np.nan
+        if int(1e6 * outputs[0]) % 3 == 0:
+            outputs[:] = np.nan
+
+    async with watching(world, model_set, tmp_path) as watch:
+        await watch.candles(40)
+        watch.at += 7  # a hole
+        await watch.candles(360, patchy)
+        watch.at -= 3
+        await watch.candles(5)  # told again, and otherwise
+        windows = watch.monitor._windows
+        assert windows is not None
+        since = int(world.candles.open_time[watch.at - 1]) - windows.span_ms
+        held, kept = (
+            windows.of["BTCUSDT"],
+            rows.load(watch.book, model_set.manifest, "BTCUSDT", windows.count, since),
+        )
+        assert held.own == kept.own == len(held) == windows.count
+        for name in ("open_time", "close", "features", "outputs"):
+            assert np.array_equal(getattr(held, name), getattr(kept, name), equal_nan=name != "open_time"), name
+        watch.book.together(sa.update(observed).values(features="spoilt"))
+        await watch.candles(12)
+        assert watch.monitor.looked_at == int(world.candles.open_time[watch.at - 1]) // (6 * HOUR.ms) * (6 * HOUR.ms)
+        assert not any("looked for" in text for _, text in watch.alerts.recent), "the book is not read again"
+
+
+async def test_what_another_set_said_is_left_out_of_the_next_ones_rows(
+    world: World, model_set: ModelSet, tmp_path: Path
+) -> None:
+    async with watching(world, model_set, tmp_path) as watch:
+        await watch.candles(20)
+        with closing(sqlite3.connect(watch.book.path)) as db, db:
+            db.execute("UPDATE observed SET set_id = 'another'")
+        watch.monitor.swapped(model_set)
+        watch.at -= 1
+        await watch.candles(4)  # the first of them was told by the other one as well
+        windows = watch.monitor._windows
+        assert windows is not None
+        held = windows.of["BTCUSDT"]
+        assert (len(held), held.own) == (23, 4)
+        assert np.isnan(held.outputs[:-4]).all()
+
+
+async def test_nothing_is_worked_out_while_a_candle_is_being_decided(
+    world: World, model_set: ModelSet, tmp_path: Path
+) -> None:
+    async with watching(world, model_set, tmp_path) as watch:
+        await watch.candles(24)
+        before = watch.monitor.looked_at
+        watch.quiet.clear()
+        playing = asyncio.create_task(watch.candles(6))
+        await asyncio.sleep(0.2)
+        assert watch.monitor.looked_at == before
+        assert not rows.load(watch.book, model_set.manifest, "BTCUSDT", 1, before + 6 * HOUR.ms)
+        watch.quiet.set()
+        await playing
+        assert watch.monitor.looked_at > before
+
+
+async def test_a_restart_with_another_size_brings_the_engine_in_line(
+    world: World, model_set: ModelSet, tmp_path: Path
+) -> None:
+    async with watching(world, model_set, tmp_path) as watch:
+        await watch.candles(24)
+        await watch.candles(24, stuck)
+        force = watch.force
+        assert (force.level, force.size_bps) == (DriftLevel.SHRINK, 5_000)
+    async with watching(world, model_set, tmp_path, CONFIG.model_copy(update={"shrink": 0.2}), force=force) as again:
+        assert [(event.level, event.size_bps) for event in again.said] == [(DriftLevel.SHRINK, 2_000)]
+    async with watching(world, model_set, tmp_path, CONFIG, force=force) as same:
+        assert not same.said
+
+
+def sure(row: np.ndarray, outputs: np.ndarray) -> None:
+    """Wrong more often than not, and moving, so that its outcomes alone say so."""
+    outputs[:] = 0.9 + 0.05 * outputs
+
+
+async def test_a_level_whose_labels_stop_falls_back_once_the_window_has_passed(
+    world: World, model_set: ModelSet, tmp_path: Path
+) -> None:
+    config = CONFIG.model_copy(update={"statistics": ("outcomes",)})
+    lasts = 168 + max(model_set.manifest.horizons)
+    async with watching(world, model_set, tmp_path, config) as watch:
+        while watch.level is not DriftLevel.SHRINK:
+            await watch.candles(12, sure)
+        while "outcomes" not in watch.monitor.status()["missing_since"]:
+            await watch.candles(6, silent)
+        raised = watch.level
+        await watch.candles(lasts - 12, silent)
+        assert watch.level is raised is not DriftLevel.NONE, "what is not seen has not got better"
+        assert rows.newest(watch.book)[0]["body"]["missing"]["outcomes"] > 0
+        await watch.candles(18, silent)
+        assert watch.level is DriftLevel.NONE
+        assert watch.said[-1].text == "within all limits that are judged; not judged: outcomes"
+        assert watch.said[-1].size_bps == 10_000
+        assert any("drift: outcomes not judged since" in text for _, text in watch.alerts.recent)
+        assert "drift: not judged" in [row["step"] for row in watch.book.audited()]
+        assert watch.monitor.ladder.calm == 0, "a look that saw nothing is none"
+
+
+async def test_a_level_of_a_set_whose_reference_cannot_be_read_falls_back_too(
+    world: World, model_set: ModelSet, tmp_path: Path
+) -> None:
+    async with watching(world, model_set, tmp_path) as watch:
+        await watch.candles(24)
+        await watch.candles(24, stuck)
+        force, at = watch.force, watch.at
+    other = replace(model_set, contents={**model_set.contents, FILE: b"{}"})  # of a program that writes it otherwise
+    async with watching(world, other, tmp_path, force=force) as again:
+        again.at = at
+        await again.candles(90)
+    async with watching(world, other, tmp_path, force=force) as third:
+        third.at = again.at
+        assert third.level is DriftLevel.SHRINK, "a restart neither ends it nor counts anew"
+        await third.candles(120)
+        assert third.level is DriftLevel.NONE

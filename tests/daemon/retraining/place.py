@@ -28,6 +28,8 @@ class Place:
     ----------
     down, refusing : set of str
         Verbs that fail, for now or for good.
+    busy : bool
+        Whether what is submitted waits, until `free` is called.
     asked : Counter
         How often each verb was carried out or tried.
     """
@@ -38,6 +40,7 @@ class Place:
         self.folder, self.work = folder, work
         self.down: set[str] = set()
         self.refusing: set[str] = set()
+        self.busy = False
         self.asked: Counter[str] = Counter()
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -53,6 +56,8 @@ class Place:
             return JobStatus(Phase.UNKNOWN)
         if (there / "canceled").exists():
             return JobStatus(Phase.CANCELED, "canceled")
+        if not (there / "pid").exists():
+            return JobStatus(Phase.WAITING)
         if not (there / "code").exists():
             return JobStatus(Phase.RUNNING)
         code = int((there / "code").read_text())
@@ -77,7 +82,8 @@ class Place:
         there = self.folder / run_id
         if there.is_dir() and not (there / "code").exists():
             (there / "canceled").touch()
-            self.kill(run_id)
+            if (there / "pid").exists():
+                self.kill(run_id)
 
     async def fetch(self, run_id: str, store: Path) -> Path:
         self._verb("fetch")
@@ -98,9 +104,20 @@ class Place:
         there = self.folder / job.name
         if not there.is_dir():
             shutil.copytree(job, there)
-            script = f"({self.work}) >> log 2>&1; echo $? > .code; mv .code code"
-            process = subprocess.Popen(["sh", "-c", script], cwd=there, start_new_session=True)
-            (there / "pid").write_text(str(process.pid))
+            if not self.busy:
+                self._run(there)
+
+    def free(self) -> None:
+        """Begin what waits."""
+        self.busy = False
+        for there in self.folder.iterdir():
+            if not (there / "pid").exists():
+                self._run(there)
+
+    def _run(self, there: Path) -> None:
+        script = f"({self.work}) >> log 2>&1; echo $? > .code; mv .code code"
+        process = subprocess.Popen(["sh", "-c", script], cwd=there, start_new_session=True)
+        (there / "pid").write_text(str(process.pid))
 
     def _verb(self, verb: str) -> None:
         self.asked[verb] += 1

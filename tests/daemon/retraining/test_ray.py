@@ -230,7 +230,7 @@ async def test_a_canceled_job_ends_with_all_it_started(place: Place) -> None:
         assert (await ray.status("20261124t160000-0002")).phase is Phase.UNKNOWN
         with pytest.raises(BackendError, match="no result"):
             await ray.fetch("20261124t160000-0002", place.folder / "store")
-        with pytest.raises(BackendError, match="made no set: it ended as canceled"):
+        with pytest.raises(BackendError, match="made no set: it ended as interrupted"):
             await ray.fetch(run_id, place.folder / "store")
     folder = str(place.folder / "there" / run_id)
     until(lambda: not [p for p in psutil.process_iter(["cmdline"]) if folder in " ".join(p.info["cmdline"] or [])],

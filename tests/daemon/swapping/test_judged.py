@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from daemon.config import load_config
+from daemon.retraining.freshness import Freshness, FreshnessError
 from daemon.swapping import judging
 from daemon.swapping.judging import Judge, Refused
 from daemon.swapping.rows import Swap
 from market import history, synthetic
 from models import verdicts
+from models.jobs.folder import Process, now, result_of, write_process
 from models.jobs.request import REQUEST, RESULT
+from models.modelset import ModelSet
 from tests.daemon.running import Running, command, until
 from tests.daemon.swapping.world import World
 from tests.models.small_sets import HOUR
@@ -62,6 +66,56 @@ async def test_the_gate_is_asked_in_a_job_of_its_own_and_a_fresh_verdict_is_take
         await Judge(config).judge(second, Swap(2, second.id, "somebody"))
     world.store.judged(second)
     assert "promote against" in await Judge(config).judge(second, Swap(3, second.id, "somebody"))
+
+
+async def test_a_judgement_that_a_shutdown_interrupted_is_asked_for_again(world: World) -> None:
+    config = load_config(world.configure())
+    second = world.store.add()
+    swap = world.left(Swap(0, second.id, "somebody"))
+    folder = config.state_dir / "jobs" / "judging"
+    found = made(folder / "before")
+    job = Judge(config, fresh)._made(f"{second.id.lower()}-{swap.id}", second, swap, found)
+    write_process(job, Process(pid=os.getpid(), boot="of before", started=now()))
+    with pytest.raises(Refused, match=f"the verdict of .* on {second.id} is"):
+        await Judge(config, fresh).judge(second, swap)
+    result = result_of(job)
+    assert result is not None
+    assert result.outcome == "done"
+
+
+def without_history(world: World, **history: object) -> dict[str, object]:
+    """A section retraining whose history is looked for, really, where none is."""
+    (world.folder / "spec.yaml").write_text("name: test\n")
+    return {"spec": "spec.yaml", "history": {"folder": "history", "funding": False, **history}}
+
+
+async def test_a_history_that_cannot_be_had_for_good_ends_the_swap_at_once_with_the_reason(world: World) -> None:
+    async with world.life(retraining=without_history(world, source="none", companion="ETHUSDT")) as life:
+        second = world.store.add()
+        await life.ask("swap", set=second.id)
+        row = await life.reach("refused")
+        assert row.reason.startswith("it cannot be judged: its history cannot be brought together")
+        assert not any("stumbles" in text for _, text in life.daemon.alerts.recent)
+        assert life.serving == world.store.champion
+
+
+async def test_a_history_that_cannot_be_had_now_is_no_fault_of_the_set(world: World) -> None:
+    section = without_history(world, api_url="http://127.0.0.1:9", source="api")
+    config = load_config(world.configure(retraining=section))
+    assert config.retraining is not None
+    second = world.store.add()
+    swap = world.left(Swap(0, second.id, "somebody"))
+    with pytest.raises(FreshnessError) as failed:
+        await Judge(config, Freshness(config, config.retraining.history).prepare).judge(second, swap)
+    assert not failed.value.lasting
+    assert not list((config.state_dir / "jobs" / "judging").glob("*"))
+    assert "the verdict of" in await _reason(Judge(config, fresh), second, swap), "and is judged once it can be had"
+
+
+async def _reason(judge: Judge, candidate: ModelSet, swap: Swap) -> str:
+    with pytest.raises(Refused) as refused:
+        await judge.judge(candidate, swap)
+    return str(refused.value)
 
 
 def test_the_commands_ask_for_swaps_and_show_every_step(world: World) -> None:

@@ -22,7 +22,8 @@ from daemon.lifecycle.book import Book
 from daemon.swapping.naming import named
 from daemon.swapping.rows import Swap, Swaps
 from models import promotion, verdicts
-from models.inference import Predictor, with_golden
+from models.golden import with_golden
+from models.inference import Predictor
 from models.manifest import Manifest, utc
 from models.modelset import CHAMPION, ModelSet, pointed, save
 from models.verdicts import StoredVerdict, gate_sha256
