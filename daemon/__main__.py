@@ -27,6 +27,7 @@ from daemon.backup.command import COMMANDS as BACKING_UP
 from daemon.config import DaemonConfig, Mode
 from daemon.drift.command import COMMANDS as DRIFT
 from daemon.journal import FILE, Journal, JournalError
+from daemon.lifecycle.telling import LINES
 from daemon.migrations.command import COMMANDS as MIGRATING
 from daemon.options import (
     CONFIGS,
@@ -188,7 +189,8 @@ def status(path: Path, as_json: bool) -> None:
         return
     table = Table.grid(padding=(0, 2))
     for key, value in reply.items():
-        for number, line in enumerate(value if isinstance(value, list) else [value]):
+        told = LINES[key](value) if key in LINES else value
+        for number, line in enumerate(told if isinstance(told, list) else [told]):
             table.add_row(key if number == 0 else "", _plain(line))
     Console().print(table)
 

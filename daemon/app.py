@@ -25,7 +25,7 @@ from daemon.candle_store import CandleStore
 from daemon.clock import now_ms
 from daemon.commands import Command, RecordDecisions, RecordExposure, Settled
 from daemon.config import DaemonConfig, Deadlines, Mode, OnStop
-from daemon.control import Answer, ControlServer
+from daemon.control import UNKNOWN, Answer, ControlServer
 from daemon.engine import Engine
 from daemon.events import Event, ModelSetSwapped, OperatorCommand, Order, RulesChanged
 from daemon.execution import Execution
@@ -433,8 +433,10 @@ class Daemon:
         if verb == "reload":
             return await self.reload(who)
         if verb not in OPERATORS:
+            if self.lifecycle is None:
+                return {"error": f"it is starting: {verb!r} is not answered before the exchange is reached; ask again"}
             known = ", ".join(("status", "reload", *OPERATORS, *self.verbs))
-            return {"error": f"unknown verb {verb!r}; known are {known}"}
+            return {"error": f"{UNKNOWN} {verb!r}; known are {known}"}
         if self.engine is None:
             return {"error": "the exchange is not reached yet: nothing was done; ask again, or act at the exchange"}
         if not self.inbox.offer(OperatorCommand(Order(verb), who)):

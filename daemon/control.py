@@ -28,6 +28,8 @@ PATIENCE_S = 10.0
 """How long a client may take to read its reply, or to ask, before it is cut off; it is the operator's own process."""
 FAILURE, REFUSED, MISSING = 1, 6, 7
 """What a reply with an `error` may carry as its `code`: the exit code of who asked. Without one it is a failure."""
+UNKNOWN = "unknown verb"
+"""How the error begins that says so."""
 LONGEST_PATH = 100
 """A unix socket's path is limited to 107 bytes by the kernel."""
 Answer = Callable[[str, str, dict[str, Any]], Awaitable[dict[str, Any]]]

@@ -66,14 +66,19 @@ def rehearsed(path: Path) -> str:
     )
 
 
-def ask(path: Path, verb: str, args: dict[str, Any] | None = None) -> dict[str, Any]:
-    """What a running daemon answers; that none runs, or that it refuses, ends the command."""
+def ask(path: Path, verb: str, args: dict[str, Any] | None = None, section: str = "") -> dict[str, Any]:
+    """What a running daemon answers; that none runs, or that it refuses, ends the command.
+
+    `section` is the one of the configuration without which a daemon does not know the verb.
+    """
     try:
         reply = control.request(state_dir(path), verb, args=args)
     except control.NotRunning as error:
         raise Told(f"{error}{rehearsed(path)}", NOT_RUNNING) from error
     except control.NoAnswer as error:
         raise Told(str(error), TIMEOUT) from error
+    if section and str(reply.get("error")).startswith(control.UNKNOWN):
+        raise Told(f"this daemon does no such thing: its configuration has no section {section}", FAILURE)
     if reply.get("error"):  # a run's row names the error it has not had
         raise Told(str(reply["error"]), int(reply.get("code", FAILURE)))
     return reply

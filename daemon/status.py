@@ -61,9 +61,14 @@ def status(daemon: Observed) -> dict[str, Any]:
         "caps": config.phase_in_force and str(config.phase_in_force),
         "tightened": list(daemon.tightened),
         "model_set": daemon.predictor.id,
+<<<<<<< HEAD
+        "drift": _drift(state.drift, daemon.lifecycle),
+        **(daemon.lifecycle.status() if daemon.lifecycle else {}),
+=======
         "drift": _drift(state.drift),
         **(daemon.lifecycle.status() if daemon.lifecycle else {"swap": None}),
         "loop_off": daemon.loop_off or None,
+>>>>>>> main
         "equity": cash_text(engine.equity),
         "cash": cash_text(state.cash),
         "settled": utc_text(state.settled_bar) if state.settled_bar >= 0 else None,
@@ -103,9 +108,12 @@ def _trading(memory: AccountMemory) -> dict[str, Any]:
     }
 
 
-def _drift(drift: Drifted) -> dict[str, Any]:
-    """What is done about drift, the share of their size that entries get, and why."""
+def _drift(drift: Drifted, lifecycle: Lifecycle | None) -> dict[str, Any]:
+    """What is done about drift, the share of their size that entries get, and why; or why nobody looks."""
+    monitor = None if lifecycle is None else lifecycle.monitor
+    unwatched = "the configuration has no section drift" if monitor is None else monitor.unjudged
     return {
+        "unwatched": unwatched or None,
         "level": str(drift.level),
         "size": drift.size_bps / FULL_SIZE,
         "accepted": drift.accepted,

@@ -22,9 +22,12 @@ from daemon.batches import Batches
 from daemon.commands import Command, RecordDecisions, RecordTrade
 from daemon.engine import Engine
 from daemon.events import Event, Opinion
+from daemon.lifecycle import telling
+from daemon.status import status
 from market.instruments import CASH, Instrument
 from market.timeframes import utc_text
 from market.trades import Trade
+from models.modelset import CHAMPION, pointed
 from strategy.plan import Decision, TradingState
 
 if TYPE_CHECKING:
@@ -33,10 +36,12 @@ if TYPE_CHECKING:
 REGIME = {-1: "unsettled", 0: "low", 1: "mid", 2: "high"}
 REGIME_STYLE = {-1: "dim", 0: "green", 1: "yellow", 2: "red"}
 STATE_STYLE = {TradingState.ACTIVE: "blue", TradingState.REDUCING: "yellow", TradingState.HALTED: "red"}
+LOOP_STYLE = {"drift": "bold yellow", "swap": "bold cyan", "retraining": "bold cyan"}
 BLOCKS = "▁▂▃▄▅▆▇█"
 SPARK = 48
 ROWS = 5
 REFRESH_S = 0.2
+CHAMPION_S = 2.0
 LINES = 1_000
 """The most lines that may wait for a slow reader; further ones are left out."""
 SCREEN = 4
@@ -85,7 +90,8 @@ class LiveView:
         self._decided: deque[tuple[int, Decision]] = deque(maxlen=ROWS)
         self._last: dict[str, Decision] = {}
         self._trades: deque[Trade] = deque(maxlen=ROWS)
-        self._began = time.monotonic()
+        self._champion: str | None = None
+        self._read = float("-inf")
 
     def stepped(self, event: Event, commands: Sequence[Command]) -> None:
         for command in commands:
@@ -103,6 +109,7 @@ class LiveView:
         screen: Batches[Panel | None] = Batches("view", lambda pictures: _draw(live, pictures), SCREEN)
         try:
             while True:
+                await self._appointed()
                 if not screen.waiting:  # a terminal that takes nothing gets the next picture when it does
                     screen.put(self.picture())
                 await asyncio.sleep(REFRESH_S)
@@ -110,6 +117,12 @@ class LiveView:
             screen.put(self.picture())
             screen.put(None)
             screen.close(LAST_S)
+
+    async def _appointed(self) -> None:
+        """Read now and then who is champion: somebody may promote a set beside the daemon."""
+        if time.monotonic() - self._read >= CHAMPION_S:
+            self._champion = await asyncio.to_thread(pointed, CHAMPION, self._daemon.config.model_sets / "sets")
+            self._read = time.monotonic()
 
     def picture(self) -> Panel:
         """The whole picture as it stands now."""
@@ -119,6 +132,7 @@ class LiveView:
             return Panel(Text("waiting for the exchange …", style="dim"), title=title, border_style="blue")
         parts: list[RenderableType] = [
             self._account(engine),
+            *self._loop(),
             *(self._symbol(engine, s) for s in daemon.config.symbols),
             self._history(engine),
         ]
@@ -141,6 +155,32 @@ class LiveView:
         if (memory := state.memory).reason:
             text.append(f"  {memory.state.upper()}: {memory.reason}", f"bold {STATE_STYLE[memory.state]}")
         return text
+
+    def _loop(self) -> list[Text]:
+        """Who is champion, and in a line each what is under way that may replace it: drift, a swap, a retraining."""
+        if self._daemon.lifecycle is None:
+            return []
+        told = status(self._daemon)
+        drift, run = told["drift"], told.get("retraining", {"run": None, "next": None})
+        champion = "in service" if self._champion == told["model_set"] else self._champion or "none yet"
+        elsewhere = self._champion is not None and champion != "in service"
+        brief = Text.assemble(("champion ", "dim"), (champion, "yellow" if elsewhere else ""))
+        under_way = {"drift": drift["level"] != "none", "swap": told["swap"], "retraining": run["run"]}
+        quiet = {
+            "drift": "not watched" if drift["unwatched"] else "none",
+            "swap": "–",
+            "retraining": run["next"] or "–",
+        }
+        for key, word in quiet.items():
+            if not under_way[key]:
+                brief.append(f"  {'next ' if key == 'retraining' else ''}{key} ", "dim").append(word)
+        lines = [brief]
+        for key, style in LOOP_STYLE.items():
+            if under_way[key]:
+                lines.append(Text.assemble((f"{key} ", "dim"), (telling.LINES[key](told[key]), style)))
+        for line in lines:
+            line.no_wrap, line.overflow = True, "ellipsis"
+        return lines
 
     def _symbol(self, engine: Engine, symbol: str) -> Panel:
         grid = Table.grid(padding=(0, 2))

@@ -16,7 +16,7 @@ from daemon.config import DaemonConfig
 from daemon.selftest import Finding
 from daemon.venues.venue import Venue
 from market.candles import VALUES, Candles
-from market.download.recorded import TOLERATED, read
+from market.download.recorded import TOLERATED, holds, read
 from market.funding import Funding
 from market.history import HistoryError
 from market.timeframes import Timeframe
@@ -66,7 +66,12 @@ async def examine(venue: Venue, config: DaemonConfig, predictor: Predictor) -> F
             return Finding("features", False, text, remedy)
         worst = max(worst, apart)
         told.append(f"{len(names)} {kind}features of {symbol} at {CLOSES} closes")
-        if (wrong := await asyncio.to_thread(_recorded, config, symbol, candles)) > TOLERATED:
+        try:
+            wrong = await asyncio.to_thread(_recorded, config, symbol, candles)
+        except HistoryError as error:
+            text = f"what was recorded of {symbol} could not be compared with what the exchange tells: {error}"
+            return Finding("features", False, text, "move the file away while no daemon runs: another is begun")
+        if wrong > TOLERATED:
             text = f"{wrong} recorded {timeframe} candles of {symbol} are not those that the exchange tells now"
             return Finding("features", False, text, "`python -m market history --join` names them")
     return Finding("features", True, f"{' and '.join(told)} agree, live and from history, to {max(worst, 1e-16):.0e}")
@@ -99,11 +104,16 @@ def _apart(
 
 
 def _recorded(config: DaemonConfig, symbol: str, candles: Candles) -> int:
-    """How many candles the daemon recorded otherwise than the exchange tells them; 0 where it recorded none."""
-    try:
-        held, _ = read(config.state_dir, symbol, candles.timeframe)
-    except HistoryError:
+    """How many candles the daemon recorded otherwise than the exchange tells them; 0 where it recorded none.
+
+    Raises
+    ------
+    HistoryError
+        If the recording cannot be read, or holds damaged candles.
+    """
+    if not holds(config.state_dir, symbol, candles.timeframe):
         return 0
+    held, _ = read(config.state_dir, symbol, candles.timeframe)
     _, mine, theirs = np.intersect1d(held.open_time, candles.open_time, return_indices=True)
     differs = np.zeros(len(mine), dtype=np.bool_)
     for name in VALUES:

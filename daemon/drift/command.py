@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from daemon import control
-from daemon.options import FAILURE, Told, ask, book_of, config_option, json_option, rehearsal_option, state_dir
+from daemon.options import ask, book_of, config_option, json_option, rehearsal_option, state_dir
 from market.timeframes import utc_text
 
 SHOWN = 6
@@ -33,14 +33,17 @@ def drift(context: click.Context, path: Path, as_json: bool, count: int) -> None
 
     with book_of(path) as book:
         looks = rows.newest(book, count)
-    now = _now(state_dir(path))
+    now, nobody = _now(state_dir(path))
     if as_json:
         click.echo(json.dumps({"now": now, "looks": looks}))
         return
-    click.echo(_standing(now))
-    for look in looks:
+    click.echo(nobody if now is None else _standing(now))
+    found = [look for look in looks if now is None or not now["unjudged"] or look["symbol"]]
+    if found and (now is None or now["unjudged"]):
+        click.echo("what was found before:")
+    for look in found:
         click.echo(_look(look))
-    if not looks:
+    if not found and not (now and now["unjudged"]):
         click.echo("nothing was looked at yet")
 
 
@@ -50,30 +53,24 @@ def drift(context: click.Context, path: Path, as_json: bool, count: int) -> None
 @click.pass_context
 def reset(context: click.Context, path: Path) -> None:
     """Forget what was seen: entries at their full size, looks counted anew; what drifts still is found again."""
-    try:
-        reply = ask(context.obj or path, "drift-reset")
-    except Told as error:
-        if "unknown verb" in error.message:
-            told = "this daemon does not look for drift: its configuration has no section drift"
-            raise Told(told, FAILURE) from error
-        raise
+    reply = ask(context.obj or path, "drift-reset", section="drift")
     click.echo(f"level {reply['level']}; looks are counted anew")
 
 
-def _now(folder: Path) -> dict[str, Any] | None:
-    """What a running daemon says of it; None where none runs or it does not look."""
+def _now(folder: Path) -> tuple[dict[str, Any] | None, str]:
+    """What a running daemon says of it; None, and why, where nobody looks."""
     try:
         reply = control.request(folder, "drift")
-    except (control.NotRunning, control.NoAnswer):
-        return None
-    return None if "error" in reply else reply
+    except (control.NotRunning, control.NoAnswer) as error:
+        return None, str(error)
+    if str(reply.get("error")).startswith(control.UNKNOWN):
+        return None, "the running daemon does not look for drift: its configuration has no section drift"
+    return (None, str(reply["error"])) if "error" in reply else (reply, "")
 
 
-def _standing(now: dict[str, Any] | None) -> str:
-    if now is None:
-        return "no daemon is running there that looks for drift; what was found before:"
+def _standing(now: dict[str, Any]) -> str:
     if now["unjudged"]:
-        return f"level {now['level']}; not judged: {now['unjudged']}"
+        return f"drift is not judged: {now['unjudged']}"
     alarms = now["false_alarms"]
     rate = f"; a false alarm in {alarms['rate']:.0%} of {alarms['candles']} candles at most" if alarms else ""
     rows = f"{now['beyond_in_a_row']} looks in a row beyond a limit, {now['calm_in_a_row']} within"
@@ -82,7 +79,8 @@ def _standing(now: dict[str, Any] | None) -> str:
 
 def _look(look: dict[str, Any]) -> str:
     body = look["body"]
-    lines = [f"{utc_text(look['bar']) if look['bar'] >= 0 else '–'} {look['symbol']} {look['level']}: {body['text']}"]
+    when = utc_text(look["bar"] if look["bar"] >= 0 else look["at_ms"])
+    lines = [f"{when} {look['symbol'] or 'all symbols'}, level {look['level']}: {body['text']}"]
     for name, (value, limit) in list(body.get("statistics", {}).items())[:SHOWN]:
         lines.append(f"  {'beyond' if value > limit else 'within'}  {name:40} {value:10.4f}  limit {limit:10.4f}")
     lines += [f"  waits   {group}: {why}" for group, why in body.get("waiting", {}).items()]

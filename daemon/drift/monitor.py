@@ -359,8 +359,8 @@ class Monitor:
 
 
 _WITHOUT = (
-    "set {} was made without a reference for drift (an earlier version made it); train one with this version, and it "
-    "carries its own"
+    "{} carries no reference for drift (an earlier version made it), so neither features nor predictions, outcomes and "
+    "dead inputs are watched; train a set with this version (`make train`, `python -m daemon retrain`): it carries one"
 )
 
 

@@ -37,7 +37,7 @@ def retrain(path: Path, as_json: bool, who: str | None) -> None:
     \b
     Exit codes: 0 asked for, 1 refused, 3 no daemon is running.
     """
-    run = ask(path, "retrain", {"who": who} if who else {})["run"]
+    run = ask(path, "retrain", {"who": who} if who else {}, "retraining")["run"]
     click.echo(json.dumps(run) if as_json else run["id"])
 
 
@@ -83,7 +83,7 @@ def cancel(path: Path, as_json: bool, run_id: str, who: str | None) -> None:
     \b
     Exit codes: 0 told, 1 it is over or was offered already, 3 no daemon is running, 7 there is no such run.
     """
-    run = ask(path, "cancel-run", {"run": run_id} | ({"who": who} if who else {}))["run"]
+    run = ask(path, "cancel-run", {"run": run_id} | ({"who": who} if who else {}), "retraining")["run"]
     click.echo(json.dumps(run) if as_json else f"{run['id']}: {run['state']}")
 
 

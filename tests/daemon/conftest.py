@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from daemon.venues.binance.venue import Binance
 from daemon.venues.venue import Venue
 from market import synthetic
 from models.modelset import save
+from tests.daemon.engine_play import Play
+from tests.daemon.running import Running
 from tests.local_exchange import PATIENCE
 from tests.models.conftest import HOUR, Market, make_set
 
@@ -62,6 +64,32 @@ def configure(tmp_path: Path, model_root: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Running]]:
+    """Starts daemons as processes, each with its configuration and options; whatever still runs is ended."""
+    started: list[Running] = []
+
+    def run(config: Path, *options: str) -> Running:
+        started.append(Running(config, *options))
+        return started[-1]
+
+    yield run
+    for daemon in started:
+        daemon.end()
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Play:
+    """An engine that has not read the account yet."""
+    return Play(tmp_path)
+
+
+@pytest.fixture
+def booted(play: Play) -> None:
+    """The same, once it has: for files whose tests all begin there."""
+    play.boot()
 
 
 Frames = list[tuple[bool, Any]]

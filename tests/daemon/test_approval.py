@@ -36,7 +36,7 @@ from daemon.state import Book, Lot, Sent
 from market.instruments import CASH, Instrument
 from strategy.live_config import LiveConfig
 from strategy.plan import Enter, Reason
-from tests.daemon.test_engine import SETTINGS, START, Play, of
+from tests.daemon.engine_play import SETTINGS, START, Play, of
 
 BTC = Instrument("BTCUSDT", "BTC", tick=Decimal("0.1"))
 CLOSE, AT = 300_000, START
@@ -122,11 +122,6 @@ def test_closing_and_protecting_orders_know_no_limits_but_the_position() -> None
     assert approval.approve_close(replace(ORDER, side=-1, reduce_only=True), LOT)
     with pytest.raises(Denied):
         approval.approve_close(replace(ORDER, side=-1, reduce_only=True), None)
-
-
-@pytest.fixture
-def play(tmp_path: Path) -> Play:
-    return Play(tmp_path)
 
 
 class Rated(Play):

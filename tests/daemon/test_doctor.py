@@ -23,7 +23,7 @@ from daemon.recorder import Recorder
 from daemon.selftest import Finding
 from daemon.venues.venue import Terms
 from market.candles import Candle
-from tests.daemon.test_run import WARMUP, command
+from tests.daemon.running import WARMUP, command
 from tests.local_exchange import LocalExchange
 
 Exchange = Callable[..., LocalExchange]
@@ -145,6 +145,13 @@ def test_features_agree_live_and_from_history_and_recorded_candles_with_the_exch
     with closing(sqlite3.connect(tmp_path / "state" / CANDLES)) as db, db:
         db.execute("UPDATE candles SET volume = volume + 1")
     assert look(config)["features"].text.startswith("10 recorded 1h candles of BTCUSDT are not those")
+    with closing(sqlite3.connect(tmp_path / "state" / CANDLES)) as db, db:
+        db.execute("UPDATE candles SET high = low - 1")
+    damaged = look(config)["features"]
+    assert (damaged.good, "10 faults in its 1h candles of BTCUSDT" in damaged.text) == (False, True)
+    (tmp_path / "state" / CANDLES).write_bytes(b"no database, for a disk is no friend" * 100)
+    unread = look(config)["features"]
+    assert (unread.good, "could not be compared" in unread.text) == (False, True)
 
 
 def test_too_few_candles_to_compare_are_no_praise(exchange: Exchange, configure: Configure) -> None:

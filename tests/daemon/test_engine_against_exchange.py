@@ -54,7 +54,7 @@ from market.trades import Trade
 from strategy.live_config import Halts, Rules, load_rules
 from strategy.plan import Outlook, Reason, TradingState
 from tests.daemon.bench import DEPOSIT, MAX_HOLD, Bench, Faults, frames
-from tests.daemon.test_engine import BTC, HOUR, PRICE, START, Play, of
+from tests.daemon.engine_play import BTC, HOUR, PRICE, START, Play, of
 
 PARITY = Path(__file__).parents[2] / "configs" / "parity_rules.yaml"
 ALONE = {
@@ -184,11 +184,6 @@ def test_the_daemon_stands_under_any_mixture(seed: int, shares: dict[str, float]
 
 
 # what the bench found, each alone
-
-
-@pytest.fixture
-def play(tmp_path: Path) -> Play:
-    return Play(tmp_path)
 
 
 def truth(quantity: int, cash: int = 10_000 * CASH) -> Reconciled:

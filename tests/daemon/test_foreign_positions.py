@@ -15,7 +15,7 @@ from daemon.identity import of_another, prefix
 from daemon.state import DaemonState
 from market.instruments import CASH
 from strategy.plan import Reason
-from tests.daemon.test_engine import BTC, PRICE, SETTINGS, Play, of
+from tests.daemon.engine_play import BTC, PRICE, SETTINGS, Play, of
 
 HELD = 100
 

@@ -41,14 +41,9 @@ from daemon.state import DaemonState
 from market.candles import Candle
 from market.instruments import CASH
 from strategy.plan import Outlook
-from tests.daemon.test_engine import BTC, HOUR, PRICE, SETTINGS, START, Play, of
+from tests.daemon.engine_play import BTC, HOUR, PRICE, SETTINGS, START, Play, of
 
-
-@pytest.fixture
-def play(tmp_path: Path) -> Play:
-    play = Play(tmp_path)
-    play.boot()
-    return play
+pytestmark = pytest.mark.usefixtures("booted")
 
 
 def read_back(place: PlaceStop) -> StopUpdated:

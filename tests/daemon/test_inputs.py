@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from market import history
 from market.timeframes import Timeframe, TimeframeError
 from models.inference import Predictor
 from models.modelset import resolve, save
-from tests.daemon.test_run import Configure, Exchange, Running, command, until
+from tests.daemon.running import Configure, Exchange, Running, command, until
 from tests.models.small_sets import HOUR, QUARTER, Market, make_wide_set, wide_market
 
 HOURS, WARMUP = 6, 60
@@ -43,19 +43,6 @@ def roots(wide: Market, tmp_path_factory: pytest.TempPathFactory) -> dict[str, P
         made = make_wide_set(wide, dead_member=how)
         save(made.manifest, made.files, root / "sets")
     return found
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., Running]]:
-    started: list[Running] = []
-
-    def run(config: Path, *options: str) -> Running:
-        started.append(Running(config, *options))
-        return started[-1]
-
-    yield run
-    for daemon in started:
-        daemon.end()
 
 
 def predictions(folder: Path) -> list[dict[str, Any]]:

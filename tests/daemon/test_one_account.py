@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from daemon.commands import Alert, Command, PriceCoin, RecordState, RecordTrade, Submit
@@ -26,16 +24,12 @@ from daemon.events import (
 from daemon.identity import prefix
 from market.instruments import CASH
 from strategy.plan import Reason, TradingState
-from tests.daemon.test_engine import HOUR, PRICE, START, Play, of
+from tests.daemon.engine_play import HOUR, PRICE, START, Play, of
 
 OTHERS = f"{prefix('another host')}entry"
 
 
-@pytest.fixture
-def play(tmp_path: Path) -> Play:
-    play = Play(tmp_path)
-    play.boot()
-    return play
+pytestmark = pytest.mark.usefixtures("booted")
 
 
 def truth(*, stops: tuple[RestingStop, ...] = (), orders: tuple[str, ...] = ()) -> Reconciled:

@@ -10,14 +10,9 @@ import pytest
 from daemon.commands import AskStop, CancelStop, Command, PlaceStop, Reconcile, RecordExposure, StopOrder, Submit
 from daemon.events import Failed, Meaning, OrderStatus, StopUpdated, Tick, Unresolved
 from daemon.state import DaemonState
-from tests.daemon.test_engine import PRICE, Play, of
+from tests.daemon.engine_play import PRICE, Play, of
 
-
-@pytest.fixture
-def play(tmp_path: Path) -> Play:
-    play = Play(tmp_path)
-    play.boot()
-    return play
+pytestmark = pytest.mark.usefixtures("booted")
 
 
 def read_back(stop: StopOrder) -> StopUpdated:

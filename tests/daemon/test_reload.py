@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,23 +22,10 @@ from models.modelset import ModelSetError, resolve
 from strategy.live_config import Rules, load_rules
 from tests.daemon.conftest import RULES
 from tests.daemon.journal_replay import differences
-from tests.daemon.test_run import WARMUP, Configure, Exchange, Running, command, play, until
+from tests.daemon.running import WARMUP, Configure, Exchange, Running, command, play, until
 
 URL = "http://127.0.0.1:1"
 Start = Callable[..., Running]
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    started: list[Running] = []
-
-    def run(config: Path, *options: str) -> Running:
-        started.append(Running(config, *options))
-        return started[-1]
-
-    yield run
-    for daemon in started:
-        daemon.end()
 
 
 def rules(folder: Path, **changes: Any) -> None:

@@ -5,106 +5,23 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
-import logging
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import psutil
 import pytest
-from click.testing import CliRunner, Result
 
-from daemon.__main__ import main
 from daemon.journal import FILE, Journal
 from market.instruments import cash
+from tests.daemon.running import VENUES, WARMUP, Configure, Exchange, Start, command, play, until
 from tests.local_exchange import PATIENCE, ROOT, LocalExchange
-
-Exchange = Callable[..., LocalExchange]
-Configure = Callable[..., Path]
-WARMUP = 150
-VENUES = [("binance", "binanceusdm"), ("bybit", "bybit")]
-"""What the local exchange speaks, and what the daemon's configuration calls it."""
-
-
-class Running:
-    """A daemon process."""
-
-    def __init__(self, config: Path, *options: str) -> None:
-        self.folder = config.parent / "state"
-        self.log = (config.parent / "daemon.log").open("a")
-        command = [sys.executable, "-m", "daemon", "run", "--config", str(config), *options]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=self.log, text=True)
-
-    def settled(self) -> int:
-        """Open time of the newest settled candle, -1 for none."""
-        if not (self.folder / FILE).exists():
-            return -1
-        with closing(sqlite3.connect(f"file:{self.folder / FILE}?mode=ro", uri=True)) as journal:
-            try:
-                (bar,) = journal.execute("SELECT max(bar) FROM settled").fetchone()
-            except sqlite3.OperationalError:  # its tables are about to be made
-                return -1
-        return -1 if bar is None else int(bar)
-
-    def wait(self, seconds: float = 60) -> tuple[int, str]:
-        """Its exit code and standard output, once it ends."""
-        out, _ = self.process.communicate(timeout=seconds * PATIENCE)
-        return self.process.returncode, out
-
-    def end(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.communicate()
-        self.log.close()
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., Running]]:
-    started: list[Running] = []
-
-    def run(config: Path, *options: str) -> Running:
-        started.append(Running(config, *options))
-        return started[-1]
-
-    yield run
-    for daemon in started:
-        daemon.end()
-
-
-Start = Callable[..., Running]
-
-
-def until(true: Callable[[], object], what: str, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds * PATIENCE
-    while not true():
-        assert time.monotonic() < deadline, f"not within {seconds * PATIENCE:.0f} s: {what}"
-        time.sleep(0.01)
-
-
-def play(place: LocalExchange, daemon: Running, bars: int) -> None:
-    """Play bars, each once the daemon has settled the one before."""
-    until(lambda: place.state()["listening"], "the daemon listening")
-    for _ in range(bars):
-        opened = place.state()["market_time"]
-        place.advance()
-        until(lambda opened=opened: daemon.settled() >= opened, f"the candle of {opened} settled")
-
-
-def command(verb: str, config: Path, *options: str) -> Result:
-    """A command of the daemon, in this process: starting one anew for each would take most of the tests' time."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    try:
-        return CliRunner().invoke(main, [verb, "--config", str(config), *options], catch_exceptions=False)
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
 
 
 def test_it_trades_and_prints_one_json_object(exchange: Exchange, configure: Configure, start: Start) -> None:

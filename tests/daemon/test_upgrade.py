@@ -6,7 +6,7 @@ import json
 import shutil
 import signal
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,25 +14,12 @@ from typing import Any
 import pytest
 
 from daemon.journal import FILE, Journal
-from tests.daemon.test_run import WARMUP, Configure, Exchange, Running, command, play, until
+from tests.daemon.running import WARMUP, Configure, Exchange, Running, command, play, until
 from tests.local_exchange import LocalExchange
 
 Start = Callable[[Path], Running]
 SAME = ("positions", "stops", "fees", "realized")
 """What stays as it is at the exchange while nothing is done there."""
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    started: list[Running] = []
-
-    def run(config: Path) -> Running:
-        started.append(Running(config))
-        return started[-1]
-
-    yield run
-    for daemon in started:
-        daemon.end()
 
 
 def opened(place: LocalExchange, daemon: Running, stop: signal.Signals = signal.SIGTERM) -> dict[str, Any]:

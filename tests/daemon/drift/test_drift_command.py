@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from daemon.lifecycle.book import Book
 from models.prediction import Prediction
 from tests.daemon.conftest import FEATURES
 from tests.daemon.journal_replay import differences
-from tests.daemon.test_run import Running, command, play, until
+from tests.daemon.running import Running, command, play, until
 from tests.local_exchange import LocalExchange
 from tests.models.drift_world import World
 
@@ -30,19 +30,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Path]:
     world = World(FEATURES).ready(root / "asked")
     world.saved(root / "sets")
     return world, root
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., Running]]:
-    started: list[Running] = []
-
-    def run(config: Path, *options: str) -> Running:
-        started.append(Running(config, *options))
-        return started[-1]
-
-    yield run
-    for daemon in started:
-        daemon.end()
 
 
 def shifted_past(world: World, root: Path, folder: Path, until_ms: int) -> None:
@@ -105,10 +92,25 @@ def test_a_daemon_that_does_not_look_says_so(
     reply = command("drift", config, "reset")
     assert reply.exit_code == 1
     assert "its configuration has no section drift" in reply.output
+    shown = command("drift", config)
+    nobody = "the running daemon does not look for drift: its configuration has no section drift"
+    assert (shown.exit_code, shown.output) == (0, f"{nobody}\nnothing was looked at yet\n")
+    assert "not watched: the configuration has no section drift" in command("status", config).output
+    asked = command("retrain", config)
+    assert (asked.exit_code, "its configuration has no section retraining" in asked.output) == (1, True)
 
 
-def test_a_window_without_limits_is_refused_by_the_configuration(configure: Callable[..., Path]) -> None:
-    config = configure("http://127.0.0.1:1", drift={"window": 100})
-    reply = command("drift", config)
-    assert reply.exit_code == 4
-    assert "sets have limits for windows of 168, 336, 720 candles, not of 100" in reply.output
+def test_a_set_without_a_reference_is_said_once_to_be_unwatched_and_what_to_do(
+    exchange: Callable[..., LocalExchange], configure: Callable[..., Path], start: Callable[..., Running]
+) -> None:
+    place = exchange(warmup=150, bars=20)
+    config = configure(place.url, drift=DRIFT)
+    daemon = start(config, "--json")
+    play(place, daemon, 1)
+    (said,) = command("drift", config).output.splitlines()
+    assert said.startswith("drift is not judged: ")
+    assert "carries no reference for drift" in said
+    assert "neither features nor predictions, outcomes and dead inputs are watched" in said
+    assert "train a set" in said
+    status = json.loads(command("status", config, "--json").output)
+    assert "carries no reference for drift" in status["drift"]["unwatched"]

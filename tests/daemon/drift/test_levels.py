@@ -10,18 +10,14 @@ from daemon.commands import Alert, RecordDecisions, RecordState, SetLeverage
 from daemon.events import DriftJudged, DriftLevel, OperatorCommand, Order
 from daemon.state import DaemonState
 from strategy.plan import Reason, TradingState
-from tests.daemon.test_engine import Play, of
+from tests.daemon.engine_play import Play, of
 
 NONE = DriftJudged(DriftLevel.NONE, 10_000, "within all limits", "set-1")
 SHRINK = DriftJudged(DriftLevel.SHRINK, 5_000, "features/return_1 2.1 (limit 1)", "set-1")
 STOP = DriftJudged(DriftLevel.STOP, 5_000, "features/return_1 2.1 (limit 1)", "set-1")
 
 
-@pytest.fixture
-def play(tmp_path: Path) -> Play:
-    made = Play(tmp_path)
-    made.boot()
-    return made
+pytestmark = pytest.mark.usefixtures("booted")
 
 
 def decided(play: Play, index: int) -> str:

@@ -237,7 +237,7 @@ async def test_a_swap_compares_with_the_new_sets_own_reference(
         watch.monitor.swapped(second)
         await watch.done()
         assert watch.level is DriftLevel.NONE
-        assert "made without a reference for drift" in watch.monitor.status()["unjudged"]
+        assert "carries no reference for drift" in watch.monitor.status()["unjudged"]
         assert any("drift is not judged" in text for _, text in watch.alerts.recent)
         watch.model_set = second
         await watch.candles(12)

@@ -19,8 +19,8 @@ from models import verdicts
 from models.jobs.folder import Process, now, result_of, write_process
 from models.jobs.request import REQUEST, RESULT
 from models.modelset import ModelSet
+from tests.daemon.running import Running, command, until
 from tests.daemon.swapping.world import World
-from tests.daemon.test_run import Running, command, until
 from tests.models.small_sets import HOUR
 
 

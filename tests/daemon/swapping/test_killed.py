@@ -15,8 +15,8 @@ import pytest
 
 from daemon import control
 from daemon.swapping.rows import Swap
+from tests.daemon.running import Running
 from tests.daemon.swapping.world import World
-from tests.daemon.test_run import Running
 from tests.local_exchange import PATIENCE, ROOT
 
 IN, OUT = (
