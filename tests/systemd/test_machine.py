@@ -190,7 +190,7 @@ def test_a_job_that_waits_is_carried_out_in_a_slice_of_its_own(machine: Machine)
     assert "cannot open directory '/run/credentials': Permission denied" in told
     assert "journal.sqlite': Read-only file system" in told
     job, daemon = int(machine.show("regimen-backtest.service", "MainPID")), pid(machine)
-    assert machine.run("ps", "-o", "ppid=,ni=", "-p", str(job)).split() == ["1", "15"]
+    assert machine.run("ps", "-o", "ppid=,cls=", "-p", str(job)).split() == ["1", "IDL"]
     assert machine.show("regimen-work.slice", "CPUWeight") == "20"
     machine.run("systemctl", "restart", SERVICE, seconds=120)
     assert pid(machine) != daemon
