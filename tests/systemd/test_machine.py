@@ -288,6 +288,14 @@ def test_an_upgrade_leaves_a_daemon_that_runs_its_own_version_until_it_is_restar
     assert machine.tried("test", "-e", first)[0]  # nobody runs it any more
 
 
+def test_libraries_are_not_changed_under_a_daemon_that_runs(machine: Machine) -> None:
+    before = machine.run("readlink", "/opt/regimen/lib/regimen")
+    with pytest.raises(Failed, match=r"wants other libraries, and regimen.service runs with those .*; stop it first"):
+        machine.run("make", "-s", "-C", "/opt/source", "install", "EXTRAS=cpu,train")
+    assert machine.run("readlink", "/opt/regimen/lib/regimen") == before
+    assert machine.regimen("status")["phase"] == "trading"
+
+
 def test_it_is_taken_out_again_and_leaves_what_is_the_operators(tmp_path: Path, machine: Machine) -> None:
     """Last: nothing is left to test after it."""
     with pytest.raises(Failed, match="stop it first"):
