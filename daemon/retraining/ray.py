@@ -83,8 +83,12 @@ class RayJobs:
         result = await self._shared.result(run_id)
         if result is not None:
             self._missing_since.pop(run_id, None)
-            if result.outcome == "interrupted" and _stopped(await self._info(run_id)):
-                return JobStatus(Phase.CANCELED, result.text)
+            if result.outcome == "interrupted":
+                told = await self._info(run_id)
+                if told is not None and not _phase(told).over:
+                    return JobStatus(Phase.RUNNING)  # why it was ended Ray says once all of it is gone
+                if _stopped(told):
+                    return JobStatus(Phase.CANCELED, result.text)
             return status_of(result)
         told = await self._info(run_id)
         if told is None:
