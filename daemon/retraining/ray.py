@@ -84,7 +84,7 @@ class RayJobs:
         if result is not None:
             self._missing_since.pop(run_id, None)
             if result.outcome == "interrupted" and (told := await self._info(run_id)) is not None:
-                # Ray tells a job of its end by SIGTERM and no more; whether somebody asked for that, Ray knows
+                # Ray tells a job of its end by SIGTERM alone; whether somebody asked for it, it says once all is gone
                 phase = _phase(told)
                 if phase is Phase.CANCELED or not phase.over:
                     return JobStatus(phase, result.text if phase.over else "")
