@@ -433,7 +433,7 @@ class Daemon:
         if verb == "reload":
             return await self.reload(who)
         if verb not in OPERATORS:
-            if self.lifecycle is None:
+            if self.lifecycle is None and not self.loop_off:
                 return {"error": f"it is starting: {verb!r} is not answered before the exchange is reached; ask again"}
             known = ", ".join(("status", "reload", *OPERATORS, *self.verbs))
             return {"error": f"{UNKNOWN} {verb!r}; known are {known}"}

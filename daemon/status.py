@@ -61,14 +61,9 @@ def status(daemon: Observed) -> dict[str, Any]:
         "caps": config.phase_in_force and str(config.phase_in_force),
         "tightened": list(daemon.tightened),
         "model_set": daemon.predictor.id,
-<<<<<<< HEAD
-        "drift": _drift(state.drift, daemon.lifecycle),
-        **(daemon.lifecycle.status() if daemon.lifecycle else {}),
-=======
-        "drift": _drift(state.drift),
+        "drift": _drift(state.drift, daemon),
         **(daemon.lifecycle.status() if daemon.lifecycle else {"swap": None}),
         "loop_off": daemon.loop_off or None,
->>>>>>> main
         "equity": cash_text(engine.equity),
         "cash": cash_text(state.cash),
         "settled": utc_text(state.settled_bar) if state.settled_bar >= 0 else None,
@@ -108,10 +103,10 @@ def _trading(memory: AccountMemory) -> dict[str, Any]:
     }
 
 
-def _drift(drift: Drifted, lifecycle: Lifecycle | None) -> dict[str, Any]:
+def _drift(drift: Drifted, daemon: Observed) -> dict[str, Any]:
     """What is done about drift, the share of their size that entries get, and why; or why nobody looks."""
-    monitor = None if lifecycle is None else lifecycle.monitor
-    unwatched = "the configuration has no section drift" if monitor is None else monitor.unjudged
+    monitor = None if daemon.lifecycle is None else daemon.lifecycle.monitor
+    unwatched = daemon.loop_off or (monitor.unjudged if monitor else "the configuration has no section drift")
     return {
         "unwatched": unwatched or None,
         "level": str(drift.level),

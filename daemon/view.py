@@ -158,6 +158,8 @@ class LiveView:
 
     def _loop(self) -> list[Text]:
         """Who is champion, and in a line each what is under way that may replace it: drift, a swap, a retraining."""
+        if self._daemon.loop_off:
+            return [Text(self._daemon.loop_off, style="bold red")]
         if self._daemon.lifecycle is None:
             return []
         told = status(self._daemon)

@@ -5,34 +5,19 @@ from __future__ import annotations
 import json
 import signal
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from daemon.journal import FILE as JOURNAL
 from daemon.lifecycle.schema import FILE
-from tests.daemon.test_run import WARMUP, Configure, Exchange, Running, command, until
+from tests.daemon.running import WARMUP, Configure, Exchange, Start, command, until
 from tests.daemon.test_upgrade import goes_on, opened, protected
 
 Spoil = Callable[[Path], None]
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[[Path], Running]]:
-    started: list[Running] = []
-
-    def run(config: Path) -> Running:
-        started.append(Running(config))
-        return started[-1]
-
-    yield run
-    for daemon in started:
-        daemon.end()
-
-
-Start = Callable[[Path], Running]
 
 
 def garbage(path: Path) -> None:
@@ -77,13 +62,20 @@ def test_with_a_position_open_it_trades_on_and_the_loop_is_off(
     second = start(config)
     until(lambda: protected(second) or second.process.poll() is not None, "the stop read back")
     assert second.process.poll() is None, (config.parent / "daemon.log").read_text()[-2_000:]
-    status = json.loads(command("status", config, "--json").stdout)
+
+    def told() -> dict[str, Any]:
+        said: dict[str, Any] = json.loads(command("status", config, "--json").stdout)
+        return said
+
+    until(lambda: told()["loop_off"], "the loop said to be off")  # its file is read through beside the start
+    status = told()
     assert why in status["loop_off"]
     assert f"move {first.folder / FILE}* away" in status["loop_off"]
     assert any("the loop is off" in text for text in status["alerts"])
     swap = command("swap", config, status["model_set"])
     assert (swap.exit_code, "the loop is off" in swap.stderr) == (1, True)
     assert "the loop is off" in command("retrain", config).stderr
+    assert "not watched: the loop is off" in " ".join(command("status", config).stdout.split())
     goes_on(place, second, held)
 
 
