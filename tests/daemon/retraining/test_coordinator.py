@@ -224,20 +224,19 @@ async def test_a_wrong_spec_fails_at_once_by_its_own_name_and_before_anything_is
 
 
 async def test_no_storm_restarts_do_not_shorten_the_pause_or_renew_the_attempts(lives: Make) -> None:
-    life = lives(attempts=4, backoff_first_s=0.4, backoff_cap_s=0.4)
+    life = lives(attempts=4, backoff_first_s=0.8, backoff_cap_s=0.8)
     place_of(life).down.add("submit")
-    began, pauses = time.monotonic(), set()
+    began, pauses = time.monotonic(), {None}
     run_id = await life.start().ask("command", "alice")
     while not life.run(run_id).state.over:
-        await until(lambda: life.run(run_id).next_try_ms or life.run(run_id).state.over, "a pause")
+        await until(lambda: life.run(run_id).next_try_ms not in pauses or life.run(run_id).state.over, "a new pause")
         pauses.add(life.run(run_id).next_try_ms)
         await life.kill()
         life.start()
-        await until(lambda: life.coordinator.current or life.run(run_id).state.over, "it was taken up")
     run = life.run(run_id)
     assert run.state is State.FAILED
     assert 3 <= place_of(life).asked["submit"] <= 4, "a try that a kill cut off is spent"
-    assert time.monotonic() - began > len(pauses - {None}) * 0.2, "a pause is at least half its length"
+    assert time.monotonic() - began > len(pauses - {None}) * 0.4, "a pause is at least half its length"
 
 
 async def test_no_storm_a_run_that_kills_its_daemon_is_given_up(lives: Make) -> None:
