@@ -32,12 +32,15 @@ def backup(path: Path, as_json: bool, out: Path | None, candles: bool) -> None:
         raise Told(str(error), DATA if isinstance(error, DamagedError) else FAILURE) from error
     manifest = taken.manifest
     if as_json:
-        click.echo(json.dumps({"file": str(taken.path), "manifest": manifest.model_dump()}))
+        told = {"file": str(taken.path), "manifest": manifest.model_dump(), "left_out": taken.left_out}
+        click.echo(json.dumps(told))
         return
     size = sum(member.bytes for member in manifest.files.values())
     click.echo(
         f"{taken.path}: {', '.join(manifest.files)}; {size / 2**20:,.1f} MiB of deployment {manifest.deployment}"
     )
+    for why in taken.left_out:
+        click.echo(f"left out: {why}", err=True)
 
 
 @click.command()

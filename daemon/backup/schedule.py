@@ -37,7 +37,10 @@ async def back_up(config: Backup, state_dir: Path, deployment: str, alerts: Aler
                 continue
             taken = await asyncio.to_thread(take, state_dir, folder, config.candles)
             log.info("backed up to %s", taken.path)
-            await asyncio.to_thread(_tidy, folder, deployment, config.keep)
+            if taken.left_out:  # the older ones stay: they may hold what this one lacks
+                alerts.tell("warning", f"{taken.path} lacks what cannot be read: {'; '.join(taken.left_out)}")
+            else:
+                await asyncio.to_thread(_tidy, folder, deployment, config.keep)
         except Exception as error:  # whatever it is, it must not end the daemon
             failed_s = time.time()
             alerts.tell("warning", f"no backup was made: {error}")
@@ -45,8 +48,12 @@ async def back_up(config: Backup, state_dir: Path, deployment: str, alerts: Aler
 
 
 def kept(folder: Path, deployment: str) -> list[Path]:
-    """Backups of a deployment, oldest first."""
-    return sorted(folder.glob(f"{NAME}-{deployment}-*.tar"), key=lambda file: (file.stat().st_mtime, file.name))
+    """Backups of a deployment, oldest first; one that is removed meanwhile is none."""
+    found = []
+    for file in folder.glob(f"{NAME}-{deployment}-*.tar"):
+        with contextlib.suppress(FileNotFoundError):
+            found.append((file.stat().st_mtime, file))
+    return [file for _, file in sorted(found)]
 
 
 def _newest(folder: Path, deployment: str) -> float:

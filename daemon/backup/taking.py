@@ -24,6 +24,7 @@ from daemon.backup.archive import (
     KNOWN,
     MANIFEST,
     BackupError,
+    DamagedError,
     Manifest,
     check,
     member_of,
@@ -39,10 +40,11 @@ SCRATCH = ".taking-"
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A backup: where it is, and what it holds."""
+    """A backup: where it is, what it holds, and for each file that is damaged and not in it, what was found."""
 
     path: Path
     manifest: Manifest
+    left_out: tuple[str, ...] = ()
 
 
 def folder_of(state_dir: Path) -> Path:
@@ -51,7 +53,7 @@ def folder_of(state_dir: Path) -> Path:
 
 
 def take(state_dir: Path, out: Path | None = None, candles: bool = False) -> Taken:
-    """Back a state directory up.
+    """Back a state directory up. Without its journal there is no backup; what else is damaged is left out, and told.
 
     Parameters
     ----------
@@ -63,7 +65,7 @@ def take(state_dir: Path, out: Path | None = None, candles: bool = False) -> Tak
     Raises
     ------
     BackupError
-        If there is no journal, the file is there already, or a database is damaged or cannot be read.
+        If there is no journal, the file is there already, or the journal is damaged or cannot be read.
     """
     if not (state_dir / JOURNAL).is_file():
         raise BackupError(f"{state_dir} holds no journal; there is nothing to back up")
@@ -76,7 +78,7 @@ def take(state_dir: Path, out: Path | None = None, candles: bool = False) -> Tak
         if as_file and out.exists():
             raise BackupError(f"{out} is there already; nothing is overwritten: name another file, or a folder")
         with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder) as scratch:
-            manifest = _copied(state_dir, Path(scratch), made, candles)
+            manifest, left_out = _copied(state_dir, Path(scratch), made, candles)
             path = out if as_file else _free(folder, f"{NAME}-{manifest.deployment}-{made}")
             partial = Path(scratch) / "archive.partial"
             _write(partial, manifest, Path(scratch))
@@ -86,26 +88,32 @@ def take(state_dir: Path, out: Path | None = None, candles: bool = False) -> Tak
     except OSError as error:
         told = f"{error.filename or folder}: {error.strerror}"
         raise BackupError(f"no backup was made, {told}; free the disk, or give another --out") from error
-    return Taken(path, manifest)
+    return Taken(path, manifest, left_out)
 
 
-def _copied(state_dir: Path, to: Path, made: str, candles: bool) -> Manifest:
-    """Copy what there is, checked, and describe it."""
+def _copied(state_dir: Path, to: Path, made: str, candles: bool) -> tuple[Manifest, tuple[str, ...]]:
+    """Copy what there is, checked, and describe it; what was left out, and why."""
     names = [JOURNAL, *(d.file for d in DATABASES if d.file != JOURNAL), ACCOUNT, *((CANDLES,) if candles else ())]
-    for name in names:
-        if (state_dir / name).is_file():
+    left_out = []
+    for name in filter(lambda name: (state_dir / name).is_file(), names):
+        try:
             _copy(state_dir / name, to / name)
             check(to / name, str(state_dir / name))
+        except (sqlite3.DatabaseError, DamagedError) as error:
+            if name == JOURNAL:
+                raise
+            (to / name).unlink()
+            left_out.append(str(error) if name in str(error) else f"{state_dir / name} cannot be copied: {error}")
     databases = {}
     for database in DATABASES:
-        if version := stands(database, to / database.file).version:
+        if (to / database.file).is_file() and (version := stands(database, to / database.file).version):
             databases[database.name] = f"{int(version):04}"
     with closing(sqlite3.connect(to / JOURNAL)) as db:
         told = db.execute("SELECT value FROM meta WHERE key = 'deployment'").fetchone()
     deployment = told[0] if told else recalled(state_dir)
     (to / DEPLOYMENT).write_text(f"{deployment}\n")
     files = {name: member_of(to / name) for name in KNOWN if (to / name).is_file()}
-    return Manifest(made=made, deployment=deployment, databases=databases, files=files)
+    return Manifest(made=made, deployment=deployment, databases=databases, files=files), tuple(left_out)
 
 
 def _copy(source: Path, target: Path) -> None:

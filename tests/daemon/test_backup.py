@@ -240,6 +240,34 @@ def test_a_damaged_journal_is_told_and_not_backed_up(tmp_path: Path) -> None:
     assert not list((tmp_path / "out").glob("*.tar"))
 
 
+def test_a_damaged_lifecycle_is_left_out_and_told_and_the_journal_is_kept(
+    tmp_path: Path, configure: Callable[..., Path]
+) -> None:
+    state = a_state(tmp_path / "state", events=3)
+    (state / "lifecycle.sqlite").write_bytes(b"no database at all" * 1000)
+    said = command(configure, state, "backup", "--out", str(tmp_path / "kept.tar"))
+    assert said.exit_code == 0
+    assert "left out: " in said.stderr
+    assert "lifecycle.sqlite" in said.stderr
+    restored = restore(tmp_path / "kept.tar", tmp_path / "other")
+    assert set(restored.manifest.files) == {FILE, "deployment"}
+    assert len(Journal(tmp_path / "other").rows("events")) == 3
+
+
+async def test_scheduled_backups_without_a_damaged_file_do_not_push_out_the_whole_ones(tmp_path: Path) -> None:
+    state = a_state(tmp_path / "state")
+    whole = take(state, tmp_path / "out").path
+    (state / "lifecycle.sqlite").write_bytes(b"no database at all" * 1000)
+    alerts = Alerts((), "warning")
+    section = Backup(every_hours=1e-6, keep=1, folder=tmp_path / "out")
+    task = asyncio.create_task(back_up(section, state, Journal(state).deployment, alerts))
+    await until(lambda: len(list((tmp_path / "out").glob("*.tar"))) >= 3, "two more backups")
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert whole.exists()
+    assert any("lacks what cannot be read" in text and "lifecycle.sqlite" in text for _, text in alerts.recent)
+
+
 async def test_scheduled_backups_are_taken_and_the_oldest_go(tmp_path: Path) -> None:
     state = a_state(tmp_path / "state")
     deployment = Journal(state).deployment
