@@ -165,7 +165,7 @@ def test_a_damaged_lifecycle_keeps_it_from_the_loop_and_not_from_its_position(ma
         assert "the loop is off" in off
         assert book in off
         assert f"warning: {book} cannot be read" in machine.journal(SERVICE)  # before the start
-        assert "the loop is off (no retraining" in machine.journal(SERVICE)  # the alert
+        machine.until(lambda: "the loop is off (no retraining" in machine.journal(SERVICE), "the alert")
         assert machine.read(book) == "no database\n"
         with pytest.raises(Failed, match="lifecycle"):
             machine.run("/opt/regimen/bin/regimen", "migrate")
