@@ -43,6 +43,7 @@ def upgrade(database: Database, path: Path, patience_s: float) -> Path:
     with _alone(database, path):
         engine = _transactional(path, patience_s)
         copy: Path | None = None
+        done = False
         try:
             with engine.connect() as db:
                 version = database.version(db)
@@ -52,9 +53,8 @@ def upgrade(database: Database, path: Path, patience_s: float) -> Path:
             with engine.begin() as db:
                 _run(database, db, version.stamped)
                 database.mark(db, path)
+            done = True
         except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
-            if copy is not None:  # of a file that is as it was: starts that fail again and again fill no disk
-                copy.unlink(missing_ok=True)
             because = getattr(error, "orig", error)
             remedy = (
                 "end the program that holds it locked"
@@ -65,6 +65,8 @@ def upgrade(database: Database, path: Path, patience_s: float) -> Path:
             raise MigrationError(f"{told}: {remedy}") from error
         finally:
             engine.dispose()
+            if copy is not None and not done:  # of a file that is as it was: starts that fail fill no disk
+                copy.unlink(missing_ok=True)
     log.warning("%s was brought from version %s to %s; as it was: %s", path, old, plain(database.head), copy)
     for earlier in copies(path)[:-COPIES]:
         earlier.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,12 +22,13 @@ from click.testing import CliRunner, Result
 
 from daemon.__main__ import main
 from daemon.journal import FILE, Journal, JournalError
+from daemon.journal.schema import DATABASE
 from daemon.lifecycle import schema as lifecycle
 from daemon.lifecycle.book import Book
 from daemon.lock import Lock
 from daemon.migrations.database import Database, MigrationError, plain
 from daemon.migrations.standing import DATABASES, State, look, upgrade_all
-from daemon.migrations.upgrading import copies, script
+from daemon.migrations.upgrading import copies, script, upgrade
 from tests.daemon.test_journal import VERSION_1
 from tests.local_exchange import PATIENCE, ROOT
 
@@ -130,6 +132,20 @@ def test_an_upgrade_that_fails_leaves_no_copy_behind(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(MigrationError, match="it is as it was"):
             upgrade_all(tmp_path)
+    assert copies(path) == []
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a revision's own fault"), KeyboardInterrupt()], ids=repr)
+def test_an_upgrade_that_ends_in_any_other_way_leaves_no_copy_behind(tmp_path: Path, error: BaseException) -> None:
+    path = old_journal(tmp_path)
+    before = path.read_bytes()
+
+    def fail(db: sa.Connection, file: Path) -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        upgrade(replace(DATABASE, mark=fail), path, 1.0)
     assert copies(path) == []
     assert path.read_bytes() == before
 
