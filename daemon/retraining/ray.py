@@ -83,7 +83,7 @@ class RayJobs:
         result = await self._shared.result(run_id)
         if result is not None:
             self._missing_since.pop(run_id, None)
-            if result.outcome == "interrupted" and (told := await self._info(run_id)) is not None:
+            if result.outcome == "interrupted" and (told := await self._last_told(run_id)) is not None:
                 # Ray tells a job of its end by SIGTERM alone; whether somebody asked for it, it says once all is gone
                 phase = _phase(told)
                 if phase is Phase.CANCELED or not phase.over:
@@ -221,6 +221,15 @@ class RayJobs:
         if not told.good:
             raise BackendError(f"Ray at {self._ray.address} cannot say how the job {run_id} is: {told.words}")
         return dict(self._ray.read(told))
+
+    async def _last_told(self, run_id: str) -> dict[str, Any] | None:
+        """What Ray knows of a job that was told to end; None also where the cluster has ended with the job."""
+        try:
+            return await self._info(run_id)
+        except BackendError as error:
+            if error.lasting:
+                raise
+            return None
 
     async def _log(self, run_id: str, over: bool) -> bytes:
         """The log so far; of one that cannot be read while it is written, nothing."""

@@ -143,21 +143,23 @@ class Steps:
 
     async def _awaited(self, run: Run, follow: asyncio.Task[None]) -> Run:
         backoff, lag = Backoff(POLL_S, 60.0), Backoff(0.2, POLL_S)
+        answered = time.monotonic()
         while True:
-            if (late := self._late(run)) is not None:
-                await self._told_to_end(run)
-                raise Setback(late, lasting=True)
             try:
                 async with asyncio.timeout(STATUS_S):
                     status = await self._backend.status(run.id)
             except (BackendError, TimeoutError) as error:
                 if isinstance(error, BackendError) and error.lasting:
                     raise
-                # the job goes on without us: nothing is lost, and its deadline ends the waiting
+                # the job goes on without us: nothing is lost, and its deadline ends the waiting. It may be done long
+                # since, if we were away: a line that is down as we come back has its time before it is given up
+                if time.monotonic() - answered > GRACE_S:
+                    await self._in_time(run)
                 self._alerts.tell("warning", f"run {run.id}: how far it is cannot be asked: {error or 'no answer'}")
                 await asyncio.sleep(backoff.next())
                 continue
             backoff.reset()
+            answered = time.monotonic()
             match status.phase:
                 case Phase.WAITING:
                     pass
@@ -170,10 +172,17 @@ class Steps:
                 case phase:
                     await asyncio.wait({follow}, timeout=LAST_WORDS_S if phase.over else 0)
                     return await self._lost(run, status)
+            await self._in_time(run)  # asked first, for one that is done is fetched however late we see it
             if follow.done():  # a log ends with its job, which is about to be seen
                 await asyncio.sleep(lag.next())
             else:
                 await asyncio.wait({follow}, timeout=POLL_S)
+
+    async def _in_time(self, run: Run) -> None:
+        """Have a job that is waited for no longer ended, and the run with it."""
+        if (late := self._late(run)) is not None:
+            await self._told_to_end(run)
+            raise Setback(late, lasting=True)
 
     def _late(self, run: Run) -> str | None:
         """Why a job is waited for no longer; the time it waits for its turn is not the time that it may take."""

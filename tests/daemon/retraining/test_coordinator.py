@@ -288,21 +288,67 @@ async def test_the_time_that_a_job_waits_behind_others_is_not_its_own(
 ) -> None:
     monkeypatch.setattr("daemon.retraining.steps.GRACE_S", 0.0)
     monkeypatch.setattr("daemon.retraining.steps.POLL_S", 0.1)
-    life = lives(timeout_s=2)
+    life = lives(timeout_s=60)
     place = place_of(life)
     place.busy = True
     run_id = await life.start().ask("command", "alice")
     await life.reaches(run_id, State.SUBMITTED)
-    submitted = life.run(run_id).submitted_ms
-    await until(lambda: now_ms() - (submitted or 0) > 2_500, "it has waited longer than it may take")
-    await life.kill()  # nor does a restart forget it
-    life.start()
-    await until(lambda: place.asked["status"] > 3, "it is asked how far it is")
+    await life.kill()
+    submitted = now_ms() - 3_600_000  # it has waited an hour, which is longer than it may take
+    life.book.update(schema.runs, run_id, submitted_ms=submitted)
+    asked_before = place.asked["status"]
+    life.start()  # nor does a restart forget it
+    await until(lambda: place.asked["status"] > asked_before + 3, "it is asked how far it is")
     assert (life.run(run_id).state, life.run(run_id).began_ms) == (State.SUBMITTED, None)
     place.work = f"sleep 0.5; {place.work}"
     place.free()
     assert (await life.ends(run_id)).state is State.DONE
-    assert (life.run(run_id).began_ms or 0) - (submitted or 0) > 2_500
+    assert (life.run(run_id).began_ms or now_ms()) - submitted >= 3_600_000
+
+
+@pytest.mark.parametrize("state", [State.SUBMITTED, State.RUNNING])
+async def test_a_job_that_was_done_while_the_daemon_was_away_is_fetched_however_late(
+    lives: Make, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.retraining.steps.POLL_S", 0.1)
+    life = lives(timeout_s=60, waiting_s=60)
+    place = place_of(life)
+    place.work = f"sleep 0.5; {place.work}"
+    place.busy = state is State.SUBMITTED
+    run_id = await life.start().ask("command", "alice")
+    await life.reaches(run_id, state)
+    await life.kill()
+    if place.busy:
+        place.free()
+    await until(lambda: (place.folder / run_id / "code").exists(), "it is done, and nobody has seen it")
+    long_ago = now_ms() - 7 * 86_400_000
+    began = {"began_ms": long_ago} if state is State.RUNNING else {}
+    life.book.update(schema.runs, run_id, submitted_ms=long_ago, **began)
+    place.down |= {"status", "logs"}
+    asked_before = place.asked["status"]
+    life.start()
+    await until(lambda: place.asked["status"] > asked_before + 2, "the line is down as the daemon comes back")
+    assert life.run(run_id).state is state
+    place.down.clear()
+    assert (await life.ends(run_id)).state is State.DONE
+    assert life.offered == [(SET_ID, "alice", run_id)]
+    assert not (place.folder / run_id / "canceled").exists()
+
+
+async def test_a_job_of_which_nothing_is_heard_beyond_its_time_is_given_up(
+    lives: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.retraining.steps.POLL_S", 0.1)
+    monkeypatch.setattr("daemon.retraining.steps.GRACE_S", 0.3)
+    life = lives(timeout_s=1)
+    place = place_of(life)
+    place.work = "sleep 60"
+    run_id = await life.start().ask("command", "alice")
+    await life.reaches(run_id, State.RUNNING)
+    place.down |= {"status", "logs"}
+    run = await life.ends(run_id)
+    assert (run.state, run.error) == (State.FAILED, "not over 1.3 s after it began")
+    assert (place.folder / run_id / "canceled").exists(), "and is told to end, should it go on"
 
 
 async def test_a_job_that_nobody_begins_is_withdrawn(lives: Make, monkeypatch: pytest.MonkeyPatch) -> None:
