@@ -215,7 +215,7 @@ class Monitor:
             await self._bring_in_line(f"as before the restart: {self.ladder.level}")
         elif before is None and not last and self._in_force().level is DriftLevel.NONE:
             self.ladder = Ladder()
-        elif before is None and not last and self._in_force().model_set == model_set.id:
+        elif before is None and not last and self._in_force().model_set in ("", model_set.id):
             await self._go_on_without_looks(self._in_force())
         else:
             self.asked = None
