@@ -6,7 +6,9 @@ new one. Only who holds the state directory's lock upgrades, so that no running 
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -134,7 +136,7 @@ def _copied(path: Path, version: str) -> Path:
         raise MigrationError(
             f"{path} is kept as it was before it is brought up to date, and for that {2 * size // 2**20:,} MiB must be "
             f"free on its disk, where {free // 2**20:,} are; free some, it is as it was"
-        )
+        ) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     stamp = datetime.now(UTC).strftime("%Y%m%dt%H%M%S")
     copy = path.with_name(f"{path.name}.version-{version}-{stamp}")
     partial = path.with_name(f"{path.name}.copying")

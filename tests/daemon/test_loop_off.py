@@ -74,6 +74,7 @@ def test_with_a_position_open_it_trades_on_and_the_loop_is_off(
     status = told()
     assert why in status["loop_off"]
     assert f"move {first.folder / FILE}* away" in status["loop_off"]
+    assert "restore a backup" in status["loop_off"]
     assert any("the loop is off" in text for text in status["alerts"])
     swap = command("swap", config, status["model_set"])
     assert (swap.exit_code, "the loop is off" in swap.stderr) == (1, True)
