@@ -27,7 +27,7 @@ def waits(swap: Swap) -> bool:
 
 def left_s(swap: Swap) -> float:
     """Until it is tried again; none is left for a set that waits for nothing."""
-    until = swap.body.get(KEY, {}).get("until_ms", 0)
+    until = float(swap.body.get(KEY, {}).get("until_ms", 0))
     # a clock that was set back must not make a longer pause of it
     return min(LONGEST_S, until / 1_000 - time.time())
 
