@@ -61,6 +61,10 @@ class Refused(Exception):
     """A set that does not come into service; the message says why."""
 
 
+class Interrupted(Exception):
+    """A judgement that something ended which says nothing of the set (a shutdown, a kill); it may be begun again."""
+
+
 class Judge:
     """Asks the gate.
 
@@ -91,6 +95,8 @@ class Judge:
         ------
         Refused
             If nothing does.
+        Interrupted
+            If the judgement was ended before it was made.
         FreshnessError
             If the history to judge it on cannot be had now.
         """
@@ -131,7 +137,7 @@ class Judge:
         return None if found is None else f"{found.verdict} ({found.made})"
 
     async def _job(self, candidate: ModelSet, swap: Swap, lacking: str) -> Path:
-        """The job's folder, made unless a former life made it; one that a shutdown interrupted says nothing."""
+        """The job's folder, made unless a former life made it; one that was interrupted says nothing, and goes."""
         name = f"{candidate.id.lower()}-{swap.id}"
         made = self._jobs / name
         if await asyncio.to_thread(_interrupted, made):
@@ -179,6 +185,8 @@ class Judge:
                     await asyncio.to_thread(supervision.cancel, job)
                     raise Refused(f"nobody took up its judgement within {patience_s} s; see whether {_TAKES[how]} runs")
                 await asyncio.sleep(POLL_S)
+            if await asyncio.to_thread(_interrupted, job):
+                raise Interrupted(f"its judgement was interrupted: {state.text}")
         except jobs.JobError as error:
             raise Refused(f"it cannot be judged: {error}") from error
 

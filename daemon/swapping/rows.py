@@ -79,6 +79,12 @@ class Swaps:
         row = sa.update(swaps).where(swaps.c.id == swap.id).values(**_values(swap))
         self._book.together(row, sa.insert(audit).values(**_line(swap, reason)))
 
+    def stay(self, swap: Swap, reason: str) -> None:
+        """Leave the swap at its stage, and say why."""
+        swap.reason = reason
+        row = sa.update(swaps).where(swaps.c.id == swap.id).values(**_values(swap))
+        self._book.together(row, sa.insert(audit).values(**_line(swap, reason)))
+
     def keep(self, swap: Swap) -> None:
         """Write down what has been measured."""
         self._book.update(swaps, swap.id, **_values(swap))

@@ -45,7 +45,12 @@ KEPT, ROLLED_BACK, REFUSED, SUPERSEDED, LEFT = tuple(Stage)[8:]
 WAY = (
     Row(INCOMING, "every file against its hash, format and schema", (VERIFIED, REFUSED, SUPERSEDED)),
     Row(VERIFIED, "venue, symbol, timeframes, costs and age against the configuration", (JUDGING, REFUSED)),
-    Row(JUDGING, "the gate, in a process of its own; a fresh passing verdict is taken as it is", (LOADING, REFUSED)),
+    # superseded only while it waits for its history: then the newest has its turn, as among those that are incoming
+    Row(
+        JUDGING,
+        "the gate, in a process of its own; a fresh passing verdict is taken as it is",
+        (LOADING, REFUSED, SUPERSEDED),
+    ),
     Row(LOADING, "opened off the loop, golden vectors answered", (SHADOW, REFUSED)),
     # refused also where an operator rolls back meanwhile: what he means is in service, not what is on its way
     Row(SHADOW, "asked beside the set in service, never traded on", (SWAPPING, REFUSED)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from daemon.commands import Command
 from daemon.config import DaemonConfig
 from daemon.events import Event
 from daemon.lifecycle.book import Book
+from daemon.retraining.freshness import FreshnessError
+from daemon.swapping import waiting
 from daemon.swapping.judging import Judge, Refused
 from daemon.swapping.rows import Swap, Swaps
 from daemon.swapping.service import Service
@@ -28,6 +31,8 @@ from models.promotion import PromotionRefused
 
 log = logging.getLogger("daemon.swapping")
 
+LOOK_S = 30.0
+"""The longest sleep within a pause: a host may be suspended meanwhile, and the clock has gone on."""
 PAUSE_S = 10.0
 """Before a stage whose work failed by no fault of the set is begun again."""
 TRIES = 3
@@ -182,6 +187,8 @@ class Swapper:
                     await self._works.idle(self._wake)
                     continue
                 self.current = swap
+                if not await self._turn_came(swap):
+                    continue
                 stage = swap.stage
                 await self._drive(swap)
                 tries = 0 if swap.stage is not stage else tries
@@ -209,21 +216,45 @@ class Swapper:
         return await asyncio.to_thread(self._swaps.open)
 
     async def _next(self) -> Swap | None:
-        """What to go on with: a rollback first, then what is under way, then the newest that waits."""
+        """What to go on with: what an operator ends or takes back, then what is under way, then the newest that waits.
+
+        One whose history cannot be had now only waits, whatever its stage.
+        """
         async with self._turn:
             standing = await self._open()
-            under_way = [s for s in standing if s.stage is not Stage.INCOMING]
-            first = next((s for s in under_way if s.stage is Stage.RETURNING), None) or next(iter(under_way), None)
+            under_way = [s for s in standing if s.stage is not Stage.INCOMING and not self._idles(s)]
+            ended = next((s for s in under_way if s.id in self._cuts), None)
+            first = ended or next((s for s in under_way if s.stage is Stage.RETURNING), None)
+            first = first or next(iter(under_way), None)
             if first is not None:
                 return first
-            waiting = [s for s in standing if s.stage is Stage.INCOMING]
-            for older in waiting[:-1]:
-                await self._enter(older, Stage.SUPERSEDED, f"{waiting[-1].set_id} was offered after it")
-            return waiting[-1] if waiting else None
+            queue = [s for s in standing if s.stage is Stage.INCOMING or self._idles(s)]
+            for older in queue[:-1]:
+                if older.stage is Stage.JUDGING:  # had its history in a former life
+                    await self._judge.cancel(older)
+                await self._enter(older, Stage.SUPERSEDED, f"{queue[-1].set_id} was offered after it")
+            return queue[-1] if queue else None
+
+    def _idles(self, swap: Swap) -> bool:
+        return waiting.waits(swap) and swap.id not in self._cuts
+
+    async def _turn_came(self, swap: Swap) -> bool:
+        """Wait until a set may be tried again; False if something else is asked for before."""
+        while swap.id not in self._cuts and (left_s := waiting.left_s(swap)) > 0:
+            try:
+                async with asyncio.timeout(min(LOOK_S, left_s)):
+                    await self._works.idle(self._wake)
+            except TimeoutError:
+                continue
+            return False
+        if self._idles(swap):
+            swap.reason = "its history is asked for again, and then the gate"
+            await asyncio.to_thread(self._swaps.keep, swap)
+        return True
 
     async def _drive(self, swap: Swap) -> None:
-        """One stage's work, and the step that follows from it."""
-        then, reason = swap.stage, ""
+        """One stage's work, and the step that follows from it; none where a set has to wait for its history."""
+        then, reason, began = swap.stage, "", time.monotonic()
         if swap.id not in self._cuts:
             work = self._work = asyncio.create_task(self._works.work(swap), name=f"swap {swap.stage}")
             try:
@@ -232,6 +263,9 @@ class Swapper:
                 if Stage.REFUSED not in TABLE[swap.stage].leads_to:
                     raise
                 then, reason = Stage.REFUSED, str(refusal)
+            except FreshnessError as error:  # its source is at fault, for as long as there is patience with it
+                told = waiting.postpone(swap, error, time.monotonic() - began)
+                then, reason = (Stage.REFUSED, waiting.given_up(swap, error)) if told is None else (swap.stage, told)
             except asyncio.CancelledError:
                 work.cancel()
                 if swap.id not in self._cuts or _ending():
@@ -243,6 +277,11 @@ class Swapper:
                 then, reason = Stage.RETURNING if swap.stage is Stage.WATCHED else Stage.REFUSED, why
                 if swap.stage is Stage.JUDGING:
                     await self._judge.cancel(swap)
+            if then is swap.stage:
+                await asyncio.to_thread(self._swaps.stay, swap, reason)
+                self._alerts.tell("warning", f"model set {swap.set_id} is not judged yet: {reason}")
+                return
+            waiting.go_on(swap)
             await self._enter(swap, then, reason)
 
     def _cut(self, swap: Swap, reason: str) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import math
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,16 +14,19 @@ import pytest
 
 from daemon.config import load_config
 from daemon.retraining.freshness import Freshness, FreshnessError
-from daemon.swapping import judging
-from daemon.swapping.judging import Judge, Refused
+from daemon.swapping import judging, waiting
+from daemon.swapping.judging import Interrupted, Judge, Refused
 from daemon.swapping.rows import Swap
+from daemon.swapping.stages import Stage
+from daemon.swapping.swapper import TRIES
 from market import history, synthetic
 from models import verdicts
-from models.jobs.folder import Process, now, result_of, write_process
+from models.jobs.folder import JobError, Process, now, process_of, result_of, write_process
 from models.jobs.request import REQUEST, RESULT
 from models.modelset import ModelSet
+from tests.daemon.conftest import until as until_true
 from tests.daemon.running import Running, command, until
-from tests.daemon.swapping.world import World
+from tests.daemon.swapping.world import Life, World, now_ms
 from tests.models.small_sets import HOUR
 
 
@@ -81,6 +87,144 @@ async def test_a_judgement_that_a_shutdown_interrupted_is_asked_for_again(world:
     result = result_of(job)
     assert result is not None
     assert result.outcome == "done"
+
+
+async def test_a_judgement_that_is_ended_while_the_daemon_lives_says_nothing_of_the_set(world: World) -> None:
+    config = load_config(world.configure())
+    second = world.store.add()
+    swap = world.left(Swap(0, second.id, "somebody"))
+    job = config.state_dir / "jobs" / "judging" / f"{second.id.lower()}-{swap.id}"
+    judgement = asyncio.create_task(Judge(config, fresh).judge(second, swap))
+    await until_true(lambda: working(job), "the gate is asked", 60)
+    os.kill(working(job), signal.SIGTERM)  # as a shutdown does
+    with pytest.raises(Interrupted, match="its judgement was interrupted: SIGTERM ended it"):
+        await judgement
+    assert "the verdict of" in await _reason(Judge(config, fresh), second, swap), "and it is begun again"
+
+
+def working(job: Path) -> int:
+    """Who carries a job out, once its work has begun; 0 before."""
+    try:
+        found = process_of(job)
+    except JobError:
+        return 0
+    return found.pid if found is not None and found.work is not None else 0
+
+
+async def test_a_judgement_that_is_killed_each_time_ends_the_swap_with_that_reason(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.swapping.swapper.PAUSE_S", 0.1)
+    async with world.life(swapping={"supervision": "unit"}) as life:
+        jobs = world.state / "jobs" / "judging"
+        judge_of(life)._prepare = fresh
+        second = world.store.add()
+        await life.ask("swap", set=second.id)
+        begun: set[int] = set()
+
+        def ended() -> bool:
+            for request in jobs.glob(f"{second.id.lower()}-*/{REQUEST}"):
+                if request.stat().st_ino not in begun:
+                    begun.add(request.stat().st_ino)
+                    # began, and is gone
+                    write_process(request.parent, Process(pid=os.getpid(), boot="of before", started=now()))
+            return life.swap.over
+
+        await until_true(ended, "it is given up", 60)
+        assert life.swap.stage is Stage.REFUSED
+        told = "given up after 3 failures, the last: its judgement was interrupted: the process that carried it out was"
+        assert life.swap.reason.startswith(told)
+        assert life.serving == world.store.champion
+
+
+def judge_of(life: Life) -> Judge:
+    swapper = life.daemon.lifecycle.swapper  # type: ignore[union-attr]
+    return swapper._judge
+
+
+class Source:
+    """A source of history that does not answer so often, and then does."""
+
+    def __init__(self, silent: float) -> None:
+        self.silent, self.asked = silent, 0
+
+    async def prepare(self, folder: Path) -> Fresh:
+        self.asked += 1
+        if self.asked <= self.silent:
+            raise FreshnessError("the exchange does not answer")
+        return await asyncio.to_thread(made, folder)
+
+
+async def test_an_outage_of_the_exchange_is_waited_for_longer_than_any_fault_of_the_set(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "FIRST_S", 0.05)
+    monkeypatch.setattr(waiting, "LONGEST_S", 0.1)
+    async with world.life() as life:
+        source = Source(silent=2 * TRIES)
+        judge_of(life)._prepare = source.prepare
+        second = world.store.add()
+        await life.ask("swap", set=second.id)
+        await until_true(lambda: life.swap.over, "it is judged in the end", 60)
+        assert f"on {second.id} is" in life.swap.reason, "by the gate, which has its verdict"
+        assert source.asked == 2 * TRIES + 1
+        told = [line for line in life.audit() if "it waits for its history until" in line]
+        assert len(told) == 2 * TRIES
+        assert "after one try: the exchange does not answer" in told[0]
+        assert "history" not in life.swap.body
+
+
+async def test_a_history_that_never_comes_ends_the_swap_after_a_day_with_the_reason(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "FIRST_S", 0.05)
+    monkeypatch.setattr(waiting, "PATIENCE_S", 0.2)
+    async with world.life() as life:
+        source = Source(silent=math.inf)
+        judge_of(life)._prepare = source.prepare
+        await life.ask("swap", set=world.store.add().id)
+        await until_true(lambda: life.swap.over, "it is given up", 60)
+        assert life.swap.stage is Stage.REFUSED
+        told = f"by {source.asked} tries: the exchange does not answer"
+        assert life.swap.reason.startswith("it cannot be judged: its history could not be had in ")
+        assert life.swap.reason.endswith(told)
+        assert source.asked > 1
+
+
+async def test_what_waits_for_its_history_says_so_outlives_a_restart_and_makes_room_for_another(world: World) -> None:
+    section = without_history(world, api_url="http://127.0.0.1:9", source="api")
+    second, third = world.store.add(), world.store.add()
+    async with world.life(retraining=section) as life:
+        swap = (await life.ask("swap", set=second.id))["id"]
+        await until_true(lambda: "it waits" in life.swap.reason, "no history can be had", 60)
+        standing = (await life.ask("swaps"))["under_way"]
+        assert standing["stage"] == "judging"
+        assert standing["why"].startswith("it waits for its history until 20")
+        before = life.swap.body["history"]
+        assert 0 < before["until_ms"] - now_ms() <= 60_000
+    async with world.life(retraining=section) as life:  # to stop did not wait for it
+        await until_true(lambda: life.daemon.lifecycle.swapper.standing(), "it is taken up")  # type: ignore[union-attr]
+        assert (life.swap.id, life.swap.body["history"]) == (swap, before), "a restart does not hurry it"
+        await life.ask("swap", set=world.store.judged(third).id)
+        await life.reach("shadow")
+        assert life.swap.set_id == third.id
+        assert (str(life.rows()[1].stage), life.rows()[1].reason) == ("superseded", f"{third.id} was offered after it")
+
+
+async def test_what_waits_for_its_history_is_ended_by_a_rollback_at_once(world: World) -> None:
+    first, second, third = world.store.champion, world.store.judged(world.store.add()), world.store.add()
+    async with world.life(swapping={"shadow": {"candles": 1}, "watch": {"candles": 1}}) as life:
+        judge_of(life)._prepare = Source(silent=math.inf).prepare
+        await life.play(1)
+        await life.ask("swap", set=second.id)
+        await life.reach("kept")
+        await life.ask("swap", set=third.id)
+        await until_true(lambda: "it waits" in life.swap.reason, "no history can be had", 60)
+        await life.ask("rollback")
+        await until_true(lambda: all(row.over for row in life.rows()), "both are over")
+        assert [str(row.stage) for row in life.rows()[:2]] == ["refused", "rolled back"]
+        assert life.swap.reason == f"ended by tester, who rolls back {second.id}"
+        assert life.serving == first
 
 
 def without_history(world: World, **history: object) -> dict[str, object]:
