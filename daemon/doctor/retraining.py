@@ -9,9 +9,10 @@ from pathlib import Path
 from configs import ConfigError
 from daemon.config import DaemonConfig
 from daemon.retraining.backend import Backend, BackendError
+from daemon.retraining.chosen import backend
 from daemon.retraining.config import Retraining
 from daemon.retraining.cron import trigger
-from daemon.retraining.places import Ssh, backend
+from daemon.retraining.places import Ssh
 from daemon.retraining.spec import NotChecked, SpecError, misfits, read
 from daemon.selftest import Finding
 

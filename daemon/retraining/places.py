@@ -1,22 +1,16 @@
-"""Places where jobs run: the sections `retraining.local`, `.ssh` and `.ray`, and the backend that is chosen."""
+"""Places where jobs run: the sections `retraining.local`, `.ssh` and `.ray`."""
 
 from __future__ import annotations
 
 import ipaddress
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from configs import ConfigError
-from daemon.retraining.job_folders import jobs_folder
 from daemon.section import Seconds, Section
-
-if TYPE_CHECKING:
-    from daemon.retraining.backend import Backend
-    from daemon.retraining.config import Retraining
 
 PathThere = Annotated[str, Field(pattern=r"^[^\x00-\x1f]+$")]
 """A path on another machine; what does not begin with / is taken from where the text says."""
@@ -120,35 +114,3 @@ class Ray(Section):
         )
         authority = None if self.authority is None else (folder / self.authority.expanduser()).resolve()
         return self.model_copy(update={"artifacts": artifacts, "authority": authority})
-
-
-def backend(config: Retraining, state_dir: Path) -> Backend:
-    """The place that `retraining.backend` names.
-
-    Parameters
-    ----------
-    config : Retraining
-        With the section of that place, if it needs one.
-    state_dir : Path
-        The daemon's; jobs lie in ``<state_dir>/jobs/training``.
-
-    Raises
-    ------
-    ConfigError
-        If the place's section is missing, or a secret is nowhere.
-    """
-    if config.backend == "local":
-        from daemon.retraining.local import LocalJobs
-
-        return LocalJobs(config.local, jobs_folder(state_dir))
-    if config.backend == "ssh":
-        if config.ssh is None:
-            raise ConfigError(["retraining.ssh is missing; say which machine to reach, or set backend: local"])
-        from daemon.retraining.ssh import SshJobs
-
-        return SshJobs(config.ssh)
-    if config.ray is None:
-        raise ConfigError(["retraining.ray is missing; say which cluster to reach, or set backend: local"])
-    from daemon.retraining.ray import RayJobs
-
-    return RayJobs(config.ray)

@@ -11,9 +11,9 @@ from daemon.alerts import Alerts
 from daemon.config import DaemonConfig
 from daemon.control import MISSING, Answer
 from daemon.lifecycle.book import Book
+from daemon.retraining.chosen import backend
 from daemon.retraining.coordinator import COMMAND, Coordinator
 from daemon.retraining.freshness import Freshness
-from daemon.retraining.places import backend
 from daemon.retraining.runs import TransitionError
 from daemon.retraining.schedule import Expires, Schedule
 from daemon.retraining.spec import NotChecked, SpecError, misfits, read

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from daemon.retraining.backend import BackendError, Phase
+from daemon.retraining.chosen import backend
 from daemon.retraining.config import Retraining
 from daemon.retraining.local import LocalJobs
-from daemon.retraining.places import Local, backend
+from daemon.retraining.places import Local
 from models import trials
 from models.jobs.request import LOG
 from models.modelset import ModelSet

@@ -13,8 +13,9 @@ import psutil
 import pytest
 
 from daemon.retraining.backend import BackendError, Phase
+from daemon.retraining.chosen import backend
 from daemon.retraining.config import Retraining
-from daemon.retraining.places import Ssh, backend
+from daemon.retraining.places import Ssh
 from daemon.retraining.ssh import SshJobs
 from models import trials
 from models.jobs.folder import process_of, result_of
