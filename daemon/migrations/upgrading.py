@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 
 from daemon.lock import Lock, LockError
 from daemon.migrations.database import Database, MigrationError, connect, plain
@@ -56,7 +57,7 @@ def upgrade(database: Database, path: Path, patience_s: float) -> Path:
                 _run(database, db, version.stamped)
                 database.mark(db, path)
             done = True
-        except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
+        except (sa.exc.SQLAlchemyError, sqlite3.DatabaseError, CommandError) as error:
             because = getattr(error, "orig", error)
             remedy = (
                 "end the program that holds it locked"

@@ -233,6 +233,18 @@ def test_migrate_says_what_is_no_database(tmp_path: Path, configure: Callable[..
     assert "cannot be read: file is not a database; restore a backup" in told.stderr
 
 
+def test_migrate_says_of_a_version_that_never_was_that_it_cannot_go_on(
+    tmp_path: Path, configure: Callable[..., Path]
+) -> None:
+    Book(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / lifecycle.FILE, isolation_level=None)) as db:
+        db.execute("UPDATE alembic_version SET version_num = '0000'")
+    told = migrate(configure, tmp_path)
+    assert told.exit_code == 1
+    assert "lifecycle.sqlite up to version" in told.stderr
+    assert "restore a backup" in told.stderr
+
+
 @pytest.mark.parametrize("damage", ["no database", "newer", "cannot be upgraded"])
 def test_before_a_start_trouble_with_what_a_daemon_can_do_without_is_told_alone(
     tmp_path: Path, configure: Callable[..., Path], damage: str
