@@ -231,7 +231,7 @@ class Daemon:
             await boot.check_market(self.backfill, self.config, engine.state)
             await self._open_streams(engine, outbox, execution, inference)
             if lifecycle is not None:
-                lifecycle.start(self._spawn)
+                lifecycle.start(self._spawn, self._loop_rests)
             await self._loop(engine, outbox, execution)
         finally:
             self.journal.listen(_nobody)
@@ -417,6 +417,11 @@ class Daemon:
         task = asyncio.create_task(work, name=name)
         task.add_done_callback(self._ended)
         self._tasks.append(task)
+
+    def _loop_rests(self, why: str) -> None:
+        """A part of the loop has ended; positions are looked after without it."""
+        self.loop_off = f"the loop is not whole: {why}"
+        self.alerts.tell("critical", f"{self.loop_off}; trading goes on with {self.predictor.id}")
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         if not task.cancelled() and (error := task.exception()):

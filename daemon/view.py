@@ -7,9 +7,11 @@ a thread of its own, so that a terminal or a pipe that takes nothing holds up no
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
@@ -27,11 +29,13 @@ from daemon.status import status
 from market.instruments import CASH, Instrument
 from market.timeframes import utc_text
 from market.trades import Trade
-from models.modelset import CHAMPION, pointed
+from models.modelset import CHAMPION, ModelSetError, pointed
 from strategy.plan import Decision, TradingState
 
 if TYPE_CHECKING:
     from daemon.app import Daemon
+
+log = logging.getLogger("daemon.view")
 
 REGIME = {-1: "unsettled", 0: "low", 1: "mid", 2: "high"}
 REGIME_STYLE = {-1: "dim", 0: "green", 1: "yellow", 2: "red"}
@@ -91,7 +95,9 @@ class LiveView:
         self._last: dict[str, Decision] = {}
         self._trades: deque[Trade] = deque(maxlen=ROWS)
         self._champion: str | None = None
+        self._unreadable = ""
         self._read = float("-inf")
+        self._failures: set[type[Exception]] = set()
 
     def stepped(self, event: Event, commands: Sequence[Command]) -> None:
         for command in commands:
@@ -104,25 +110,60 @@ class LiveView:
                     self._trades.append(command.trade)
 
     async def run(self) -> None:
-        """Draw until cancelled; the last picture stays on the screen."""
+        """Draw until cancelled; the last picture stays on the screen, and what fails is told on it and drawn again."""
         live = Live(console=self._console, auto_refresh=False, transient=False)
-        screen: Batches[Panel | None] = Batches("view", lambda pictures: _draw(live, pictures), SCREEN)
+        screen: Batches[Panel | None] = Batches("view", lambda pictures: self._draw(live, pictures), SCREEN)
         try:
             while True:
                 await self._appointed()
                 if not screen.waiting:  # a terminal that takes nothing gets the next picture when it does
-                    screen.put(self.picture())
+                    screen.put(self._drawn())
                 await asyncio.sleep(REFRESH_S)
         finally:
-            screen.put(self.picture())
+            screen.put(self._drawn())
             screen.put(None)
             screen.close(LAST_S)
 
     async def _appointed(self) -> None:
         """Read now and then who is champion: somebody may promote a set beside the daemon."""
-        if time.monotonic() - self._read >= CHAMPION_S:
+        if time.monotonic() - self._read < CHAMPION_S:
+            return
+        self._champion, self._unreadable = None, ""
+        try:
             self._champion = await asyncio.to_thread(pointed, CHAMPION, self._daemon.config.model_sets / "sets")
-            self._read = time.monotonic()
+        except ModelSetError as error:
+            self._unreadable = str(error)
+        except Exception as error:
+            self._failed(error)
+            self._unreadable = f"cannot be read: {error}"
+        self._read = time.monotonic()
+
+    def _drawn(self) -> Panel:
+        """The picture, or why there is none."""
+        try:
+            return self.picture()
+        except Exception as error:
+            return self._failed(error)
+
+    def _draw(self, live: Live, pictures: Sequence[Panel | None]) -> None:
+        """Show the newest picture; None is the end. Called in the screen's thread, which a failure must not end."""
+        shown = [picture for picture in pictures if picture is not None]
+        try:
+            if shown:
+                _show(live, shown[-1])
+        except Exception as error:
+            with suppress(Exception):  # where the terminal itself is gone, the log has it
+                _show(live, self._failed(error))
+        if pictures[-1] is None:
+            live.stop()
+
+    def _failed(self, error: Exception) -> Panel:
+        """What stands in a picture's place; the log gets each kind of failure once, not five times a second."""
+        if type(error) not in self._failures:
+            self._failures.add(type(error))
+            log.error("the picture could not be drawn; the daemon trades on", exc_info=error)
+        told = f"the picture could not be drawn (the log says where): {error!r}; the daemon trades on"
+        return Panel(Text(told, style="bold red"), title="Regimen", border_style="red")
 
     def picture(self) -> Panel:
         """The whole picture as it stands now."""
@@ -166,6 +207,8 @@ class LiveView:
         drift, run = told["drift"], told.get("retraining", {"run": None, "next": None})
         champion = "in service" if self._champion == told["model_set"] else self._champion or "none yet"
         elsewhere = self._champion is not None and champion != "in service"
+        if self._unreadable:
+            champion, elsewhere = "not readable", True
         brief = Text.assemble(("champion ", "dim"), (champion, "yellow" if elsewhere else ""))
         under_way = {"drift": drift["level"] != "none", "swap": told["swap"], "retraining": run["run"]}
         quiet = {
@@ -182,7 +225,7 @@ class LiveView:
                 lines.append(Text.assemble((f"{key} ", "dim"), (telling.LINES[key](told[key]), style)))
         for line in lines:
             line.no_wrap, line.overflow = True, "ellipsis"
-        return lines
+        return [*lines, Text(self._unreadable, style="yellow")] if self._unreadable else lines
 
     def _symbol(self, engine: Engine, symbol: str) -> Panel:
         grid = Table.grid(padding=(0, 2))
@@ -211,15 +254,10 @@ class LiveView:
         return Group(*lines)
 
 
-def _draw(live: Live, pictures: Sequence[Panel | None]) -> None:
-    """Show the newest picture; None is the end."""
-    shown = [picture for picture in pictures if picture is not None]
-    if shown:
-        live.update(shown[-1])
-        live.start()
-        live.refresh()
-    if pictures[-1] is None:
-        live.stop()
+def _show(live: Live, picture: Panel) -> None:
+    live.update(picture)
+    live.start()
+    live.refresh()
 
 
 def decision_line(engine: Engine, made: RecordDecisions, decision: Decision) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 import click
 
@@ -20,12 +21,13 @@ def give_way() -> None:
     and is put aside as soon as another wakes). `benchmarks/swap.py` measures what either costs a decision. What the
     system does not have, or forbids, is left out: the work goes on.
     """
+    with suppress(OSError):
+        os.nice(19)
     if hasattr(os, "SCHED_IDLE"):
-        try:
+        with suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-        except PermissionError:
-            os.nice(19)
     if hasattr(os, "sched_setaffinity"):
-        _, *others = sorted(os.sched_getaffinity(0))
-        if others:
-            os.sched_setaffinity(0, others)
+        with suppress(OSError):
+            _, *others = sorted(os.sched_getaffinity(0))
+            if others:
+                os.sched_setaffinity(0, others)

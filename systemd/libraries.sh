@@ -17,10 +17,14 @@ if [ -x "$VENV/bin/python" ]; then
     [ "$(cat "$MARK" 2>/dev/null)" != "$wanted" ] || exit 0
     if [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; then
         for unit in regimen regimen-retrain regimen-backtest; do
-            if systemctl is-active --quiet "$unit.service"; then
-                echo "this version wants other libraries, and $unit.service runs with those in $VENV; stop it first: systemctl stop $unit" >&2
+            state=$(systemctl show --property=ActiveState --value "$unit.service")
+            case $state in # `is-active` says no of what is activating: a daemon that starts, and a job for its whole run
+            inactive | failed) ;;
+            *)
+                echo "this version wants other libraries, and $unit.service runs with those in $VENV ($state); stop it first: systemctl stop $unit" >&2
                 exit 1
-            fi
+                ;;
+            esac
         done
     fi
 else

@@ -13,10 +13,14 @@ manages() { [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; }
 
 if manages; then
     for unit in regimen regimen-retrain regimen-backtest; do
-        if systemctl is-active --quiet "$unit.service"; then
-            echo "$unit.service is running; stop it first: systemctl stop $unit" >&2
+        state=$(systemctl show --property=ActiveState --value "$unit.service")
+        case $state in # `is-active` says no of what is activating: a daemon that starts, and a job for its whole run
+        inactive | failed) ;;
+        *)
+            echo "$unit.service is running ($state); stop it first: systemctl stop $unit" >&2
             exit 1
-        fi
+            ;;
+        esac
     done
     systemctl disable --now regimen.service regimen-exchange.service regimen-retrain.path regimen-backtest.path || true
 fi

@@ -14,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.reduction import ForkingPickler
@@ -113,6 +114,7 @@ def _judge(worker: _Worker, deaths: int, unit: str) -> None:
 def _start(environment: Mapping[str, str]) -> _Worker:
     ours, theirs = _SPAWN.Pipe()
     process = _SPAWN.Process(target=_serve, args=(theirs,))
+    resource_tracker.ensure_running()  # or the first start begins it, which lets interrupts in again
     try:
         with _set(environment), _interrupts_held():
             process.start()

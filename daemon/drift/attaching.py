@@ -34,6 +34,7 @@ def attached(
     monitor = Monitor(
         config,
         daemon.config.decision,
+        daemon.config.symbols,
         book,
         daemon.alerts,
         daemon.inbox.put,

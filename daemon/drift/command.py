@@ -84,7 +84,7 @@ def _look(look: dict[str, Any]) -> str:
     for name, (value, limit) in list(body.get("statistics", {}).items())[:SHOWN]:
         lines.append(f"  {'beyond' if value > limit else 'within'}  {name:40} {value:10.4f}  limit {limit:10.4f}")
     lines += [f"  waits   {group}: {why}" for group, why in body.get("waiting", {}).items()]
-    lines += [f"  missing {group}: not judged since {utc_text(at)}" for group, at in body.get("missing", {}).items()]
+    lines += [f"  missing {what}: not judged since {utc_text(at)}" for what, at in body.get("missing", {}).items()]
     return "\n".join(lines)
 
 

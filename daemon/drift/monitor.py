@@ -19,7 +19,7 @@ from daemon.commands import Command
 from daemon.drift import rows
 from daemon.drift.config import Drift
 from daemon.drift.ladder import Ladder
-from daemon.drift.sight import Sight
+from daemon.drift.sight import Part, Sight, named, parts
 from daemon.events import DriftJudged, DriftLevel, Event, ModelSetSwapped
 from daemon.inference import Seen
 from daemon.lifecycle.book import Book
@@ -27,7 +27,7 @@ from daemon.lifecycle.schema import drift as looks
 from daemon.state import Drifted
 from market.timeframes import Timeframe, utc_text
 from models.drift.judging import ABSENT, Finding, Judgement, judge, kept
-from models.drift.reference import Group, Reference, read
+from models.drift.reference import Reference, read
 from models.manifest import Manifest
 from models.modelset import ModelSet, ModelSetError
 from strategy.plan import FULL_SIZE
@@ -66,6 +66,8 @@ class Monitor:
     ----------
     decision : Timeframe
         Of the candles that are decided on.
+    symbols : sequence of str
+        What is traded: each of them is expected to be judged.
     put : callable
         Takes the event for the engine.
     in_force : callable
@@ -82,6 +84,7 @@ class Monitor:
         self,
         config: Drift,
         decision: Timeframe,
+        symbols: Sequence[str],
         book: Book,
         alerts: Alerts,
         put: Callable[[DriftJudged], object],
@@ -99,7 +102,7 @@ class Monitor:
         self.ladder = Ladder()
         self.asked: int | None = None
         """The candle (open time, ms) at which a new set was asked for last."""
-        self._decision, self._book, self._alerts = decision, book, alerts
+        self._decision, self._symbols, self._book, self._alerts = decision, tuple(symbols), book, alerts
         self._put, self._in_force, self._serving, self._quiet = put, in_force, serving, quiet
         self._windows: rows.Windows | None = None
         self._sight = Sight()
@@ -161,7 +164,7 @@ class Monitor:
             "looked_at": utc_text(self.looked_at) if self.looked_at >= 0 else None,
             "beyond_in_a_row": self.ladder.beyond,
             "calm_in_a_row": self.ladder.calm,
-            "missing_since": {group: utc_text(at) for group, at in self._sight.missing.items()},
+            "missing_since": {str(part): utc_text(at) for part, at in self._sight.missing.items()},
             "asked_for_a_set": None if self.asked is None else utc_text(self.asked),
             "symbols": {symbol: told(found) for symbol, found in self.judgements.items()},
         }
@@ -212,6 +215,8 @@ class Monitor:
             await self._bring_in_line(f"as before the restart: {self.ladder.level}")
         elif before is None and not last and self._in_force().level is DriftLevel.NONE:
             self.ladder = Ladder()
+        elif before is None and not last and self._in_force().model_set in ("", model_set.id):
+            await self._go_on_without_looks(self._in_force())
         else:
             self.asked = None
             await self._start_again(f"{model_set.id} is compared with its own reference", WHO)
@@ -219,7 +224,19 @@ class Monitor:
     def _go_on(self, row: dict[str, Any]) -> None:
         body = row["body"]
         self.ladder = Ladder(DriftLevel(row["level"]), body["beyond"], body["calm"])
-        self.asked, self._sight = body["asked"], Sight.of(body)
+        self.asked, self._sight = body["asked"], Sight.of(body, self._symbols)
+
+    async def _go_on_without_looks(self, force: Drifted) -> None:
+        """Go on from what the journal holds: an empty book, such as a new one, is no sign that anything got better.
+
+        What raised the level is not known, so everything that counts holds it until it is judged.
+        """
+        self.ladder, self._sight = Ladder(force.level), Sight(parts(self._symbols, self.config.statistics))
+        text = f"the lifecycle holds no look at drift: it goes on from the journal's level, {force.level}: {force.text}"
+        await asyncio.to_thread(self._write, self.looked_at, {"": None}, text)
+        await self._note(f"drift: {force.level}", text, WHO)
+        self._alerts.tell("warning", f"drift: {text}")
+        await self._bring_in_line(force.text)
 
     async def _start_again(self, text: str, who: str) -> None:
         self.ladder, self.judgements, self._sight = Ladder(), {}, Sight()
@@ -269,23 +286,23 @@ class Monitor:
     async def _conclude(self, bar: int) -> None:
         """One more look: where we stand, what is done, and all of it written down."""
         config, before = self.config, self.ladder
-        counted = [f for found in self.judgements.values() for f in found.findings if config.counts(f)]
-        beyond = [f for f in counted if f.beyond]
+        judged = [(symbol, f) for symbol, found in self.judgements.items() for f in found.findings]
+        drifted = [(symbol, f) for symbol, f in judged if f.beyond and config.counts(f)]
+        beyond = [f for _, f in drifted]
         cured = [f for f in beyond if f.name != ABSENT]  # a new set does not bring missing candles back
         assert self._manifest is not None, "a set was taken before any candle was looked at"
-        seen = {f.group for found in self.judgements.values() for f in found.findings}
+        seen, drifting = ({Part(symbol, f.group) for symbol, f in those} for those in (judged, drifted))
         lasts_ms = (config.window + max(self._manifest.horizons)) * self._decision.ms
-        sighted = self._sight.look(bar, seen, {f.group for f in beyond}, set(config.statistics), lasts_ms)
+        sighted = self._sight.look(bar, seen, drifting, parts(self._symbols, config.statistics), lasts_ms)
         text = self._text(beyond)
         if beyond or sighted.calm:
             top = DriftLevel.RETRAIN if config.retrain and self.ask and (cured or not beyond) else DriftLevel.STOP
             self.ladder = before.look(bool(beyond), config.in_a_row, config.calm_in_a_row, top)
         elif sighted.ends:
             self.ladder = Ladder()
-        if self.ladder.level is DriftLevel.NONE:
+        if self.ladder.level is DriftLevel.NONE and not self.ladder.beyond:
             self._sight.held_by.clear()
-        for group in sorted(sighted.lapsed):
-            await self._tell_missing(group)
+        await self._tell_missing(sighted.lapsed)
         if self.ladder.level is not before.level:
             await self._note(f"drift: {self.ladder.level}", text, WHO)
             self._say(text)
@@ -295,25 +312,33 @@ class Monitor:
         if self._reference is not None:
             await asyncio.to_thread(rows.forget_looks, self._book, bar - self._reference.period * self._decision.ms)
 
-    async def _tell_missing(self, group: Group) -> None:
-        """Say of a group that it has not been judged for as long as the window lasts."""
-        waiting = {symbol: found.waiting.get(group) for symbol, found in self.judgements.items()}
-        why = "; ".join(f"{symbol}: {told}" for symbol, told in waiting.items() if told) or self.unjudged or "no rows"
-        told = f"{group} not judged since {utc_text(self._sight.missing[group])}: {why}"
-        self._alerts.tell("warning", f"drift: {told}; it holds no level any more")
-        await self._note("drift: not judged", told, WHO)
+    async def _tell_missing(self, lapsed: set[Part]) -> None:
+        """Say of what has not been judged for as long as the window lasts, those of one time and reason together."""
+        together: dict[tuple[int, str], set[Part]] = {}
+        for part in lapsed:
+            together.setdefault((self._sight.missing[part], self._why_missing(part)), set()).add(part)
+        for (since, why), those in sorted(together.items()):
+            told = f"{named(those)} not judged since {utc_text(since)}: {why}"
+            self._alerts.tell("warning", f"drift: {told}; nothing of it holds a level any more")
+            await self._note("drift: not judged", told, WHO)
+
+    def _why_missing(self, part: Part) -> str:
+        if part.symbol not in self._symbols:
+            return "it is traded no more"
+        found = self.judgements.get(part.symbol)
+        return (found.waiting.get(part.group) if found else None) or self.unjudged or "no rows"
 
     def _text(self, beyond: list[Finding]) -> str:
         if not beyond:
-            missing = ", ".join(self._sight.missing)
+            missing = named(self._sight.missing)
             return f"within all limits that are judged; not judged: {missing}" if missing else "within all limits"
-        named = []
+        drifted = []
         for symbol, found in self.judgements.items():
             of_it = [f for f in found.beyond if f in beyond]
             if of_it:
                 more = f" and {len(of_it) - NAMED} more" if len(of_it) > NAMED else ""
-                named.append(f"{symbol} {', '.join(map(str, of_it[:NAMED]))}{more}")
-        return "; ".join(named)
+                drifted.append(f"{symbol} {', '.join(map(str, of_it[:NAMED]))}{more}")
+        return "; ".join(drifted)
 
     async def _ask_for_a_set(self, bar: int, text: str) -> None:
         pause = self.config.retrain_again * self._decision.ms

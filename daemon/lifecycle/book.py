@@ -14,7 +14,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from daemon.lifecycle import schema
 from daemon.lifecycle.schema import FILE
-from daemon.migrations.database import MigrationError, connect
+from daemon.migrations.database import DamagedFileError, connect
 
 PATIENCE_S = 10.0
 
@@ -93,7 +93,7 @@ class Book:
 
         Raises
         ------
-        MigrationError
+        DamagedFileError
             If a part of it is damaged.
         sqlalchemy.exc.DatabaseError
             If it cannot be read at all.
@@ -101,7 +101,7 @@ class Book:
         with self._engine.connect() as db:
             found = [str(line) for (line,) in db.exec_driver_sql("PRAGMA quick_check(1)")]
         if found != ["ok"]:
-            raise MigrationError(f"{self.path} is damaged: {' '.join(found[0].split())}")
+            raise DamagedFileError(f"{self.path} is damaged: {' '.join(found[0].split())}")
 
     def close(self) -> None:
         """Let go of the file."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from daemon.boot import BootError
 from daemon.events import DriftLevel
 from daemon.lifecycle.book import Book
+from daemon.lifecycle.remedy import remedy
 from daemon.lifecycle.schema import DATABASE, FILE
 from daemon.lifecycle.wiring import Lifecycle
 from daemon.migrations.standing import State, stands
@@ -49,7 +50,7 @@ async def opened(daemon: Daemon, engine: Engine, inference: Inference) -> Lifecy
         book = await asyncio.to_thread(_book, folder)
     except Exception as error:  # whatever it is, what is open at the exchange comes first
         log.exception("the lifecycle's book cannot be used")
-        _rest(daemon, engine, f"{_why(folder, error)}; {_REMEDY.format(folder / FILE)}")
+        _rest(daemon, engine, f"{_why(folder, error)}; {remedy(folder / FILE, error)}")
         return None
     return await Lifecycle.of(daemon, engine, inference, book)
 
@@ -81,9 +82,3 @@ def _rest(daemon: Daemon, engine: Engine, why: str) -> None:
         return {"error": f"{verb}: {told}"}
 
     daemon.verbs |= dict.fromkeys(VERBS, answer)
-
-
-_REMEDY = (
-    "move {0}* away and restart, which begins an empty one (the champion stays), or use the program that wrote it, or "
-    "restore a backup (`python -m daemon restore`) once nothing is open"
-)

@@ -73,13 +73,11 @@ class Lifecycle:
             monitor.ask = retrainer.coordinator.ask
         return cls(book, swapper, retrainer, monitor)
 
-    def start(self, spawn: Spawn) -> None:
-        """Begin, now that the streams are open."""
-        spawn(self.swapper.run(), "swapper")
-        if self.retrainer is not None:
-            spawn(self.retrainer.run(), "retraining")
-        if self.monitor is not None:
-            spawn(self.monitor.run(), "drift")
+    def start(self, spawn: Spawn, rests: Callable[[str], None]) -> None:
+        """Begin, now that the streams are open; `rests` is told which part has ended in an error, and why."""
+        for name, part in (("swapper", self.swapper), ("retraining", self.retrainer), ("drift", self.monitor)):
+            if part is not None:
+                spawn(_alone(part.run(), name, rests), name)
 
     def status(self) -> dict[str, Any]:
         """What is under way, for the daemon's status."""
@@ -91,3 +89,12 @@ class Lifecycle:
         if self.retrainer is not None:
             await self.retrainer.close()
         await asyncio.to_thread(self.book.close)
+
+
+async def _alone(work: Coroutine[Any, Any, Any], name: str, rests: Callable[[str], None]) -> None:
+    """Do the work of a part; an error that nobody foresaw ends the part, and not the daemon with what is open."""
+    try:
+        await work
+    except Exception as error:
+        log.exception("%s ended in an error", name)
+        rests(f"{name} ended in an error: {error!r}; the log says more, and a restart begins it again")

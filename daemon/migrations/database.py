@@ -24,6 +24,14 @@ class MigrationError(Exception):
     """A file cannot be used as it is, or brought up to date; it is as it was, and the message says what to do."""
 
 
+class NewerFileError(MigrationError):
+    """A newer program wrote the file."""
+
+
+class DamagedFileError(MigrationError):
+    """A part of the file is not what was written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
     """What a file says of itself.
@@ -100,9 +108,9 @@ class Database:
         upgrade(self, path, patience_s)
 
     def refuse_newer(self, version: Version, path: Path) -> None:
-        """Raise MigrationError for a file that a newer version has written."""
+        """Raise NewerFileError for a file that a newer version has written."""
         if version.newest is not None and version.newest > self.head:
-            raise MigrationError(
+            raise NewerFileError(
                 f"{path} was written by a newer version ({plain(version.newest)}, this one reads {plain(self.head)}); "
                 f"upgrade the program or give another state_dir"
             )

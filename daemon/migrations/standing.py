@@ -13,6 +13,8 @@ from daemon.lifecycle import schema as lifecycle
 from daemon.migrations.database import Database, MigrationError, plain
 
 DATABASES: tuple[Database, ...] = (journal.DATABASE, lifecycle.DATABASE)
+NEEDED: tuple[Database, ...] = (journal.DATABASE,)
+"""Those without which no daemon runs; without the others it looks after what is open."""
 PATIENCE_S = 30.0
 
 
@@ -51,9 +53,9 @@ class Upgraded:
     copy: Path
 
 
-def look(folder: Path) -> list[Standing]:
+def look(folder: Path, databases: tuple[Database, ...] = DATABASES) -> list[Standing]:
     """How each file of a state directory stands; nothing is made or changed."""
-    return [stands(database, folder / database.file) for database in DATABASES]
+    return [stands(database, folder / database.file) for database in databases]
 
 
 def stands(database: Database, path: Path) -> Standing:
@@ -103,6 +105,27 @@ def upgrade_all(
             copy = upgrade(standing.database, standing.path, patience_s)
             done.append(Upgraded(standing.path, standing.version, plain(standing.database.head), copy))
     return done
+
+
+def upgrade_before_start(folder: Path, patience_s: float = PATIENCE_S) -> tuple[list[Upgraded], list[str]]:
+    """Bring every older file up to date; of those a daemon can do without, trouble is given, and the file left.
+
+    Raises
+    ------
+    MigrationError
+        If a file that no daemon runs without is of a newer version, cannot be read, or its upgrade fails.
+    """
+    done, trouble = upgrade_all(folder, patience_s, NEEDED), []
+    for database in DATABASES:
+        if database in NEEDED:
+            continue
+        try:
+            done += upgrade_all(folder, patience_s, (database,))
+        except MigrationError as error:
+            trouble.append(str(error))
+        except Exception as error:  # whatever it is, the daemon that starts now may have a position to look after
+            trouble.append(f"{folder / database.file} cannot be brought up to date: {error!r}")
+    return done, trouble
 
 
 def _quoted(path: Path) -> str:

@@ -6,7 +6,9 @@ new one. Only who holds the state directory's lock upgrades, so that no running 
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -43,6 +45,7 @@ def upgrade(database: Database, path: Path, patience_s: float) -> Path:
     with _alone(database, path):
         engine = _transactional(path, patience_s)
         copy: Path | None = None
+        done = False
         try:
             with engine.connect() as db:
                 version = database.version(db)
@@ -52,9 +55,8 @@ def upgrade(database: Database, path: Path, patience_s: float) -> Path:
             with engine.begin() as db:
                 _run(database, db, version.stamped)
                 database.mark(db, path)
+            done = True
         except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
-            if copy is not None:  # of a file that is as it was: starts that fail again and again fill no disk
-                copy.unlink(missing_ok=True)
             because = getattr(error, "orig", error)
             remedy = (
                 "end the program that holds it locked"
@@ -65,6 +67,8 @@ def upgrade(database: Database, path: Path, patience_s: float) -> Path:
             raise MigrationError(f"{told}: {remedy}") from error
         finally:
             engine.dispose()
+            if copy is not None and not done:  # of a file that is as it was: starts that fail fill no disk
+                copy.unlink(missing_ok=True)
     log.warning("%s was brought from version %s to %s; as it was: %s", path, old, plain(database.head), copy)
     for earlier in copies(path)[:-COPIES]:
         earlier.unlink(missing_ok=True)
@@ -132,7 +136,7 @@ def _copied(path: Path, version: str) -> Path:
         raise MigrationError(
             f"{path} is kept as it was before it is brought up to date, and for that {2 * size // 2**20:,} MiB must be "
             f"free on its disk, where {free // 2**20:,} are; free some, it is as it was"
-        )
+        ) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     stamp = datetime.now(UTC).strftime("%Y%m%dt%H%M%S")
     copy = path.with_name(f"{path.name}.version-{version}-{stamp}")
     partial = path.with_name(f"{path.name}.copying")

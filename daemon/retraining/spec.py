@@ -5,7 +5,7 @@ Training is not imported here: `python -m training check` reads the spec as a ru
 
 from __future__ import annotations
 
-import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from daemon.config import DaemonConfig
 from daemon.swapping.fitness import same_venue
 from market.timeframes import Timeframe
+from models.jobs.environment import listed
 from models.jobs.running import CHECKOUT
 from models.parts import Part
 
@@ -64,12 +65,18 @@ def read(file: Path) -> Spec:
     NotChecked
         If the check could not be made.
     """
-    if not file.is_file():
+    try:
+        there = stat.S_ISREG(file.stat().st_mode)
+    except FileNotFoundError:
+        there = False
+    except OSError as error:
+        raise SpecError([f"{file}: {error.strerror}, for the daemon's user; see retraining.spec"]) from error
+    if not there:
         raise SpecError([f"{file}: no such file; see retraining.spec"])
     line = [sys.executable, "-m", "training", "check", "--json", "--spec", str(file)]
     try:
         done = subprocess.run(
-            line, cwd=CHECKOUT, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdin=subprocess.DEVNULL,
+            line, cwd=CHECKOUT, env=listed() | {"OMP_NUM_THREADS": "1"}, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=PATIENCE_S,
         )  # fmt: skip
         if done.returncode == 0:

@@ -7,14 +7,17 @@ import os
 NAMES = frozenset(
     (
         *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
-        *("VIRTUAL_ENV", "REGIMEN_CACHE", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+        *("VIRTUAL_ENV", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+        *("REGIMEN_CACHE", "REGIMEN_API_URL", "REGIMEN_ARCHIVE_URL"),
         # where a cluster is and how it is spoken to; its token is read from a file
         *("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"),
         # by these history is fetched where nothing else leads out
         *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"),
     )
 )
-BEGINNINGS = ("LC_", "PYTHON", "OMP_", "ORT_", "KMP_", "MKL_", "OPENBLAS_", "CUDA_", "NVIDIA_")
+COMPUTES = ("CUDA_", "NVIDIA_", "NCCL_", "PYTORCH_", "OMP_", "KMP_", "MKL_", "OPENBLAS_", "NUMBA_", "ORT_")
+"""How variables begin that say how numbers are computed, and on what."""
+BEGINNINGS = ("LC_", "PYTHON", *COMPUTES)
 
 
 def listed() -> dict[str, str]:

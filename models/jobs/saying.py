@@ -7,9 +7,11 @@ who follows it by byte offset never finds other bytes behind it.
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import threading
+import time
 from contextlib import suppress
 from types import TracebackType
 from typing import BinaryIO
@@ -20,7 +22,8 @@ PART_BYTES = 64 * 2**10
 TICK_S = 0.1
 """How long, once the job is over, nothing must come for it to have been all."""
 LATE_BYTES = 2**20
-"""So much is still read then: who goes on talking outlived the job."""
+LATE_S = 2.0
+"""So much, and for so long, is still read then: who goes on talking outlived the job."""
 
 
 class Saying:
@@ -59,9 +62,11 @@ class Saying:
             self._write(bytes(self._last))
 
     def _listen(self) -> None:
-        late = 0
-        while late < LATE_BYTES:
+        late, until = 0, math.inf
+        while late < LATE_BYTES and time.monotonic() < until:
             over = self._over.is_set()  # asked first: what was said before the end is in the pipe by now
+            if over and until == math.inf:
+                until = time.monotonic() + LATE_S
             if select.select([self._ear], [], [], TICK_S)[0]:
                 part = os.read(self._ear, PART_BYTES)
                 late += len(part) if over else 0

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import getpass
 import os
-import re
 import subprocess
 from pathlib import Path
 
+from models.jobs.environment import COMPUTES
 from models.jobs.folder import JobError
 from models.jobs.request import LOG, Request
 from models.jobs.running import CHECKOUT, GRACE_S
 
-TAKEN = re.compile(r"PATH|LD_LIBRARY_PATH|REGIMEN_CACHE|(CUDA|NVIDIA|NCCL|PYTORCH|OMP|MKL|OPENBLAS|NUMBA|ORT)_\w+")
+TAKEN = ("PATH", "LD_LIBRARY_PATH", "REGIMEN_CACHE")
 """What a job gets of its starter's environment: where programs and caches are, and how it computes. The rest is the
 user's systemd's own; a key of an exchange is in neither."""
 ASKED_S = 10.0
@@ -47,7 +47,8 @@ def begin(folder: Path, request: Request, line: list[str], nice: int) -> None:
     told_so = ["systemd-run", "--user", f"--unit={unit}", "--collect", "--quiet", "--no-ask-password"]
     told_so += [f"--description=regimen {request.work.kind} {request.id}"]
     told_so += [part for key, value in properties.items() for part in ("--property", f"{key}={value}")]
-    told_so += [f"--setenv={name}={value}" for name, value in os.environ.items() if TAKEN.fullmatch(name)]
+    taken = {name: value for name, value in os.environ.items() if name in TAKEN or name.startswith(COMPUTES)}
+    told_so += [f"--setenv={name}={value}" for name, value in taken.items()]
     # the unit's own reading of a command: $ and % mean something in it
     literal = [word.replace("$", "$$") for word in line]
     asked = subprocess.run([*told_so, "--", *literal], env=with_bus(), capture_output=True, text=True, check=False)

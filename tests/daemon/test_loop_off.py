@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from daemon.journal import FILE as JOURNAL
+from daemon.lifecycle.book import Book
 from daemon.lifecycle.schema import FILE
+from daemon.lifecycle.wiring import Lifecycle
 from tests.daemon.running import WARMUP, Configure, Exchange, Start, command, until
 from tests.daemon.test_upgrade import goes_on, opened, protected
 
@@ -71,6 +74,7 @@ def test_with_a_position_open_it_trades_on_and_the_loop_is_off(
     status = told()
     assert why in status["loop_off"]
     assert f"move {first.folder / FILE}* away" in status["loop_off"]
+    assert "restore a backup" in status["loop_off"]
     assert any("the loop is off" in text for text in status["alerts"])
     swap = command("swap", config, status["model_set"])
     assert (swap.exit_code, "the loop is off" in swap.stderr) == (1, True)
@@ -123,3 +127,26 @@ def test_a_broken_journal_is_refused_as_ever(exchange: Exchange, configure: Conf
     garbage(first.folder / JOURNAL)
     assert start(config).wait()[0] == 1
     assert "file is not a database" in (config.parent / "daemon.log").read_text()
+
+
+async def test_a_part_that_ends_in_an_error_is_told_and_ends_nothing_else(tmp_path: Path) -> None:
+    class Broken:
+        async def run(self) -> None:
+            raise OSError("the disk has gone")
+
+    class Sound:
+        ran = False
+
+        async def run(self) -> None:
+            await asyncio.sleep(0)
+            self.ran = True
+
+    sound, told, tasks = Sound(), [], []
+    with closing(Book(tmp_path)) as book:
+        loop = Lifecycle(book, cast("Any", Broken()), cast("Any", sound))
+        loop.start(lambda work, name: tasks.append(asyncio.create_task(work, name=name)), told.append)
+        await asyncio.gather(*tasks)
+    assert told == [
+        "swapper ended in an error: OSError('the disk has gone'); the log says more, and a restart begins it again"
+    ]
+    assert sound.ran

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,12 +22,13 @@ from click.testing import CliRunner, Result
 
 from daemon.__main__ import main
 from daemon.journal import FILE, Journal, JournalError
+from daemon.journal.schema import DATABASE
 from daemon.lifecycle import schema as lifecycle
 from daemon.lifecycle.book import Book
 from daemon.lock import Lock
 from daemon.migrations.database import Database, MigrationError, plain
 from daemon.migrations.standing import DATABASES, State, look, upgrade_all
-from daemon.migrations.upgrading import copies, script
+from daemon.migrations.upgrading import copies, script, upgrade
 from tests.daemon.test_journal import VERSION_1
 from tests.local_exchange import PATIENCE, ROOT
 
@@ -134,6 +136,20 @@ def test_an_upgrade_that_fails_leaves_no_copy_behind(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("error", [RuntimeError("a revision's own fault"), KeyboardInterrupt()], ids=repr)
+def test_an_upgrade_that_ends_in_any_other_way_leaves_no_copy_behind(tmp_path: Path, error: BaseException) -> None:
+    path = old_journal(tmp_path)
+    before = path.read_bytes()
+
+    def fail(db: sa.Connection, file: Path) -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        upgrade(replace(DATABASE, mark=fail), path, 1.0)
+    assert copies(path) == []
+    assert path.read_bytes() == before
+
+
 def test_a_newer_file_is_refused_and_none_is_touched(tmp_path: Path) -> None:
     path = old_journal(tmp_path)
     Book(tmp_path).close()
@@ -215,3 +231,53 @@ def test_migrate_says_what_is_no_database(tmp_path: Path, configure: Callable[..
     told = migrate(configure, tmp_path)
     assert told.exit_code == 1
     assert "cannot be read: file is not a database; restore a backup" in told.stderr
+
+
+@pytest.mark.parametrize("damage", ["no database", "newer", "cannot be upgraded"])
+def test_before_a_start_trouble_with_what_a_daemon_can_do_without_is_told_alone(
+    tmp_path: Path, configure: Callable[..., Path], damage: str
+) -> None:
+    old_journal(tmp_path)
+    book = tmp_path / lifecycle.FILE
+    if damage == "no database":
+        book.write_bytes(b"not a database" * 100)
+    else:
+        Book(tmp_path).close()
+        with closing(sqlite3.connect(book, isolation_level=None)) as db:
+            if damage == "newer":
+                db.execute("UPDATE alembic_version SET version_num = '0999'")
+            else:
+                db.execute("UPDATE alembic_version SET version_num = '0001'")
+                db.execute("ALTER TABLE runs RENAME TO other")
+                db.execute("CREATE VIEW runs AS SELECT 1")  # nothing that a column can be added to
+    assert migrate(configure, tmp_path).exit_code == 1
+    told = migrate(configure, tmp_path, "--before-start", "--json")
+    assert told.exit_code == 0, told.stderr
+    said = json.loads(told.stdout)
+    assert [u["file"] for u in said["upgraded"]] in ([], [str(tmp_path / FILE)])
+    assert [(d["file"], d["state"]) for d in said["databases"]] == [(str(tmp_path / FILE), "current")]
+    assert [str(book) in text for text in said["trouble"]] == [True]
+    assert told.stderr.startswith("warning: ")
+    assert "`run` decides" in told.stderr
+
+
+def test_before_a_start_a_journal_that_cannot_be_used_is_refused(
+    tmp_path: Path, configure: Callable[..., Path]
+) -> None:
+    (tmp_path / FILE).write_bytes(b"not a database" * 100)
+    Book(tmp_path).close()
+    told = migrate(configure, tmp_path, "--before-start")
+    assert told.exit_code == 1
+    assert "cannot be read" in told.stderr
+    assert migrate(configure, tmp_path, "--before-start", "--check").exit_code == 2
+
+
+def test_before_a_start_all_files_are_brought_up_to_date(tmp_path: Path, configure: Callable[..., Path]) -> None:
+    old_journal(tmp_path)
+    Book(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / lifecycle.FILE)) as db:
+        db.executescript("DROP TABLE alembic_version")
+    told = migrate(configure, tmp_path, "--before-start", "--json")
+    assert (told.exit_code, told.stderr) == (0, "")
+    assert len(json.loads(told.stdout)["upgraded"]) == 2
+    assert {standing.state for standing in look(tmp_path)} == {State.CURRENT}

@@ -6,8 +6,12 @@ import asyncio
 import io
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
 from rich.console import Console
+from rich.errors import MarkupError
+from rich.panel import Panel
 
 from daemon.alerts import Alerts
 from daemon.app import Daemon
@@ -54,6 +58,34 @@ async def test_the_picture_shows_price_outlook_position_stop_and_the_last_decisi
     lines.close()
     decided = [line for line in paper.getvalue().splitlines() if " · equity " in line]
     assert len(decided) == summary["decisions"]
+
+
+class Failing(LiveView):
+    """A view that fails to make its first pictures, and whose terminal then fails to take some."""
+
+    made = 0
+
+    def picture(self) -> Panel:
+        self.made += 1
+        if self.made <= 2:
+            raise ZeroDivisionError("no such picture")
+        return Panel("[/nothing]" if self.made <= 4 else f"picture {self.made}")
+
+
+async def test_a_picture_that_fails_is_told_once_and_the_next_one_is_drawn(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    screen = io.StringIO()
+    daemon = SimpleNamespace(config=SimpleNamespace(model_sets=tmp_path))
+    view = Failing(daemon, Console(file=screen, force_terminal=True, width=120, height=20))  # type: ignore[arg-type]
+    drawing = asyncio.create_task(view.run())
+    await until(lambda: "picture 5" in screen.getvalue() or drawing.done(), "a picture after those that failed")
+    assert not drawing.done()
+    drawing.cancel()
+    await asyncio.gather(drawing, return_exceptions=True)
+    assert "the picture could not be drawn (the log says where): ZeroDivisionError" in screen.getvalue()
+    told = [record.exc_info[0] for record in caplog.records if record.name == "daemon.view" and record.exc_info]
+    assert told == [ZeroDivisionError, MarkupError], "each kind of failure once"
 
 
 def test_a_sparkline_rises_and_falls_with_the_values() -> None:

@@ -25,3 +25,18 @@ def test_what_gives_way_and_all_it_starts_is_idle_and_leaves_a_core() -> None:
     mine = sorted(os.sched_getaffinity(0))
     assert policy == os.SCHED_IDLE
     assert cores == (mine[1:] or mine)
+
+
+FORBIDDEN = """
+import os
+def forbidden(*given):
+    raise PermissionError(1, "Operation not permitted")
+os.nice = os.sched_setscheduler = os.sched_setaffinity = forbidden
+from market.priority import give_way
+give_way()
+"""
+
+
+def test_where_that_is_forbidden_the_work_goes_on() -> None:
+    """As below a unit with a filter of system calls; in tests/systemd by the filter itself."""
+    subprocess.run([sys.executable, "-c", FORBIDDEN], check=True)

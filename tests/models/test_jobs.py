@@ -282,6 +282,19 @@ def test_a_job_that_never_stops_talking_leaves_the_first_and_the_last_of_it(
     assert all(path.read_bytes().startswith(part) for part in seen), "who reads on from a byte finds what follows it"
 
 
+def test_who_outlives_the_job_and_goes_on_talking_holds_up_nothing(tmp_path: Path) -> None:
+    talk = "import time\nwhile True: print('still here', flush=True); time.sleep(0.05)"
+    with (tmp_path / "log").open("ab", buffering=0) as log:
+        with saying.Saying(log) as words:
+            straggler = subprocess.Popen([sys.executable, "-c", talk], stdout=words.mouth, stderr=subprocess.DEVNULL)
+            until(lambda: (tmp_path / "log").stat().st_size > 0)
+        try:
+            assert straggler.poll() is None, "it goes on, and the job is over all the same"
+        finally:
+            straggler.kill()
+            straggler.wait()
+
+
 def test_a_training_whose_log_is_cut_ends_with_its_last_words(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(saying, "FIRST_BYTES", 150)
     monkeypatch.setattr(saying, "LAST_BYTES", 100)

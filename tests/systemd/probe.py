@@ -1,4 +1,4 @@
-"""Run by a unit with the daemon's hardening: ssh to a real sshd, a prediction by a real set, and one thing refused."""
+"""Run by a unit with the hardening of the daemon: a real sshd, a real set, a child that gives way, one refusal."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import json
 import mmap
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +15,13 @@ import asyncssh
 from market import synthetic
 from models.inference import Predictor
 from models.modelset import resolve
+
+GIVES_WAY = """\
+import json, os
+from market.priority import give_way
+give_way()
+print(json.dumps([os.sched_getscheduler(0) == os.SCHED_IDLE, sorted(os.sched_getaffinity(0))]))
+"""
 
 
 async def who(known_hosts: str) -> str:
@@ -41,7 +49,17 @@ def writable_and_executable() -> str:
     return "granted"
 
 
+def gives_way() -> str:
+    """Whether a child that gives way, as the one that brings the history together does, is behind this one."""
+    done = subprocess.run([sys.executable, "-c", GIVES_WAY], capture_output=True, text=True, check=False)
+    if done.returncode:
+        return done.stderr
+    idle, cores = json.loads(done.stdout)
+    mine = sorted(os.sched_getaffinity(0))
+    return "behind" if idle and cores == (mine[1:] or mine) else f"idle: {idle}, cores {cores} of {mine}"
+
+
 if __name__ == "__main__":
     store, known_hosts = Path(sys.argv[1]), sys.argv[2]
-    told = {"ssh": asyncio.run(who(known_hosts)), "p_long": predicted(store)}
+    told = {"ssh": asyncio.run(who(known_hosts)), "p_long": predicted(store), "child": gives_way()}
     sys.stdout.write(json.dumps(told | {"writable_and_executable": writable_and_executable()}) + "\n")

@@ -150,6 +150,32 @@ def test_it_stops_in_good_order_and_leaves_the_position_with_its_stop(machine: M
     turn(machine)
 
 
+def test_a_damaged_lifecycle_keeps_it_from_the_loop_and_not_from_its_position(machine: Machine) -> None:
+    """What runs before it only tells: whether it can do without the file, the daemon decides."""
+    book, before = f"{STATE}/lifecycle.sqlite", held(machine)
+    assert before[1]
+    machine.run("systemctl", "stop", SERVICE)
+    machine.run("sh", "-c", f"mkdir /run/whole && mv {book}* /run/whole")
+    machine.write(book, "no database\n", owner="regimen")
+    try:
+        machine.run("systemctl", "start", SERVICE, seconds=120)
+        turn(machine)
+        assert held(machine)[1] == before[1]
+        off = machine.status()["loop_off"]
+        assert "the loop is off" in off
+        assert book in off
+        assert f"warning: {book} cannot be read" in machine.journal(SERVICE)  # before the start
+        machine.until(lambda: "the loop is off (no retraining" in machine.journal(SERVICE), "the alert")
+        assert machine.read(book) == "no database\n"
+        with pytest.raises(Failed, match="lifecycle"):
+            machine.run("/opt/regimen/bin/regimen", "migrate")
+    finally:
+        machine.run("systemctl", "stop", SERVICE)
+        machine.run("sh", "-c", f"rm -f {book}*; mv /run/whole/* {STATE}")
+        machine.run("systemctl", "start", SERVICE, seconds=120)
+    assert machine.status()["loop_off"] is None
+
+
 def test_a_crash_loop_ends_and_is_told(machine: Machine) -> None:
     """Five starts in ten minutes; then it stays down, and the alert unit is started."""
     whole = machine.read(f"{ETC}/daemon.yaml")
@@ -212,7 +238,7 @@ def test_jobs_may_compile_which_the_daemon_may_not(machine: Machine) -> None:
 
 
 def test_ssh_and_inference_work_under_the_daemons_hardening(machine: Machine) -> None:
-    """A unit with every restriction of regimen.service speaks to a real sshd and asks a real set."""
+    """A unit with every restriction of regimen.service: a real sshd, a real set, and a child that gives way."""
     if machine.tried("test", "-x", "/usr/sbin/sshd")[0]:
         pytest.skip("there is no /usr/sbin/sshd; install openssh-server")
     machine.run("mkdir", "-p", "/run/sshd", "/etc/ssh-test")
@@ -241,6 +267,7 @@ def test_ssh_and_inference_work_under_the_daemons_hardening(machine: Machine) ->
     assert said["ssh"] == "root"
     assert said["writable_and_executable"] == "refused"
     assert 0 < said["p_long"] < 1
+    assert said["child"] == "behind"
 
 
 LATE = """\
@@ -294,6 +321,25 @@ def test_libraries_are_not_changed_under_a_daemon_that_runs(machine: Machine) ->
         machine.run("make", "-s", "-C", "/opt/source", "install", "EXTRAS=cpu,train")
     assert machine.run("readlink", "/opt/regimen/lib/regimen") == before
     assert machine.regimen("status")["phase"] == "trading"
+
+
+def test_nothing_is_changed_under_a_job_that_runs(machine: Machine) -> None:
+    """A job is one command: for systemd it is activating for as long as it runs, and never active."""
+    job = "regimen-backtest.service"
+    machine.drop_in(job, "[Service]\nExecStart=\nExecStart=sleep infinity\n")
+    machine.run("systemctl", "stop", SERVICE)
+    machine.run("systemctl", "start", "--no-block", job)
+    try:
+        machine.until(lambda: machine.show(job, "MainPID") != "0", "the job under way")
+        for what in (("install", "EXTRAS=cpu,train"), ("uninstall",)):
+            with pytest.raises(Failed, match=rf"{job} (is running|runs) .*\(activating\); stop it first"):
+                machine.run("make", "-s", "-C", "/opt/source", *what)
+        assert machine.show(job, "ActiveState") == "activating"
+    finally:
+        machine.run("systemctl", "stop", job)
+        machine.run("rm", "-r", f"/etc/systemd/system/{job}.d")
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "start", SERVICE, seconds=120)
 
 
 def test_it_is_taken_out_again_and_leaves_what_is_the_operators(tmp_path: Path, machine: Machine) -> None:

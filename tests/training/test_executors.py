@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -174,6 +175,16 @@ def test_ctrl_c_ends_the_workers_at_once_and_they_say_nothing(
     _, told = parent.communicate(timeout=20)
     assert told.count("KeyboardInterrupt") == 1  # the parent's own
     assert not any(psutil.pid_exists(each) for each in workers)
+
+
+def test_no_worker_hears_an_interrupt_the_first_included(
+    lingering: tuple[subprocess.Popen[str], set[int]],
+) -> None:
+    _, workers = lingering
+    for worker in workers:
+        status = Path(f"/proc/{worker}/status").read_text()
+        (blocked,) = re.findall(r"^SigBlk:\s*([0-9a-f]+)$", status, re.MULTILINE)
+        assert int(blocked, 16) & 1 << signal.SIGINT - 1
 
 
 def test_no_units_are_no_work() -> None:

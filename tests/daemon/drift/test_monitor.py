@@ -4,118 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 import sqlalchemy as sa
 
-from daemon.alerts import Alerts
 from daemon.drift import rows
-from daemon.drift.config import Drift
-from daemon.drift.monitor import QUEUE, Monitor
-from daemon.events import DriftJudged, DriftLevel, ModelSetSwapped
+from daemon.drift.monitor import QUEUE
+from daemon.events import DriftLevel, ModelSetSwapped
 from daemon.inference import Seen
-from daemon.lifecycle.book import Book
 from daemon.lifecycle.schema import drift as looks
 from daemon.lifecycle.schema import observed, runs
-from daemon.state import Drifted
 from models.drift.reference import FILE
 from models.modelset import ModelSet, save
-from models.prediction import Prediction
+from tests.daemon.drift.watch import CONFIG, Watch, silent, stuck, sure, watching
 from tests.models.drift_world import HOUR, World
-
-CONFIG = Drift(window=168, in_a_row=2, calm_in_a_row=3, retrain_again=48)
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return World().ready(tmp_path_factory.mktemp("sets"))
-
-
-@pytest.fixture(scope="module")
-def model_set(world: World, tmp_path_factory: pytest.TempPathFactory) -> ModelSet:
-    return world.saved(tmp_path_factory.mktemp("made"))
-
-
-class Watch:
-    """A monitor in one life, and what it has said; the engine is whoever keeps the last level."""
-
-    def __init__(self, world: World, model_set: ModelSet, folder: Path, config: Drift, ask: object = None) -> None:
-        self.world, self.model_set = world, model_set
-        self.book = Book(folder)
-        self.alerts = Alerts((), "info")
-        self.said: list[DriftJudged] = []
-        self.force = Drifted()
-        self.quiet = asyncio.Event()
-        self.quiet.set()
-        self.monitor = Monitor(
-            config, HOUR, self.book, self.alerts, self.take, lambda: self.force, lambda: self.model_set, ask, self.calm  # type: ignore[arg-type]
-        )  # fmt: skip
-        self.at = world.first + 3_200
-
-    def take(self, event: DriftJudged) -> None:
-        self.said.append(event)
-        self.force = Drifted(event.level, event.size_bps)
-
-    @property
-    def level(self) -> DriftLevel:
-        return self.force.level
-
-    async def calm(self) -> None:
-        await self.quiet.wait()
-
-    async def candles(self, many: int, change: Callable[[np.ndarray, np.ndarray], None] | None = None) -> None:
-        """Tell it of the next candles, as inference does, and wait until they are worked through."""
-        for at in range(self.at, self.at + many):
-            row, outputs = self.world.matrix[at].copy(), self.world.outputs[at].copy()
-            if change is not None:
-                change(row, outputs)
-            said = None if np.isnan(outputs).any() else self.prediction(at, outputs)
-            seen = Seen(float(self.world.candles.close[at]), row, said)
-            self.monitor.seen(self.model_set.id, int(self.world.candles.open_time[at]), {"BTCUSDT": seen})
-        self.at += many
-        await self.done()
-
-    def prediction(self, at: int, outputs: np.ndarray) -> Prediction:
-        told = dict(zip(self.world.names, map(float, outputs), strict=True))
-        low, high = told["regime/low"], told["regime/high"]
-        horizons = {h: (told[f"{h}/long"], told[f"{h}/short"]) for h in self.world.manifest.horizons}
-        at_ms = int(self.world.candles.open_time[at])
-        sides = told["p_long"], told["p_short"]
-        return Prediction("BTCUSDT", at_ms, *sides, 1, (low, 1 - low - high, high), horizons, {})
-
-    async def done(self) -> None:
-        async with asyncio.timeout(60):
-            await self.monitor.idle()
-
-
-@asynccontextmanager
-async def watching(
-    world: World, model_set: ModelSet, folder: Path, config: Drift = CONFIG,
-    ask: Callable[[str, str], Awaitable[str]] | None = None, force: Drifted | None = None,
-) -> AsyncIterator[Watch]:  # fmt: skip
-    watch = Watch(world, model_set, folder, config, ask)
-    watch.force = force or watch.force
-    task = asyncio.create_task(watch.monitor.run())
-    watch.monitor.swapped(model_set)
-    await watch.done()
-    yield watch
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    watch.book.close()
-
-
-def stuck(row: np.ndarray, outputs: np.ndarray) -> None:
-    outputs[:] = 0.4
-
-
-def silent(row: np.ndarray, outputs: np.ndarray) -> None:
-    outputs[:] = np.nan
 
 
 async def test_a_market_that_stays_raises_nothing_and_leaves_a_row_a_look(
@@ -388,11 +294,6 @@ async def test_a_restart_with_another_size_brings_the_engine_in_line(
         assert not same.said
 
 
-def sure(row: np.ndarray, outputs: np.ndarray) -> None:
-    """Wrong more often than not, and moving, so that its outcomes alone say so."""
-    outputs[:] = 0.9 + 0.05 * outputs
-
-
 async def test_a_level_whose_labels_stop_falls_back_once_the_window_has_passed(
     world: World, model_set: ModelSet, tmp_path: Path
 ) -> None:
@@ -401,17 +302,17 @@ async def test_a_level_whose_labels_stop_falls_back_once_the_window_has_passed(
     async with watching(world, model_set, tmp_path, config) as watch:
         while watch.level is not DriftLevel.SHRINK:
             await watch.candles(12, sure)
-        while "outcomes" not in watch.monitor.status()["missing_since"]:
+        while "BTCUSDT outcomes" not in watch.monitor.status()["missing_since"]:
             await watch.candles(6, silent)
         raised = watch.level
         await watch.candles(lasts - 12, silent)
         assert watch.level is raised is not DriftLevel.NONE, "what is not seen has not got better"
-        assert rows.newest(watch.book)[0]["body"]["missing"]["outcomes"] > 0
+        assert rows.newest(watch.book)[0]["body"]["missing"]["BTCUSDT outcomes"] > 0
         await watch.candles(18, silent)
         assert watch.level is DriftLevel.NONE
-        assert watch.said[-1].text == "within all limits that are judged; not judged: outcomes"
+        assert watch.said[-1].text == "within all limits that are judged; not judged: outcomes of BTCUSDT"
         assert watch.said[-1].size_bps == 10_000
-        assert any("drift: outcomes not judged since" in text for _, text in watch.alerts.recent)
+        assert any("drift: outcomes of BTCUSDT not judged since" in text for _, text in watch.alerts.recent)
         assert "drift: not judged" in [row["step"] for row in watch.book.audited()]
         assert watch.monitor.ladder.calm == 0, "a look that saw nothing is none"
 

@@ -223,6 +223,14 @@ async def test_a_wrong_spec_fails_at_once_by_its_own_name_and_before_anything_is
     assert (run.state, run.attempt, life.freshness.prepared) == (State.FAILED, 1, 0)
 
 
+async def test_a_spec_that_cannot_be_looked_at_fails_the_run_and_not_the_daemon(lives: Make, tmp_path: Path) -> None:
+    spec = tmp_path / f"{'x' * 300}.yaml"  # as of one in a folder that the unit closes, which root never sees
+    life = lives(spec=str(spec))
+    ended = await life.ends(await life.start().ask("command", "alice"))
+    assert ended.state is State.FAILED
+    assert ended.error == f"{spec}: File name too long, for the daemon's user; see retraining.spec"
+
+
 async def test_no_storm_restarts_do_not_shorten_the_pause_or_renew_the_attempts(lives: Make) -> None:
     life = lives(attempts=4, backoff_first_s=0.8, backoff_cap_s=0.8)
     place_of(life).down.add("submit")

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from daemon.lifecycle import telling
 from daemon.view import LiveView
+from models.modelset import CHAMPION
 from tests.daemon.conftest import until
 from tests.daemon.swapping.world import World
 
@@ -33,6 +34,30 @@ async def test_the_picture_shows_who_is_champion_and_the_swap_under_way(world: W
         await life.play(1)
         await until(lambda: life.swap.candles == 1, "a candle shadowed")
         assert f"swap {second.id} shadow, 1 of 4 candles, asked by tester; " in picture()
+        drawing.cancel()
+        await asyncio.gather(drawing, return_exceptions=True)
+
+
+async def test_a_champions_pointer_that_cannot_be_read_is_told_and_the_picture_goes_on(world: World) -> None:
+    async with world.life() as life:
+        await life.play(1)
+        view = LiveView(life.daemon, Console(file=io.StringIO(), force_terminal=True, width=140, height=50))
+        drawing = asyncio.create_task(view.run())
+
+        def picture() -> str:
+            plain = Console(file=io.StringIO(), width=400, height=50)
+            plain.print(view.picture())
+            return plain.file.getvalue()  # type: ignore[attr-defined]
+
+        pointer = world.store.sets / CHAMPION
+        held = pointer.read_text()
+        await until(lambda: "champion in service" in picture(), "the champion read")
+        pointer.write_text("no id at all")
+        await until(lambda: "the pointer holds 'no id at all', which is no id" in picture() or drawing.done(), "words")
+        assert not drawing.done(), "the picture is drawn on"
+        assert "champion not readable" in picture()
+        pointer.write_text(held)
+        await until(lambda: "champion in service" in picture(), "the champion read again")
         drawing.cancel()
         await asyncio.gather(drawing, return_exceptions=True)
 
