@@ -124,8 +124,12 @@ async def test_a_judgement_that_is_killed_each_time_ends_the_swap_with_that_reas
 
         def ended() -> bool:
             for request in jobs.glob(f"{second.id.lower()}-*/{REQUEST}"):
-                if request.stat().st_ino not in begun:
-                    begun.add(request.stat().st_ino)
+                try:
+                    made_ns = request.stat().st_mtime_ns
+                except FileNotFoundError:
+                    continue  # the one before, which is being removed
+                if made_ns not in begun:
+                    begun.add(made_ns)
                     # began, and is gone
                     write_process(request.parent, Process(pid=os.getpid(), boot="of before", started=now()))
             return life.swap.over
