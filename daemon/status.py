@@ -61,8 +61,7 @@ def status(daemon: Observed) -> dict[str, Any]:
         "caps": config.phase_in_force and str(config.phase_in_force),
         "tightened": list(daemon.tightened),
         "model_set": daemon.predictor.id,
-        "drift": _drift(state.drift, daemon),
-        **(daemon.lifecycle.status() if daemon.lifecycle else {"swap": None}),
+        **loop(daemon, engine),
         "loop_off": daemon.loop_off or None,
         "equity": cash_text(engine.equity),
         "cash": cash_text(state.cash),
@@ -72,6 +71,12 @@ def status(daemon: Observed) -> dict[str, Any]:
         "queues": queues(daemon),
         "alerts": [text for _, text in list(daemon.alerts.recent)[-5:]],
     }
+
+
+def loop(daemon: Observed, engine: Engine) -> dict[str, Any]:
+    """What the daemon does about its own models: drift, the swap and the retraining under way."""
+    under_way = daemon.lifecycle.status() if daemon.lifecycle else {"swap": None}
+    return {"drift": _drift(engine.state.drift, daemon), **under_way}
 
 
 def queues(daemon: Observed) -> dict[str, int]:

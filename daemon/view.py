@@ -25,7 +25,7 @@ from daemon.commands import Command, RecordDecisions, RecordTrade
 from daemon.engine import Engine
 from daemon.events import Event, Opinion
 from daemon.lifecycle import telling
-from daemon.status import status
+from daemon.status import loop
 from market.instruments import CASH, Instrument
 from market.timeframes import utc_text
 from market.trades import Trade
@@ -130,7 +130,7 @@ class LiveView:
             return
         self._champion, self._unreadable = None, ""
         try:
-            self._champion = await asyncio.to_thread(pointed, CHAMPION, self._daemon.config.model_sets / "sets")
+            self._champion = await asyncio.to_thread(pointed, CHAMPION, self._daemon.config.store)
         except ModelSetError as error:
             self._unreadable = str(error)
         except Exception as error:
@@ -173,7 +173,7 @@ class LiveView:
             return Panel(Text("waiting for the exchange …", style="dim"), title=title, border_style="blue")
         parts: list[RenderableType] = [
             self._account(engine),
-            *self._loop(),
+            *self._loop(engine),
             *(self._symbol(engine, s) for s in daemon.config.symbols),
             self._history(engine),
         ]
@@ -197,15 +197,15 @@ class LiveView:
             text.append(f"  {memory.state.upper()}: {memory.reason}", f"bold {STATE_STYLE[memory.state]}")
         return text
 
-    def _loop(self) -> list[Text]:
+    def _loop(self, engine: Engine) -> list[Text]:
         """Who is champion, and in a line each what is under way that may replace it: drift, a swap, a retraining."""
         if self._daemon.loop_off:
             return [Text(self._daemon.loop_off, style="bold red")]
         if self._daemon.lifecycle is None:
             return []
-        told = status(self._daemon)
+        told, serving = loop(self._daemon, engine), self._daemon.predictor.id
         drift, run = told["drift"], told.get("retraining", {"run": None, "next": None})
-        champion = "in service" if self._champion == told["model_set"] else self._champion or "none yet"
+        champion = "in service" if self._champion == serving else self._champion or "none yet"
         elsewhere = self._champion is not None and champion != "in service"
         if self._unreadable:
             champion, elsewhere = "not readable", True

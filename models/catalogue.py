@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.manifest import Manifest
-from models.modelset import CHAMPION, LATEST, ROOT, STARTER, ModelSet, ModelSetError, pointed, stored
+from models.modelset import CHAMPION, LATEST, ROOT, STARTER, STORE, ModelSet, ModelSetError, pointed, stored
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Entry:
 def entries(root: Path | str = ROOT) -> list[Entry]:
     """Every set under `root`, the user's first and the newest last; damaged ones too, with their fault."""
     found = []
-    for store in ("sets", STARTER):
+    for store in (STORE, STARTER):
         folder = Path(root) / store
         names = _names(folder)
         for path in stored(folder):
@@ -52,7 +52,7 @@ def entries(root: Path | str = ROOT) -> list[Entry]:
 def broken_pointers(root: Path | str = ROOT) -> list[str]:
     """Pointers that cannot be read, or name a set that is not there, in words."""
     faults = []
-    for store in ("sets", STARTER):
+    for store in (STORE, STARTER):
         folder = Path(root) / store
         for pointer in (LATEST, CHAMPION):
             try:

@@ -81,6 +81,11 @@ class ModelSet:
         return cls(path, manifest, _contents(path, manifest))
 
 
+def arriving(set_id: str, store: Path) -> Path:
+    """Where a set's files are until they are all there and verified, ``<store>/incoming/<id>.partial``."""
+    return store / "incoming" / f"{set_id}.partial"
+
+
 def save(manifest: Manifest, files: Mapping[str, bytes], store: Path | str) -> Path:
     """Write a set into `store`, verify what was written, and point `latest` at it.
 
@@ -105,7 +110,7 @@ def save(manifest: Manifest, files: Mapping[str, bytes], store: Path | str) -> P
     """
     store = Path(store)
     manifest = identify(manifest)
-    partial = store / "incoming" / f"{manifest.id}.partial"
+    partial = arriving(manifest.id, store)
     final = store / manifest.id
     if final.exists():
         raise ModelSetError("there is a set of this id already", final, "it is the same set; use it")

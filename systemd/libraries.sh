@@ -16,16 +16,8 @@ wanted=$(echo "$wanted" | sha256sum | cut -c1-64)
 if [ -x "$VENV/bin/python" ]; then
     [ "$(cat "$MARK" 2>/dev/null)" != "$wanted" ] || exit 0
     if [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; then
-        for unit in regimen regimen-retrain regimen-backtest; do
-            state=$(systemctl show --property=ActiveState --value "$unit.service")
-            case $state in # `is-active` says no of what is activating: a daemon that starts, and a job for its whole run
-            inactive | failed) ;;
-            *)
-                echo "this version wants other libraries, and $unit.service runs with those in $VENV ($state); stop it first: systemctl stop $unit" >&2
-                exit 1
-                ;;
-            esac
-        done
+        . "$SOURCE/systemd/idle.sh"
+        refuse_under_way "this version wants other libraries, and UNIT.service runs with those in $VENV (STATE); stop it first: systemctl stop UNIT"
     fi
 else
     "$PYTHON" -m venv "$VENV"

@@ -12,16 +12,8 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 manages() { [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; }
 
 if manages; then
-    for unit in regimen regimen-retrain regimen-backtest; do
-        state=$(systemctl show --property=ActiveState --value "$unit.service")
-        case $state in # `is-active` says no of what is activating: a daemon that starts, and a job for its whole run
-        inactive | failed) ;;
-        *)
-            echo "$unit.service is running ($state); stop it first: systemctl stop $unit" >&2
-            exit 1
-            ;;
-        esac
-    done
+    . "$HERE/idle.sh"
+    refuse_under_way "UNIT.service is running (STATE); stop it first: systemctl stop UNIT"
     systemctl disable --now regimen.service regimen-exchange.service regimen-retrain.path regimen-backtest.path || true
 fi
 for unit in "$HERE"/*.service "$HERE"/*.path "$HERE"/*.slice; do

@@ -15,7 +15,7 @@ from pathlib import Path
 from daemon.retraining.backend import BackendError
 from models import trials
 from models.jobs.request import Result
-from models.modelset import MANIFEST, ModelSet, ModelSetError, admit, digest, is_id, verified
+from models.modelset import MANIFEST, ModelSet, ModelSetError, admit, arriving, digest, is_id, verified
 
 LARGEST_SET = 2 * 2**30
 """Bytes of a set; a place that gives more is not believed."""
@@ -29,7 +29,7 @@ def place(result: Result, store: Path) -> Path:
     BackendError
         If the job made no set, or names one as no set is named.
     """
-    return store / "incoming" / f"{_id(result)}.partial"
+    return arriving(_id(result), store)
 
 
 def room(folder: Path) -> int:

@@ -12,7 +12,7 @@ from daemon.config import DaemonConfig, Mode
 from daemon.venues.profile import Profile
 from market.timeframes import Timeframe
 from models.manifest import Manifest, utc_ms
-from models.modelset import MANIFEST, STARTER, STORE, ModelSet, ModelSetError
+from models.modelset import MANIFEST, STARTER, STORE, ModelSet, ModelSetError, arriving
 
 SYNTHETIC = "synthetic"
 
@@ -27,7 +27,7 @@ def arrived(set_id: str, root: Path) -> ModelSet:
     """
     folders = (root / STORE / set_id, root / STARTER / set_id)
     folder = next((f for f in folders if f.is_dir()), folders[0])
-    partial = root / STORE / "incoming" / f"{set_id}.partial"
+    partial = arriving(set_id, root / STORE)
     if not folder.is_dir() and partial.is_dir():
         remedy = "wait until it has arrived, or fetch it again"
         raise ModelSetError("the set is half-copied: it was not verified yet", partial, remedy)

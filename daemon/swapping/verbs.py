@@ -10,7 +10,7 @@ from daemon.control import MISSING, REFUSED, Answer
 from daemon.swapping.judging import Refused
 from daemon.swapping.naming import after_a_restart
 from daemon.swapping.swapper import Swapper
-from models.modelset import ModelSetError, is_id, resolve
+from models.modelset import STORE, ModelSetError, arriving, is_id, resolve
 
 
 def verbs(swapper: Swapper) -> dict[str, Answer]:
@@ -44,6 +44,6 @@ def verbs(swapper: Swapper) -> dict[str, Answer]:
 
 def _meant(name: str, root: Path) -> str:
     """The id of the set called `name`; one that is still arriving is taken, and the swapper says how far it is."""
-    if is_id(name) and (root / "sets" / "incoming" / f"{name}.partial").is_dir():
+    if is_id(name) and arriving(name, root / STORE).is_dir():
         return name
     return resolve(name, root).name

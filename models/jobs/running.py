@@ -273,7 +273,7 @@ def _told() -> Iterator[list[int]]:
 def _written(work: Judging) -> int | None:
     """When the verdict on the challenger that stands was written, ns: its own time is of a second alone."""
     try:
-        return verdicts.file_of(work.challenger, Path(work.root) / "sets").stat().st_mtime_ns
+        return verdicts.file_of(work.challenger, Path(work.root) / STORE).stat().st_mtime_ns
     except FileNotFoundError:
         return None
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 from click.testing import CliRunner, Result
 
 from daemon.__main__ import main
-from daemon.journal import FILE
+from tests.crash.truth import settled
 from tests.local_exchange import PATIENCE, ROOT, LocalExchange
 
 Exchange = Callable[..., LocalExchange]
@@ -35,14 +33,7 @@ class Running:
 
     def settled(self) -> int:
         """Open time of the newest settled candle, -1 for none."""
-        if not (self.folder / FILE).exists():
-            return -1
-        with closing(sqlite3.connect(f"file:{self.folder / FILE}?mode=ro", uri=True)) as journal:
-            try:
-                (bar,) = journal.execute("SELECT max(bar) FROM settled").fetchone()
-            except sqlite3.OperationalError:  # its tables are about to be made
-                return -1
-        return -1 if bar is None else int(bar)
+        return settled(self.folder)
 
     def wait(self, seconds: float = 60) -> tuple[int, str]:
         """Its exit code and standard output, once it ends."""

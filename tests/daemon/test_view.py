@@ -76,7 +76,7 @@ async def test_a_picture_that_fails_is_told_once_and_the_next_one_is_drawn(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     screen = io.StringIO()
-    daemon = SimpleNamespace(config=SimpleNamespace(model_sets=tmp_path))
+    daemon = SimpleNamespace(config=SimpleNamespace(store=tmp_path / "sets"))
     view = Failing(daemon, Console(file=screen, force_terminal=True, width=120, height=20))  # type: ignore[arg-type]
     drawing = asyncio.create_task(view.run())
     await until(lambda: "picture 5" in screen.getvalue() or drawing.done(), "a picture after those that failed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Callable
 
 import pytest
 from rich.console import Console
@@ -12,21 +13,26 @@ from daemon.lifecycle import telling
 from daemon.view import LiveView
 from models.modelset import CHAMPION
 from tests.daemon.conftest import until
-from tests.daemon.swapping.world import World
+from tests.daemon.swapping.world import Life, World
+
+
+def shown(life: Life, width: int) -> tuple[Callable[[], str], asyncio.Task[None]]:
+    """What the picture of a life says just now, and the task that draws it."""
+    view = LiveView(life.daemon, Console(file=io.StringIO(), force_terminal=True, width=140, height=50))
+
+    def picture() -> str:
+        written = io.StringIO()
+        Console(file=written, width=width, height=50).print(view.picture())
+        return written.getvalue()
+
+    return picture, asyncio.create_task(view.run())
 
 
 async def test_the_picture_shows_who_is_champion_and_the_swap_under_way(world: World) -> None:
     second = world.store.judged(world.store.add())
     async with world.life(swapping={"shadow": {"candles": 4}}) as life:
         await life.play(1)
-        view = LiveView(life.daemon, Console(file=io.StringIO(), force_terminal=True, width=140, height=50))
-        drawing = asyncio.create_task(view.run())
-
-        def picture() -> str:
-            plain = Console(file=io.StringIO(), width=140, height=50)
-            plain.print(view.picture())
-            return plain.file.getvalue()  # type: ignore[attr-defined]
-
+        picture, drawing = shown(life, 140)
         quiet = "champion in service  drift not watched  swap –  next retraining –"
         await until(lambda: quiet in picture(), "the champion read")
         await life.ask("swap", set=second.id)
@@ -41,14 +47,7 @@ async def test_the_picture_shows_who_is_champion_and_the_swap_under_way(world: W
 async def test_a_champions_pointer_that_cannot_be_read_is_told_and_the_picture_goes_on(world: World) -> None:
     async with world.life() as life:
         await life.play(1)
-        view = LiveView(life.daemon, Console(file=io.StringIO(), force_terminal=True, width=140, height=50))
-        drawing = asyncio.create_task(view.run())
-
-        def picture() -> str:
-            plain = Console(file=io.StringIO(), width=400, height=50)
-            plain.print(view.picture())
-            return plain.file.getvalue()  # type: ignore[attr-defined]
-
+        picture, drawing = shown(life, 400)
         pointer = world.store.sets / CHAMPION
         held = pointer.read_text()
         await until(lambda: "champion in service" in picture(), "the champion read")
